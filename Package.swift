@@ -1,0 +1,61 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// What every Swift target of this package is compiled with.
+let swiftSettings: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  // Unsafe code is marked where it stands, so that a reader can find all of it (SE-0458).
+  .strictMemorySafety(),
+  .treatAllWarnings(as: .error),
+  // https://github.com/swiftlang/swift-evolution/blob/main/proposals/0335-existential-any.md
+  .enableUpcomingFeature("ExistentialAny"),
+  // https://github.com/swiftlang/swift-evolution/blob/main/proposals/0409-access-level-on-imports.md
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  // https://github.com/swiftlang/swift-evolution/blob/main/proposals/0444-member-import-visibility.md
+  .enableUpcomingFeature("MemberImportVisibility"),
+  // https://github.com/swiftlang/swift-evolution/blob/main/proposals/0461-async-function-isolation.md
+  .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+  // Spans that are held by a type of ours: SE-0446 and what came of it.
+  .enableExperimentalFeature("Lifetimes"),
+]
+
+let package = Package(
+  name: "sluice",
+  products: [
+    .library(name: "Sluice", targets: ["Sluice"]),
+    .executable(name: "sluice", targets: ["sluice"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+  ],
+  targets: [
+    .target(name: "CSluiceLinux", path: "Sources/CLinux"),
+    .target(
+      name: "CSluiceImages", path: "Sources/CImages", exclude: ["proto"],
+      linkerSettings: [.linkedLibrary("protobuf-c")]),
+    .target(
+      name: "SluicePipeline", dependencies: ["CSluiceLinux"], path: "Sources/Pipeline",
+      swiftSettings: swiftSettings),
+    .target(
+      name: "SluiceImages", dependencies: ["CSluiceImages", "CSluiceLinux"], path: "Sources/Images",
+      swiftSettings: swiftSettings),
+    .target(
+      name: "SluiceTarget", dependencies: ["CSluiceLinux"], path: "Sources/Target",
+      swiftSettings: swiftSettings),
+    .target(
+      name: "Sluice",
+      dependencies: [
+        "SluicePipeline", "SluiceImages", "SluiceTarget", .product(name: "Logging", package: "swift-log"),
+      ],
+      path: "Sources/Stages", swiftSettings: swiftSettings),
+    .executableTarget(
+      name: "sluice",
+      dependencies: [
+        "Sluice",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      path: "Sources/App", swiftSettings: swiftSettings),
+  ]
+)

@@ -1,0 +1,25 @@
+import ArgumentParser
+import Sluice
+
+/// The exit codes of the command, those of sysexits.h where it has one.
+extension ExitCode {
+  init(_ code: PreDumpError.Code) {
+    switch code {
+    case .invalidArgument: self.init(64)
+    case .malformedImages: self.init(65)
+    case .notFound: self.init(66)
+    case .system: self.init(71)
+    case .cannotCreate: self.init(73)
+    case .io: self.init(74)
+    case .targetGone: self.init(75)
+    case .notPermitted: self.init(77)
+    // A cancellation comes from a signal, which has a code of its own; without one this cannot be told.
+    case .cancelled: self.init(71)
+    }
+  }
+
+  /// As a shell reports a program that a signal has ended.
+  init(signal: Int32) {
+    self.init(128 + signal)
+  }
+}

@@ -1,0 +1,41 @@
+import ArgumentParser
+import Glibc
+
+/// The command `sluice`.
+@main
+struct SluiceCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "sluice",
+    abstract: "Copies the memory of a running process into CRIU images, while it goes on running.",
+    discussion: """
+      A pre-dump reads the memory of a process from outside: the process is neither stopped nor changed. \
+      'criu dump --track-mem --prev-images-dir' then takes the images as a parent, so that its own stop \
+      has little left to copy.
+
+      Exit codes: 0 done; 64 wrong usage; 65 broken images; 66 no such process or directory; 71 the system \
+      refused something; 73 cannot create the images; 74 reading or writing failed; 75 the process went \
+      away; 77 not permitted; 129, 130, 143 ended by SIGHUP, SIGINT, SIGTERM.
+      """,
+    version: SluiceVersion.text,
+    subcommands: [PreDumpCommand.self, ShowCommand.self])
+
+  static func main() async {
+    // A reader that went away shows as a failed write (EPIPE), not as our death in the middle.
+    _ = signal(SIGPIPE, SIG_IGN)
+    do {
+      var command = try parseAsRoot()
+      if var command = command as? any AsyncParsableCommand {
+        try await command.run()
+      } else {
+        try command.run()
+      }
+    } catch {
+      exit(withError: error)
+    }
+  }
+}
+
+enum SluiceVersion {
+  /// As in CHANGELOG.md.
+  static let text = "0.1.0"
+}

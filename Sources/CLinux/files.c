@@ -1,0 +1,111 @@
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "sluice_files.h"
+
+int sluice_current_directory(void) { return AT_FDCWD; }
+
+int sluice_open_at(int directory, const char *path, enum sluice_open_mode mode) {
+  int flags = O_CLOEXEC;
+  switch (mode) {
+    case SLUICE_OPEN_READ:
+      flags |= O_RDONLY;
+      break;
+    case SLUICE_OPEN_WRITE:
+      flags |= O_WRONLY;
+      break;
+    case SLUICE_OPEN_CREATE:
+      flags |= O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW;
+      break;
+    case SLUICE_OPEN_DIRECTORY:
+      flags |= O_RDONLY | O_DIRECTORY;
+      break;
+  }
+  int descriptor = TEMP_FAILURE_RETRY(openat(directory, path, flags, 0600));
+  return descriptor < 0 ? -errno : descriptor;
+}
+
+int sluice_close(int descriptor) { return close(descriptor) < 0 ? -errno : 0; }
+
+ssize_t sluice_read(int descriptor, void *bytes, size_t count) {
+  ssize_t done = TEMP_FAILURE_RETRY(read(descriptor, bytes, count));
+  return done < 0 ? -errno : done;
+}
+
+ssize_t sluice_pread(int descriptor, void *bytes, size_t count, uint64_t offset) {
+  ssize_t done = TEMP_FAILURE_RETRY(pread(descriptor, bytes, count, (off_t)offset));
+  return done < 0 ? -errno : done;
+}
+
+ssize_t sluice_write(int descriptor, const void *bytes, size_t count) {
+  ssize_t done = TEMP_FAILURE_RETRY(write(descriptor, bytes, count));
+  return done < 0 ? -errno : done;
+}
+
+ssize_t sluice_pwrite(int descriptor, const void *bytes, size_t count, uint64_t offset) {
+  ssize_t done = TEMP_FAILURE_RETRY(pwrite(descriptor, bytes, count, (off_t)offset));
+  return done < 0 ? -errno : done;
+}
+
+int sluice_fsync(int descriptor) { return fsync(descriptor) < 0 ? -errno : 0; }
+
+int64_t sluice_file_size(int descriptor) {
+  struct stat status;
+  return fstat(descriptor, &status) < 0 ? -errno : (int64_t)status.st_size;
+}
+
+int64_t sluice_file_allocated(int descriptor) {
+  struct stat status;
+  // st_blocks counts units of 512 bytes whatever the filesystem's own block is: stat(2).
+  return fstat(descriptor, &status) < 0 ? -errno : (int64_t)status.st_blocks * 512;
+}
+
+int sluice_mkdir(int directory, const char *path, unsigned mode) {
+  return mkdirat(directory, path, (mode_t)mode) < 0 ? -errno : 0;
+}
+
+int sluice_rename_at(int directory, const char *from, const char *to) {
+  return renameat(directory, from, directory, to) < 0 ? -errno : 0;
+}
+
+int sluice_unlink_at(int directory, const char *path, bool is_directory) {
+  return unlinkat(directory, path, is_directory ? AT_REMOVEDIR : 0) < 0 ? -errno : 0;
+}
+
+ssize_t sluice_read_link_at(int directory, const char *path, char *text, size_t capacity) {
+  ssize_t length = readlinkat(directory, path, text, capacity);
+  return length < 0 ? -errno : length;
+}
+
+int sluice_lock_exclusively(int descriptor) {
+  return flock(descriptor, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
+}
+
+int sluice_list_directory(int directory, void *context, void (*visit)(void *context, const char *name)) {
+  // A descriptor of its own: fdopendir takes it over, and its position is then nobody else's.
+  int own = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (own < 0) return -errno;
+  DIR *stream = fdopendir(own);
+  if (stream == NULL) {
+    int error = errno;
+    close(own);
+    return -error;
+  }
+  for (;;) {
+    errno = 0;
+    struct dirent *entry = readdir(stream);
+    if (entry == NULL) break;
+    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+    visit(context, entry->d_name);
+  }
+  int error = errno;
+  closedir(stream);
+  return -error;
+}

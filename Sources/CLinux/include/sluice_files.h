@@ -1,0 +1,65 @@
+// Files and directories. All descriptors are opened close-on-exec.
+#ifndef SLUICE_FILES_H
+#define SLUICE_FILES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/// How `sluice_open_at` opens a file.
+enum sluice_open_mode {
+  SLUICE_OPEN_READ = 0,
+  /// Reads and writes an existing file, as /proc/PID/clear_refs (write only) wants it.
+  SLUICE_OPEN_WRITE = 1,
+  /// Creates a file that must not exist yet, mode 0600.
+  SLUICE_OPEN_CREATE = 2,
+  SLUICE_OPEN_DIRECTORY = 3,
+};
+
+/// Stands for the current working directory where a directory descriptor is asked for.
+int sluice_current_directory(void);
+
+/// openat(2). Returns a descriptor or -errno.
+int sluice_open_at(int directory, const char *path, enum sluice_open_mode mode);
+
+int sluice_close(int descriptor);
+
+/// read(2), repeated after EINTR. Returns the bytes read (0 at the end) or -errno.
+ssize_t sluice_read(int descriptor, void *bytes, size_t count);
+
+/// pread(2), repeated after EINTR. Returns the bytes read (0 at the end) or -errno.
+ssize_t sluice_pread(int descriptor, void *bytes, size_t count, uint64_t offset);
+
+/// write(2), repeated after EINTR. Returns the bytes written, which may be fewer, or -errno.
+ssize_t sluice_write(int descriptor, const void *bytes, size_t count);
+
+/// pwrite(2), repeated after EINTR. Returns the bytes written, which may be fewer, or -errno.
+ssize_t sluice_pwrite(int descriptor, const void *bytes, size_t count, uint64_t offset);
+
+int sluice_fsync(int descriptor);
+
+/// The file's size in bytes, or -errno.
+int64_t sluice_file_size(int descriptor);
+
+/// The bytes that the file takes on its disk (holes take none), or -errno.
+int64_t sluice_file_allocated(int descriptor);
+
+/// mkdirat(2) with the given mode (subject to the umask).
+int sluice_mkdir(int directory, const char *path, unsigned mode);
+
+int sluice_rename_at(int directory, const char *from, const char *to);
+
+/// Removes a file; with `is_directory`, an empty directory.
+int sluice_unlink_at(int directory, const char *path, bool is_directory);
+
+/// readlinkat(2). Returns the text's length (no terminator is written) or -errno.
+ssize_t sluice_read_link_at(int directory, const char *path, char *text, size_t capacity);
+
+/// An exclusive flock(2) without waiting; -EWOULDBLOCK when another process holds it.
+int sluice_lock_exclusively(int descriptor);
+
+/// Calls `visit` with each name in the directory but "." and "..". Returns 0 or -errno.
+int sluice_list_directory(int directory, void *context, void (*visit)(void *context, const char *name));
+
+#endif

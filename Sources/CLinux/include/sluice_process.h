@@ -1,0 +1,15 @@
+// Naming a process so that it cannot be mistaken for a later one.
+#ifndef SLUICE_PROCESS_H
+#define SLUICE_PROCESS_H
+
+#include <sys/types.h>
+
+/// pidfd_open(2). Returns a descriptor or -errno: ESRCH when there is no such process, EINVAL (ENOENT
+/// from 6.15 on) when the number is that of a thread which does not lead its process.
+int sluice_pidfd_open(pid_t pid);
+
+/// 1 while the process behind the pidfd has not ended, 0 after, or -errno. A process ends when its
+/// last thread does; until it is reaped its pid is not given to another.
+int sluice_pidfd_is_alive(int pidfd);
+
+#endif

@@ -1,0 +1,129 @@
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "sluice_memory.h"
+
+_Static_assert(sizeof(struct sluice_run) == sizeof(struct iovec), "runs are handed on as iovecs");
+_Static_assert(offsetof(struct sluice_run, length) == offsetof(struct iovec, iov_len),
+               "runs are handed on as iovecs");
+_Static_assert(sizeof(struct sluice_scan) == 96, "struct pm_scan_arg has 96 bytes");
+
+// The headers of Debian 12 are older than the ioctl.
+#define SLUICE_PAGEMAP_SCAN _IOWR('f', 16, struct sluice_scan)
+
+ssize_t sluice_process_vm_readv(pid_t pid, void *bytes, size_t capacity, const struct sluice_run *runs,
+                                size_t run_count) {
+  struct iovec local = {.iov_base = bytes, .iov_len = capacity};
+  ssize_t done = process_vm_readv(pid, &local, 1, (const struct iovec *)runs, run_count, 0);
+  return done < 0 ? -errno : done;
+}
+
+int sluice_pagemap_scan(int pagemap, struct sluice_scan *scan, struct sluice_page_region *regions,
+                        size_t capacity) {
+  scan->size = sizeof *scan;
+  scan->vec = (uint64_t)(uintptr_t)regions;
+  scan->vec_len = capacity;
+  int filled = TEMP_FAILURE_RETRY(ioctl(pagemap, SLUICE_PAGEMAP_SCAN, scan));
+  return filled < 0 ? -errno : filled;
+}
+
+// The kernel's struct procmap_query (include/uapi/linux/fs.h), which Debian 12's headers lack.
+struct procmap_query {
+  uint64_t size;
+  uint64_t query_flags;
+  uint64_t query_addr;
+  uint64_t vma_start;
+  uint64_t vma_end;
+  uint64_t vma_flags;
+  uint64_t vma_page_size;
+  uint64_t vma_offset;
+  uint64_t inode;
+  uint32_t dev_major;
+  uint32_t dev_minor;
+  uint32_t vma_name_size;
+  uint32_t build_id_size;
+  uint64_t vma_name_addr;
+  uint64_t build_id_addr;
+};
+_Static_assert(sizeof(struct procmap_query) == 104, "struct procmap_query has 104 bytes");
+
+#define SLUICE_PROCMAP_QUERY _IOWR('f', 17, struct procmap_query)
+#define SLUICE_PROCMAP_QUERY_COVERING_OR_NEXT_VMA 0x10
+
+int sluice_next_mapping(int maps, uint64_t address, uint64_t *start, uint64_t *end) {
+  struct procmap_query query = {
+      .size = sizeof query,
+      .query_flags = SLUICE_PROCMAP_QUERY_COVERING_OR_NEXT_VMA,
+      .query_addr = address,
+  };
+  if (TEMP_FAILURE_RETRY(ioctl(maps, SLUICE_PROCMAP_QUERY, &query)) < 0) {
+    return errno == ENOENT ? 0 : -errno;
+  }
+  *start = query.vma_start;
+  *end = query.vma_end;
+  return 1;
+}
+
+size_t sluice_page_size(void) { return (size_t)sysconf(_SC_PAGESIZE); }
+
+// The 64-bit entry of /proc/self/pagemap for the page that `address` is in.
+static int own_pagemap_entry(const void *address, uint64_t *entry) {
+  int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+  if (pagemap < 0) return -errno;
+  off_t offset = (off_t)((uintptr_t)address / sluice_page_size() * sizeof *entry);
+  ssize_t done = TEMP_FAILURE_RETRY(pread(pagemap, entry, sizeof *entry, offset));
+  int error = done < 0 ? -errno : done == sizeof *entry ? 0 : -EIO;
+  close(pagemap);
+  return error;
+}
+
+static int entry_of_fresh_page(bool written, uint64_t *entry) {
+  size_t size = sluice_page_size();
+  volatile char *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (page == MAP_FAILED) return -errno;
+  // A huge zero page would have another frame than the one that is asked for.
+  madvise((void *)page, size, MADV_NOHUGEPAGE);
+  if (written) {
+    page[0] = 1;
+  } else {
+    (void)page[0];
+  }
+  int error = own_pagemap_entry((const void *)page, entry);
+  munmap((void *)page, size);
+  return error;
+}
+
+int sluice_soft_dirty_works(void) {
+  // A page that was just mapped and written is soft-dirty wherever there is such a bit, so nothing
+  // need be cleared to find out; clearing would wipe the bits of whoever tracks this very process.
+  uint64_t entry = 0;
+  int error = entry_of_fresh_page(true, &entry);
+  return error < 0 ? error : (int)(entry >> 55 & 1);
+}
+
+int64_t sluice_zero_page_frame(void) {
+  uint64_t entry = 0;
+  int error = entry_of_fresh_page(false, &entry);
+  return error < 0 ? error : (int64_t)(entry & ((1ULL << 55) - 1));
+}
+
+void *sluice_map_buffers(size_t length, int *error) {
+  void *address = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (address == MAP_FAILED) {
+    *error = errno;
+    return NULL;
+  }
+  if (madvise(address, length, MADV_DONTFORK) < 0) {
+    *error = errno;
+    munmap(address, length);
+    return NULL;
+  }
+  return address;
+}
+
+int sluice_unmap(void *address, size_t length) { return munmap(address, length) < 0 ? -errno : 0; }

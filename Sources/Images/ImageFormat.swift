@@ -1,0 +1,53 @@
+/// The numbers that CRIU's image files begin with, and the names they have; all little-endian.
+enum ImageFormat {
+  /// Common to all images since version 1.1, before the magic of the kind.
+  static let commonMagic: UInt32 = 0x5456_4319
+  /// In the place of `commonMagic` in files that are not part of a checkpoint.
+  static let serviceMagic: UInt32 = 0x5510_5940
+
+  /// inventory.img has this alone: it must be readable before the version is known.
+  static let inventoryMagic: UInt32 = 0x5831_3116
+  static let pagemapMagic: UInt32 = 0x5608_4025
+  static let statsMagic: UInt32 = 0x5709_3306
+
+  static let inventoryName = "inventory.img"
+  static let statsName = "stats-dump"
+
+  static func pagemapName(pid: Int32) -> String { "pagemap-\(pid).img" }
+  static func pagesName(id: UInt32) -> String { "pages-\(id).img" }
+
+  /// The longest record that is read: those of the files that Sluice reads have a few dozen bytes.
+  static let longestRecord = 64 << 10
+}
+
+/// The flags of a pagemap entry.
+public struct PagemapFlags: OptionSet, Hashable, Sendable {
+  /// As it stands in the image.
+  public let rawValue: UInt32
+  /// The flags that an image has.
+  public init(rawValue: UInt32) { self.rawValue = rawValue }
+
+  /// The pages are in the parent's images; the pages file has no bytes of them.
+  public static let parent = PagemapFlags(rawValue: 1)
+  /// The pages may be restored on demand.
+  public static let lazy = PagemapFlags(rawValue: 2)
+  /// The pages' bytes are in the pages file.
+  public static let present = PagemapFlags(rawValue: 4)
+}
+
+/// A run of pages in a pagemap image.
+public struct PagemapRun: Hashable, Sendable {
+  /// The address of the first page.
+  public var address: UInt64
+  /// How many pages.
+  public var pageCount: UInt64
+  /// Where their contents are.
+  public var flags: PagemapFlags
+
+  /// A run from `address` on.
+  public init(address: UInt64, pageCount: UInt64, flags: PagemapFlags) {
+    self.address = address
+    self.pageCount = pageCount
+    self.flags = flags
+  }
+}

@@ -1,0 +1,108 @@
+internal import CSluiceLinux
+
+/// A directory of images, opened for looking at it.
+public struct ImagesDirectory: ~Copyable {
+  /// The directory, as it was named.
+  public let path: String
+  /// The size of a page in bytes: that of this machine, since images do not say.
+  public let pageSize = UInt64(sluice_page_size())
+  let descriptor: Int32
+
+  /// - Throws: `ImagesError` with `noSuchDirectory`, or `io` when it cannot be opened.
+  public init(path: String) throws(ImagesError) {
+    self.path = path
+    let result = unsafe sluice_open_at(sluice_current_directory(), path, SLUICE_OPEN_DIRECTORY)
+    guard result >= 0 else {
+      let errno = SystemErrno(returned: result)
+      let isMissing = errno.name == "ENOENT" || errno.name == "ENOTDIR"
+      throw ImagesError(
+        isMissing ? .noSuchDirectory : .io, "opening the images directory \(path)", errno: errno)
+    }
+    descriptor = result
+  }
+
+  deinit {
+    _ = sluice_close(descriptor)
+  }
+
+  /// The names of all files in the directory, sorted.
+  ///
+  /// - Throws: `ImagesError` with `io`.
+  func names() throws(ImagesError) -> [String] {
+    try Self.names(in: descriptor, path: path)
+  }
+
+  static func names(in descriptor: Int32, path: String) throws(ImagesError) -> [String] {
+    var names: [String] = []
+    let result = unsafe withUnsafeMutablePointer(to: &names) { pointer in
+      unsafe sluice_list_directory(descriptor, pointer) { context, name in
+        guard let context = unsafe context, let name = unsafe name else { return }
+        unsafe context.assumingMemoryBound(to: [String].self).pointee.append(String(cString: name))
+      }
+    }
+    guard result == 0 else {
+      throw ImagesError(.io, "listing the images directory \(path)", errno: SystemErrno(returned: result))
+    }
+    return names.sorted()
+  }
+
+  /// What inventory.img says; nil when there is none, which is to say that the images are unfinished.
+  ///
+  /// - Throws: `ImagesError` when it cannot be read.
+  public func inventory() throws(ImagesError) -> Inventory? {
+    guard var reader = try RecordReader(opening: ImageFormat.inventoryName, in: self) else { return nil }
+    return try Inventory(reading: &reader)
+  }
+
+  /// The pids that there are pagemap images of, in order.
+  ///
+  /// - Throws: `ImagesError` when the directory cannot be listed.
+  public func pids() throws(ImagesError) -> [Int32] {
+    try names().compactMap { name in
+      guard name.hasPrefix("pagemap-"), name.hasSuffix(".img") else { return nil }
+      return Int32(name.dropFirst("pagemap-".count).dropLast(".img".count))
+    }.sorted()
+  }
+
+  /// The text of the `parent` link, relative to this directory; nil when there is none.
+  ///
+  /// - Throws: `ImagesError` with `io`.
+  public func parentLink() throws(ImagesError) -> String? {
+    var text = [UInt8](repeating: 0, count: 4096)
+    let count = unsafe text.withUnsafeMutableBytes {
+      unsafe sluice_read_link_at(descriptor, "parent", $0.baseAddress, $0.count)
+    }
+    if count < 0 {
+      let errno = SystemErrno(returned: count)
+      if errno.name == "ENOENT" { return nil }
+      throw ImagesError(.io, "reading the link \(path)/parent", errno: errno)
+    }
+    return String(decoding: text[..<count], as: UTF8.self)
+  }
+
+  /// The size of a pages file, and what it takes on its disk.
+  public struct PagesFile: Hashable, Sendable {
+    /// The file's length.
+    public let byteCount: UInt64
+    /// Holes take nothing.
+    public let allocatedBytes: UInt64
+  }
+
+  /// - Returns: nil when there is no such file, as where a task had no page to write.
+  /// - Throws: `ImagesError` with `io`.
+  public func pagesFile(id: UInt32) throws(ImagesError) -> PagesFile? {
+    let name = ImageFormat.pagesName(id: id)
+    let file = unsafe sluice_open_at(descriptor, name, SLUICE_OPEN_READ)
+    if file < 0 {
+      let errno = SystemErrno(returned: file)
+      if errno.name == "ENOENT" { return nil }
+      throw ImagesError(.io, "opening \(path)/\(name)", errno: errno)
+    }
+    defer { _ = sluice_close(file) }
+    let (size, allocated) = (sluice_file_size(file), sluice_file_allocated(file))
+    guard size >= 0, allocated >= 0 else {
+      throw ImagesError(.io, "looking at \(path)/\(name)", errno: SystemErrno(returned: min(size, allocated)))
+    }
+    return PagesFile(byteCount: UInt64(size), allocatedBytes: UInt64(allocated))
+  }
+}

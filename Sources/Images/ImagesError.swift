@@ -1,0 +1,47 @@
+public import CSluiceLinux
+
+/// What went wrong with an images directory or a file in it.
+public struct ImagesError: Error, CustomStringConvertible {
+  /// The kinds that a caller may want to tell apart.
+  public enum Code: Hashable, Sendable {
+    /// The directory to read is not there.
+    case noSuchDirectory
+    /// The output cannot be made: the directory cannot be written, or is not empty of images.
+    case cannotCreate
+    /// Reading or writing failed.
+    case io
+    /// A file does not hold what its name promises.
+    case malformed
+  }
+
+  /// The kind of failure.
+  public let code: Code
+  /// What was being done, to which file, and what to do about it; one line.
+  public let message: String
+  /// The kernel's reason, where there was one.
+  public let errno: SystemErrno?
+
+  /// A failure of that kind.
+  public init(_ code: Code, _ message: String, errno: SystemErrno? = nil) {
+    self.code = code
+    self.message = message
+    self.errno = errno
+  }
+
+  /// The message, and the kernel's reason.
+  public var description: String {
+    errno.map { "\(message): \($0.name) (\($0.text))" } ?? message
+  }
+}
+
+extension SystemErrno {
+  /// The name that errno.h gives it, such as "ENOSPC".
+  var name: String { unsafe String(cString: cName) }
+  /// What it means, in a few words.
+  var text: String { unsafe String(cString: cText) }
+
+  /// The error that a C function of ours returned as a negative number.
+  init(returned result: some SignedInteger) {
+    self.init(code: Int32(-result))
+  }
+}

@@ -1,0 +1,58 @@
+internal import CSluiceImages
+
+/// The contents of inventory.img: that the directory is complete, and when its memory was tracked from.
+public struct Inventory: Hashable, Sendable {
+  /// How CRIU names the ways of reading a task's memory.
+  public enum PreDumpMode: UInt32, Sendable {
+    /// From inside, through pipes.
+    case splice = 1
+    /// From outside, with process_vm_readv.
+    case read = 2
+  }
+
+  /// Microseconds since boot when the dirty tracker was cleared. CRIU takes a process that started later for
+  /// another one, and a parent without this for none at all.
+  public var dumpUptime: UInt64?
+  /// How the tasks' memory was read.
+  public var preDumpMode: PreDumpMode?
+  /// 0 in a pre-dump, 1 or 2 in a full dump.
+  public var imageVersion: UInt32
+
+  /// An inventory that says so.
+  public init(dumpUptime: UInt64?, preDumpMode: PreDumpMode?, imageVersion: UInt32 = 0) {
+    self.dumpUptime = dumpUptime
+    self.preDumpMode = preDumpMode
+    self.imageVersion = imageVersion
+  }
+
+  /// The bytes of inventory.img.
+  func encoded() -> [UInt8] {
+    var entry = unsafe Sluice__InventoryEntry.blank
+    unsafe entry.img_version = imageVersion
+    if let dumpUptime {
+      unsafe entry.has_dump_uptime = 1
+      unsafe entry.dump_uptime = dumpUptime
+    }
+    if let preDumpMode {
+      unsafe entry.has_pre_dump_mode = 1
+      unsafe entry.pre_dump_mode = preDumpMode.rawValue
+    }
+    return unsafe Records.file(magics: [ImageFormat.inventoryMagic], message: entry)
+  }
+
+  /// Reads inventory.img.
+  init(reading reader: inout RecordReader) throws(ImagesError) {
+    try reader.expect(magics: [ImageFormat.inventoryMagic])
+    let inventory = try unsafe reader.next(
+      like: Sluice__InventoryEntry.blank
+    ) { unsafe Inventory($0) }
+    guard let inventory else { throw reader.malformed("it has no record") }
+    self = inventory
+  }
+
+  private init(_ entry: Sluice__InventoryEntry) {
+    unsafe dumpUptime = entry.has_dump_uptime != 0 ? entry.dump_uptime : nil
+    unsafe preDumpMode = entry.has_pre_dump_mode != 0 ? PreDumpMode(rawValue: entry.pre_dump_mode) : nil
+    unsafe imageVersion = entry.img_version
+  }
+}

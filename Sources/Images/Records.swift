@@ -1,0 +1,90 @@
+internal import CSluiceImages
+
+/// The records of an image: a 32-bit length, then a protobuf message.
+///
+/// protobuf-c generates a set of functions for each kind of message, which all do their work through the
+/// descriptor that a message begins with; so one packer here serves every kind.
+enum Records {
+  /// Writes the record of a message at the start of `room`.
+  ///
+  /// - Returns: its bytes, or nil when there is no room for it.
+  static func pack<Message>(_ message: Message, into room: UnsafeMutableRawBufferPointer) -> Int? {
+    let prefix = MemoryLayout<UInt32>.size
+    return unsafe withUnsafePointer(to: message) { pointer in
+      unsafe pointer.withMemoryRebound(to: ProtobufCMessage.self, capacity: 1) { base in
+        let size = unsafe protobuf_c_message_get_packed_size(base)
+        guard prefix + size <= room.count else { return nil }
+        unsafe room.storeBytes(of: UInt32(size).littleEndian, as: UInt32.self)
+        let body = unsafe room.baseAddress!.assumingMemoryBound(to: UInt8.self) + prefix
+        return unsafe prefix + protobuf_c_message_pack(base, body)
+      }
+    }
+  }
+
+  /// A whole small image: its magic numbers and one record.
+  static func file<Message>(magics: [UInt32], message: Message) -> [UInt8] {
+    let head = magics.flatMap { unsafe withUnsafeBytes(of: $0.littleEndian, Array.init) }
+    var record = [UInt8](repeating: 0, count: ImageFormat.longestRecord)
+    let size = unsafe record.withUnsafeMutableBytes { unsafe pack(message, into: $0) }
+    guard let size else { preconditionFailure("the records of small images have a few dozen bytes") }
+    return head + record[..<size]
+  }
+
+  /// Takes a message apart that is of the kind of `blank`; `body` sees it while it exists.
+  ///
+  /// - Returns: nil when the bytes are no such message.
+  static func unpack<Message, Result>(
+    _ bytes: UnsafeRawBufferPointer, like blank: Message, body: (Message) -> Result
+  ) -> Result? {
+    let descriptor = unsafe withUnsafePointer(to: blank) {
+      unsafe $0.withMemoryRebound(to: ProtobufCMessage.self, capacity: 1) { unsafe $0.pointee.descriptor }
+    }
+    let message = unsafe protobuf_c_message_unpack(
+      descriptor, nil, bytes.count, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self))
+    guard let message = unsafe message else { return nil }
+    defer { unsafe protobuf_c_message_free_unpacked(message, nil) }
+    return unsafe message.withMemoryRebound(to: Message.self, capacity: 1) { unsafe body($0.pointee) }
+  }
+}
+
+// A message must know its descriptor before anything is done with it.
+
+extension Sluice__InventoryEntry {
+  static var blank: Self {
+    var message = unsafe Self()
+    unsafe sluice__inventory_entry__init(&message)
+    return unsafe message
+  }
+}
+
+extension Sluice__PagemapHead {
+  static var blank: Self {
+    var message = unsafe Self()
+    unsafe sluice__pagemap_head__init(&message)
+    return unsafe message
+  }
+}
+
+extension Sluice__PagemapEntry {
+  static var blank: Self {
+    var message = unsafe Self()
+    unsafe sluice__pagemap_entry__init(&message)
+    return unsafe message
+  }
+}
+
+extension Sluice__DumpStatsEntry {
+  static var blank: Self {
+    var message = unsafe Self()
+    unsafe sluice__dump_stats_entry__init(&message)
+    return unsafe message
+  }
+}
+
+extension Sluice__StatsEntry {
+  static var blank: Self {
+    var message = unsafe Self()
+    unsafe sluice__stats_entry__init(&message)
+    return unsafe message
+  }
+}

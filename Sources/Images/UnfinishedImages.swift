@@ -1,0 +1,144 @@
+internal import CSluiceLinux
+
+/// Images that are being made. Until they are published nothing in the directory looks finished, and
+/// when they never are, everything that was made is removed.
+public struct UnfinishedImages: ~Copyable {
+  private static let suffix = ".partial"
+
+  /// The directory, as it was named.
+  public let path: String
+  private let descriptor: Int32
+  private let isNewDirectory: Bool
+  private var files: [(name: String, file: OutputFile)] = []
+  /// Names without the suffix, once files have them.
+  private var renamed: [String] = []
+  private var isPublished = false
+
+  /// Takes a directory for new images, making it where there is none.
+  ///
+  /// - Throws: `ImagesError` with `cannotCreate` when it cannot be written, holds images already or is being
+  ///   written by another run.
+  public static func create(at path: String) throws(ImagesError) -> UnfinishedImages {
+    let made = unsafe sluice_mkdir(sluice_current_directory(), path, 0o700)
+    guard made == 0 || SystemErrno(returned: made).name == "EEXIST" else {
+      throw ImagesError(
+        .cannotCreate, "making the images directory \(path)", errno: SystemErrno(returned: made))
+    }
+    let result = unsafe sluice_open_at(sluice_current_directory(), path, SLUICE_OPEN_DIRECTORY)
+    guard result >= 0 else {
+      throw ImagesError(
+        .cannotCreate, "opening the images directory \(path)", errno: SystemErrno(returned: result))
+    }
+    let images = UnfinishedImages(path: path, descriptor: result, isNewDirectory: made == 0)
+    try images.claim()
+    return images
+  }
+
+  private init(path: String, descriptor: Int32, isNewDirectory: Bool) {
+    self.path = path
+    self.descriptor = descriptor
+    self.isNewDirectory = isNewDirectory
+  }
+
+  /// Makes sure that nobody else writes here and that nothing is here that would be mixed up with new images.
+  private func claim() throws(ImagesError) {
+    // The kernel lets go of the lock however this process ends. Filesystems that have no locks do without.
+    let locked = sluice_lock_exclusively(descriptor)
+    guard locked == 0 || SystemErrno(returned: locked).name != "EAGAIN" else {
+      throw ImagesError(
+        .cannotCreate, "another run is writing images into \(path): choose another directory")
+    }
+    for name in try ImagesDirectory.names(in: descriptor, path: path) {
+      if name.hasSuffix(".img") {
+        throw ImagesError(
+          .cannotCreate, "\(path) already holds images (\(name)): choose an empty directory or remove them")
+      }
+      // Nobody holds the lock, so the run that left this is dead.
+      if name.hasSuffix(Self.suffix) { try remove(name) }
+    }
+  }
+
+  deinit {
+    if !isPublished { discard() }
+    _ = sluice_close(descriptor)
+  }
+
+  /// Creates the pages file with this number.
+  ///
+  /// - Throws: `ImagesError` with `cannotCreate`.
+  public mutating func createPagesFile(id: UInt32) throws(ImagesError) -> OutputFile {
+    try create(ImageFormat.pagesName(id: id))
+  }
+
+  /// Creates the pagemap of a process, by the pid that it has in its own pid namespace.
+  ///
+  /// - Throws: `ImagesError` with `cannotCreate`.
+  public mutating func createPagemap(pid: Int32) throws(ImagesError) -> OutputFile {
+    try create(ImageFormat.pagemapName(pid: pid))
+  }
+
+  private mutating func create(_ name: String) throws(ImagesError) -> OutputFile {
+    let partial = name + Self.suffix
+    let file = try OutputFile(creating: partial, in: descriptor, path: "\(path)/\(partial)")
+    files.append((name, file))
+    return file
+  }
+
+  /// Makes the images valid: everything goes to the disk, files take their names, the inventory last.
+  ///
+  /// - Throws: `ImagesError` with `io`; the images are then removed.
+  public consuming func publish(
+    inventory: Inventory, statistics: DumpStatistics
+  ) throws(ImagesError) {
+    try createWhole(ImageFormat.statsName, bytes: statistics.encoded())
+    for (_, file) in files { try file.sync() }
+    for (name, _) in files { try rename(name) }
+    files.removeAll()
+    try createWhole(ImageFormat.inventoryName, bytes: inventory.encoded())
+    for (_, file) in files { try file.sync() }
+    try rename(ImageFormat.inventoryName)
+    let synced = sluice_fsync(descriptor)
+    guard synced == 0 else { throw OutputFile.writeFailed(path, result: Int(synced)) }
+    isPublished = true
+  }
+
+  private mutating func createWhole(_ name: String, bytes: [UInt8]) throws(ImagesError) {
+    let file = try create(name)
+    try file.write(whole: bytes)
+  }
+
+  private mutating func rename(_ name: String) throws(ImagesError) {
+    let result = unsafe sluice_rename_at(descriptor, name + Self.suffix, name)
+    guard result == 0 else {
+      throw ImagesError(.io, "renaming \(path)/\(name)\(Self.suffix)", errno: SystemErrno(returned: result))
+    }
+    renamed.append(name)
+  }
+
+  private func remove(_ name: String) throws(ImagesError) {
+    let result = unsafe sluice_unlink_at(descriptor, name, false)
+    guard result == 0 else {
+      throw ImagesError(
+        .cannotCreate, "removing \(path)/\(name), which an interrupted run has left",
+        errno: SystemErrno(returned: result))
+    }
+  }
+
+  /// Removes what was made, the inventory first. What cannot be removed stays: without an inventory it is
+  /// unfinished for everybody.
+  private func discard() {
+    for name in renamed.reversed() { _ = unsafe sluice_unlink_at(descriptor, name, false) }
+    for (name, _) in files { _ = unsafe sluice_unlink_at(descriptor, name + Self.suffix, false) }
+    if isNewDirectory { _ = unsafe sluice_unlink_at(sluice_current_directory(), path, true) }
+  }
+}
+
+extension OutputFile {
+  fileprivate func write(whole bytes: [UInt8]) throws(ImagesError) {
+    var failure: ImagesError?
+    unsafe bytes.withUnsafeBytes { buffer in
+      do throws(ImagesError) { unsafe try write(buffer, at: 0) } catch { failure = error }
+    }
+    if let failure { throw failure }
+  }
+}

@@ -1,0 +1,130 @@
+public import CSluiceLinux
+
+/// What a ring is made of.
+public struct BufferLayout: Hashable, Sendable {
+  /// How many buffers there are.
+  public let count: Int
+  /// The bytes of data that one holds; whole pages.
+  public let chunkBytes: Int
+  /// The size of a page in bytes.
+  public let pageSize: Int
+
+  /// A ring of so many buffers; sizes in bytes.
+  public init(count: Int, chunkBytes: Int, pageSize: Int) {
+    self.count = count
+    self.chunkBytes = chunkBytes
+    self.pageSize = pageSize
+  }
+
+  /// The runs of memory that one can list: one for each page, since no run is shorter.
+  public var runsPerBuffer: Int { chunkBytes / pageSize }
+
+  /// The memory of all of them, in bytes.
+  public var totalBytes: Int { count * (chunkBytes + tableBytes) }
+
+  var tableBytes: Int { runsPerBuffer * MemoryLayout<MemoryRun>.stride }
+}
+
+/// The buffers that memory is copied through: mapped once, handed out and taken back for as long as the
+/// pipeline runs, so that its memory is fixed from the start.
+///
+/// The buffer that came back last is handed out first: it is still in the processor's cache (measured:
+/// one buffer over and over 9 GB/s, 240 in turn 6.3). One that was never needed is never touched.
+public final class BufferRing: Sendable {
+  private typealias Waiter = SuspendedTask<Int?>
+
+  private struct State: ~Copyable {
+    var machine: BufferRingStateMachine<Waiter>
+    var lastID: UInt64 = 0
+  }
+
+  /// The kernel refused the memory for the buffers.
+  public struct MappingFailed: Error {
+    /// The bytes that were asked for.
+    public let byteCount: Int
+    /// The kernel's reason.
+    public let errno: SystemErrno
+  }
+
+  /// What the ring is made of.
+  public let layout: BufferLayout
+  private let memory: Memory
+  private let state: Locked<State>
+
+  /// Maps the buffers; their pages come into being when they are first written.
+  ///
+  /// - Throws: `MappingFailed`, with the kernel's reason.
+  public init(layout: BufferLayout) throws(BufferRing.MappingFailed) {
+    self.layout = layout
+    memory = try Memory(byteCount: layout.totalBytes)
+    state = Locked(State(machine: BufferRingStateMachine(count: layout.count)))
+  }
+
+  /// Takes an empty buffer, waiting for one to come back.
+  ///
+  /// - Returns: nil when the task is cancelled before there is one.
+  public func take() async -> PageBuffer? {
+    let action = state.withLock { $0.machine.take() }
+    if case .take(let index) = action { return buffer(at: index) }
+    let id = state.withLock { state in
+      state.lastID += 1
+      return state.lastID
+    }
+    let index = await withTaskCancellationHandler {
+      await Waiter.suspend { waiter in
+        let action = state.withLock {
+          $0.machine.waitToTake(id: id, waiter: waiter, isCancelled: Task.isCancelled)
+        }
+        if case .resume(let waiter, let index) = action { waiter.resume(returning: index) }
+      }
+    } onCancel: {
+      state.withLock { $0.machine.cancelWaiter(id: id) }?.resume(returning: nil)
+    }
+    guard let index else { return nil }
+    return buffer(at: index)
+  }
+
+  /// Buffers that are out at this moment: 0 when all are home.
+  public var takenCount: Int { state.withLock { $0.machine.taken } }
+
+  /// The bytes of the buffers that were ever handed out: so much memory the ring really takes.
+  public var touchedBytes: Int {
+    state.withLock { $0.machine.touched } * (layout.chunkBytes + layout.tableBytes)
+  }
+
+  func giveBack(_ index: Int) {
+    state.withLock { $0.machine.giveBack(index) }?.resume(returning: index)
+  }
+
+  private func buffer(at index: Int) -> PageBuffer {
+    // All chunks come first, the tables after them: so every chunk begins at a page.
+    let bytes = unsafe UnsafeMutableRawBufferPointer(
+      start: memory.start + index * layout.chunkBytes, count: layout.chunkBytes)
+    let tableStart = unsafe memory.start + layout.count * layout.chunkBytes + index * layout.tableBytes
+    let runs = unsafe UnsafeMutableBufferPointer(
+      start: tableStart.bindMemory(to: MemoryRun.self, capacity: layout.runsPerBuffer),
+      count: layout.runsPerBuffer)
+    return unsafe PageBuffer(ring: self, index: index, bytes: bytes, runTable: runs)
+  }
+}
+
+/// An anonymous mapping, unmapped when its owner goes.
+@safe
+private struct Memory: ~Copyable, @unchecked Sendable {
+  let start: UnsafeMutableRawPointer
+  private let byteCount: Int
+
+  init(byteCount: Int) throws(BufferRing.MappingFailed) {
+    var code: Int32 = 0
+    guard let start = unsafe sluice_map_buffers(byteCount, &code) else {
+      throw BufferRing.MappingFailed(byteCount: byteCount, errno: SystemErrno(code: code))
+    }
+    unsafe self.start = unsafe start
+    self.byteCount = byteCount
+  }
+
+  deinit {
+    let result = unsafe sluice_unmap(start, byteCount)
+    precondition(result == 0, "unmapping what was mapped cannot fail")
+  }
+}

@@ -1,0 +1,118 @@
+/// A channel of at most `capacity` elements between any number of senders and receivers.
+///
+/// Sending suspends while the channel is full: that is the back-pressure that keeps a pipeline within
+/// its memory. Elements may be `~Copyable`, and none is ever lost: what cannot be sent is given back,
+/// what is inside when the channel fails or goes away is deinitialised.
+public final class BoundedChannel<Element: ~Copyable & Sendable, Failure: Error>: Sendable {
+  private typealias Waiter = SuspendedTask<Bool>
+  private typealias StateMachine = BoundedChannelStateMachine<Element, Failure, Waiter>
+
+  private struct State: ~Copyable {
+    var machine: StateMachine
+    var lastID: UInt64 = 0
+  }
+
+  private let state: Locked<State>
+
+  /// - Parameter capacity: the most elements the channel holds; at least 1.
+  public init(capacity: Int) {
+    state = Locked(State(machine: StateMachine(capacity: capacity)))
+  }
+
+  /// The elements inside at this moment.
+  public var count: Int { state.withLock { $0.machine.count } }
+
+  /// Sends an element, waiting for room.
+  ///
+  /// - Returns: nil when the channel has taken the element; the element itself when the channel is
+  ///   finished or failed, or the task was cancelled before there was room.
+  public func send(_ element: consuming Element) async -> Element? {
+    var element: Element? = consume element
+    var granted = false
+    while true {
+      let action = state.withLock { state -> StateMachine.SendAction in
+        guard let taken = element.take() else { preconditionFailure("an element is sent once") }
+        return granted ? state.machine.sendReserved(taken) : state.machine.send(taken)
+      }
+      switch consume action {
+      case .sent(let receiver):
+        receiver?.resume(returning: true)
+        return nil
+      case .giveBack(let refused):
+        return refused
+      case .wait(let waiting):
+        granted = await waitInLine(
+          enter: { $0.machine.waitToSend(id: $1, waiter: $2, isCancelled: $3) },
+          leave: { $0.machine.cancelSender(id: $1) })
+        if !granted && Task.isCancelled { return waiting }
+        element = consume waiting
+      }
+    }
+  }
+
+  /// Receives the oldest element, waiting for one.
+  ///
+  /// - Returns: nil when the channel is finished and empty, or the task was cancelled while nothing
+  ///   was there.
+  /// - Throws: what the channel was failed with.
+  public func receive() async throws(Failure) -> Element? {
+    var granted = false
+    while true {
+      let action = state.withLock { state -> StateMachine.ReceiveAction in
+        granted ? state.machine.receiveReserved() : state.machine.receive()
+      }
+      switch consume action {
+      case .received(let element, let sender):
+        sender?.resume(returning: true)
+        return element
+      case .finished:
+        return nil
+      case .failed(let failure):
+        throw failure
+      case .wait:
+        granted = await waitInLine(
+          enter: { $0.machine.waitToReceive(id: $1, waiter: $2, isCancelled: $3) },
+          leave: { $0.machine.cancelReceiver(id: $1) })
+        if !granted && Task.isCancelled { return nil }
+      }
+    }
+  }
+
+  /// Says that no more elements will be sent. What is inside is still received; later sends give
+  /// their element back. A second call, or one after `fail`, does nothing.
+  public func finish() {
+    let waiters = state.withLock { $0.machine.finish() }
+    for waiter in waiters { waiter.resume(returning: false) }
+  }
+
+  /// Ends the channel at once: what is inside is dropped, receivers throw `failure`, senders get
+  /// their element back. The first failure stands.
+  public func fail(_ failure: Failure) {
+    let action = state.withLock { $0.machine.fail(failure) }
+    for waiter in action.wake { waiter.resume(returning: false) }
+  }
+
+  /// Suspends until it is this task's turn (true), or the channel ends or the task is cancelled (false).
+  private func waitInLine(
+    enter: (inout State, UInt64, Waiter, Bool) -> StateMachine.WaitAction,
+    leave: @Sendable (inout State, UInt64) -> Waiter?
+  ) async -> Bool {
+    let id = state.withLock { state in
+      state.lastID += 1
+      return state.lastID
+    }
+    return await withTaskCancellationHandler {
+      await SuspendedTask.suspend { task in
+        // Read under the lock: a cancellation that is not seen here comes to `leave` after we have
+        // entered the line, and finds us.
+        let action = state.withLock { enter(&$0, id, task, Task.isCancelled) }
+        if case .resume(let waiter, let granted) = action {
+          waiter.resume(returning: granted)
+        }
+      }
+    } onCancel: {
+      let waiter = state.withLock { leave(&$0, id) }
+      waiter?.resume(returning: false)
+    }
+  }
+}

@@ -1,0 +1,163 @@
+/// What a bounded channel decides, without locks, tasks or continuations: `BoundedChannel` asks it
+/// under its lock and does what it says.
+///
+/// A sender or receiver that was made to wait and is woken with `granted` holds a reservation: a free
+/// place, or an element, that nobody else can take before it comes back for it. So whoever waited
+/// longest is served first, and nobody is woken in vain.
+struct BoundedChannelStateMachine<Element: ~Copyable, Failure: Error, Waiter>: ~Copyable {
+  enum Phase {
+    case open
+    case finished
+    case failed(Failure)
+  }
+
+  private(set) var phase = Phase.open
+  private var elements: FixedQueue<Element>
+  private let capacity: Int
+  /// Free places that are promised to woken senders.
+  private var reservedPlaces = 0
+  /// Elements that are promised to woken receivers.
+  private var reservedElements = 0
+  private var senders = WaiterQueue<Waiter>()
+  private var receivers = WaiterQueue<Waiter>()
+
+  init(capacity: Int) {
+    self.capacity = capacity
+    elements = FixedQueue(capacity: capacity)
+  }
+
+  var count: Int { elements.count }
+
+  // MARK: Sending
+
+  enum SendAction: ~Copyable {
+    /// The element is in; wake this receiver with `granted`.
+    case sent(wake: Waiter?)
+    /// The channel is closed: give the element back.
+    case giveBack(Element)
+    /// There is no room: wait, then call `sendReserved` or give the element back.
+    case wait(Element)
+  }
+
+  mutating func send(_ element: consuming Element) -> SendAction {
+    guard case .open = phase else { return .giveBack(element) }
+    guard elements.count + reservedPlaces < capacity else { return .wait(element) }
+    elements.append(element)
+    return .sent(wake: grantElement())
+  }
+
+  /// Sends into the place that was reserved when the sender was woken with `granted`.
+  mutating func sendReserved(_ element: consuming Element) -> SendAction {
+    precondition(reservedPlaces > 0, "a sender was woken without a place")
+    reservedPlaces -= 1
+    return send(element)
+  }
+
+  enum WaitAction {
+    /// Wait: somebody will resume the waiter.
+    case suspend
+    /// Resume the waiter now.
+    case resume(Waiter, granted: Bool)
+  }
+
+  /// Puts a sender in line, unless things have changed since it was told to wait.
+  mutating func waitToSend(id: UInt64, waiter: Waiter, isCancelled: Bool) -> WaitAction {
+    guard case .open = phase, !isCancelled else { return .resume(waiter, granted: false) }
+    if elements.count + reservedPlaces < capacity {
+      reservedPlaces += 1
+      return .resume(waiter, granted: true)
+    }
+    senders.append(waiter, id: id)
+    return .suspend
+  }
+
+  /// Takes a sender whose task was cancelled out of the line; the result, if any, is to be resumed
+  /// with `granted: false`.
+  mutating func cancelSender(id: UInt64) -> Waiter? {
+    senders.remove(id: id)
+  }
+
+  // MARK: Receiving
+
+  enum ReceiveAction: ~Copyable {
+    /// Here is an element; wake this sender with `granted`.
+    case received(Element, wake: Waiter?)
+    /// Nothing will come any more.
+    case finished
+    case failed(Failure)
+    /// Nothing is here: wait, then call `receiveReserved` or `receive` again.
+    case wait
+  }
+
+  mutating func receive() -> ReceiveAction {
+    if case .failed(let failure) = phase { return .failed(failure) }
+    if elements.count > reservedElements, let element = elements.removeFirst() {
+      return .received(element, wake: grantPlace())
+    }
+    if case .finished = phase { return .finished }
+    return .wait
+  }
+
+  /// Receives the element that was reserved when the receiver was woken with `granted`.
+  mutating func receiveReserved() -> ReceiveAction {
+    // A failure dropped the elements, and the reservations with them.
+    if case .failed(let failure) = phase { return .failed(failure) }
+    precondition(reservedElements > 0, "a receiver was woken without an element")
+    reservedElements -= 1
+    return receive()
+  }
+
+  mutating func waitToReceive(id: UInt64, waiter: Waiter, isCancelled: Bool) -> WaitAction {
+    guard case .open = phase, !isCancelled else { return .resume(waiter, granted: false) }
+    if elements.count > reservedElements {
+      reservedElements += 1
+      return .resume(waiter, granted: true)
+    }
+    receivers.append(waiter, id: id)
+    return .suspend
+  }
+
+  mutating func cancelReceiver(id: UInt64) -> Waiter? {
+    receivers.remove(id: id)
+  }
+
+  // MARK: Ending
+
+  /// No more elements are taken; those inside are still received. Returns whom to resume with
+  /// `granted: false`.
+  mutating func finish() -> [Waiter] {
+    guard case .open = phase else { return [] }
+    phase = .finished
+    return senders.removeAll() + receivers.removeAll()
+  }
+
+  struct FailAction: ~Copyable {
+    let wake: [Waiter]
+    /// To be let go of outside the lock: their deinits may take other locks.
+    let dropped: FixedQueue<Element>
+  }
+
+  /// Ends the channel at once for both sides and drops what is inside. The first failure stands.
+  mutating func fail(_ failure: Failure) -> FailAction {
+    if case .failed = phase { return FailAction(wake: [], dropped: FixedQueue(capacity: 1)) }
+    phase = .failed(failure)
+    var dropped = FixedQueue<Element>(capacity: capacity)
+    swap(&dropped, &elements)
+    reservedElements = 0
+    return FailAction(wake: senders.removeAll() + receivers.removeAll(), dropped: dropped)
+  }
+
+  // MARK: Promises
+
+  private mutating func grantElement() -> Waiter? {
+    guard let receiver = receivers.removeFirst() else { return nil }
+    reservedElements += 1
+    return receiver
+  }
+
+  private mutating func grantPlace() -> Waiter? {
+    guard case .open = phase, let sender = senders.removeFirst() else { return nil }
+    reservedPlaces += 1
+    return sender
+  }
+}

@@ -1,0 +1,101 @@
+internal import CSluiceLinux
+internal import SluicePipeline
+internal import SluiceTarget
+
+/// The first stage: walks the mappings of a process in address order and cuts the pages to be taken into
+/// plans, each as large as a buffer.
+///
+/// It has a thread of its own, because the system calls that look at page tables block.
+actor MemoryWalker {
+  /// What the walk came across.
+  struct Counts: Sendable {
+    /// Pages that hold data of the process' own.
+    var pagesFound: UInt64 = 0
+    /// Mappings that were walked.
+    var mappings = 0
+    /// Mappings that were left out, by reason.
+    var skipped: [SkipReason: Int] = [:]
+    /// When the walk had ended, in nanoseconds of the monotonic clock.
+    var endedAt: UInt64 = 0
+  }
+
+  private nonisolated let executor: ThreadExecutor
+  private let process: TargetProcess
+  private let source: PageScanner.Source?
+  private let ring: BufferRing
+  private let plans: PlanChannel
+  private var counts = Counts()
+  private var sequence: UInt64 = 0
+  private var open: PageBuffer?
+
+  nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
+
+  init(
+    process: TargetProcess, source: PageScanner.Source?, ring: BufferRing, plans: PlanChannel,
+    executor: ThreadExecutor
+  ) {
+    self.process = process
+    self.source = source
+    self.ring = ring
+    self.plans = plans
+    self.executor = executor
+  }
+
+  /// Walks the whole address space once, then finishes the channel of plans.
+  func run() async throws(PreDumpError) -> Counts {
+    var map = try onTarget { () throws(TargetError) in try MemoryMap(of: process) }
+    var scanner = try onTarget { () throws(TargetError) in
+      try PageScanner(of: process, source: source)
+    }
+    while let vma = try onTarget({ () throws(TargetError) in try map.next() }) {
+      counts.mappings += 1
+      switch vma.treatment {
+      case .skip(let reason):
+        counts.skipped[reason, default: 0] += 1
+      case .take, .takeWhole:
+        try await walk(vma, with: &scanner)
+      }
+    }
+    try await sendPlan()
+    plans.finish()
+    counts.endedAt = sluice_monotonic_nanoseconds()
+    return counts
+  }
+
+  private func walk(_ vma: VMA, with scanner: inout PageScanner) async throws(PreDumpError) {
+    var position = vma.start
+    while position < vma.end {
+      guard !Task.isCancelled else { throw .cancelled }
+      position = try onTarget { () throws(TargetError) in
+        vma.treatment == .takeWhole
+          ? scanner.wholeStep(from: position, to: vma.end)
+          : try scanner.step(from: position, to: vma.end)
+      }
+      // By index: a copy of the array would make the scanner allocate a new one for its next step.
+      for index in scanner.runs.indices {
+        try await plan(scanner.runs[index])
+      }
+    }
+  }
+
+  /// Adds a run to the plan that is being made, and hands plans on as they become full.
+  private func plan(_ run: MemoryRun) async throws(PreDumpError) {
+    counts.pagesFound += run.length / UInt64(ring.layout.pageSize)
+    var rest = run
+    while rest.length > 0 {
+      if open == nil { open = await ring.take() }
+      guard let added = open?.append(rest) else { throw .cancelled }
+      rest.address += added
+      rest.length -= added
+      if rest.length > 0 { try await sendPlan() }
+    }
+  }
+
+  private func sendPlan() async throws(PreDumpError) {
+    guard let buffer = open.take() else { return }
+    let refused = await plans.send(ReadPlan(sequence: sequence, buffer: buffer))
+    // The channel was failed by a later stage, whose error is the one to report.
+    guard refused == nil else { throw .cancelled }
+    sequence += 1
+  }
+}

@@ -1,0 +1,101 @@
+public import CSluiceLinux
+internal import SluiceImages
+internal import SluicePipeline
+internal import SluiceTarget
+
+/// Why a pre-dump, or a look at its images, did not succeed.
+public struct PreDumpError: Error, CustomStringConvertible {
+  /// The kinds that a caller may want to tell apart; the command gives each its own exit code.
+  public enum Code: Hashable, Sendable {
+    /// What was asked for cannot be meant, such as our own pid or a budget that is too small.
+    case invalidArgument
+    /// There is no such process, or none with memory; no such images directory.
+    case notFound
+    /// An image is not in the form that its name promises.
+    case malformedImages
+    /// The kernel or the machine refused something that works elsewhere.
+    case system
+    /// The images cannot be created where they should be.
+    case cannotCreate
+    /// Reading or writing failed.
+    case io
+    /// The process ended or executed another program meanwhile.
+    case targetGone
+    /// The kernel does not let us.
+    case notPermitted
+    /// The task was cancelled.
+    case cancelled
+  }
+
+  /// The kind of failure.
+  public let code: Code
+  /// What was being done, to which process or file, and what to do about it; one line.
+  public let message: String
+  /// The kernel's reason, where there was one.
+  public let errno: SystemErrno?
+
+  init(_ code: Code, _ message: String, errno: SystemErrno? = nil) {
+    self.code = code
+    self.message = message
+    self.errno = errno
+  }
+
+  /// The message.
+  public var description: String { message }
+
+  static var cancelled: PreDumpError {
+    PreDumpError(.cancelled, "the pre-dump was cancelled; nothing was kept")
+  }
+
+  init(_ error: TargetError) {
+    let code: Code =
+      switch error.code {
+      case .noSuchProcess: .notFound
+      case .invalidPid: .invalidArgument
+      case .gone: .targetGone
+      case .notPermitted: .notPermitted
+      case .unreadable: .io
+      case .systemCall: .system
+      }
+    self.init(code, error.description, errno: error.errno)
+  }
+
+  init(_ error: ImagesError) {
+    let code: Code =
+      switch error.code {
+      case .noSuchDirectory: .notFound
+      case .cannotCreate: .cannotCreate
+      case .io: .io
+      case .malformed: .malformedImages
+      }
+    self.init(code, error.description, errno: error.errno)
+  }
+
+  init(_ error: MemoryBudget.TooSmall) {
+    self.init(
+      .invalidArgument,
+      "a memory budget of \(error.asked) bytes is too small: the smallest possible is \((error.smallest + 1023) / 1024)K"
+    )
+  }
+
+  init(_ error: BufferRing.MappingFailed) {
+    let name = unsafe String(cString: error.errno.cName)
+    self.init(
+      .system, "mapping \(error.byteCount) bytes of buffers: \(name); try a smaller memory budget",
+      errno: error.errno)
+  }
+}
+
+/// Runs `body` and says in the library's own words what went wrong with the process.
+func onTarget<Result: ~Copyable>(
+  _ body: () throws(TargetError) -> Result
+) throws(PreDumpError) -> Result {
+  do throws(TargetError) { return try body() } catch { throw PreDumpError(error) }
+}
+
+/// Runs `body` and says in the library's own words what went wrong with the images.
+func onImages<Result: ~Copyable>(
+  _ body: () throws(ImagesError) -> Result
+) throws(PreDumpError) -> Result {
+  do throws(ImagesError) { return try body() } catch { throw PreDumpError(error) }
+}

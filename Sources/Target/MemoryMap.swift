@@ -1,0 +1,106 @@
+internal import CSluiceLinux
+import Glibc
+
+/// Reads the mappings of a process in address order, one after the other, in memory of a fixed size.
+///
+/// The kernel gives /proc/PID/maps a few kilobytes at a time and lets the process go on in between, so the
+/// list is no snapshot: a mapping that was split or merged meanwhile can come twice. Each one is therefore
+/// cut to what lies above the one before.
+public struct MemoryMap: ~Copyable {
+  /// The bytes of text held at once; the longest line is a path (PATH_MAX, each byte written in up to four).
+  public static let textBytes = 20 << 10
+
+  private let file: ProcFile
+  private let pid: Int32
+  private var text: [UInt8]
+  private var position = 0
+  private var length = 0
+  private var isAtEnd = false
+  private var lastEnd: UInt64 = 0
+
+  /// - Throws: `TargetError` when the list cannot be opened.
+  public init(of process: TargetProcess) throws(TargetError) {
+    pid = process.pid
+    file = try Self.openMaps(of: process)
+    text = [UInt8](repeating: 0, count: Self.textBytes)
+  }
+
+  /// The next mapping, or nil after the last.
+  ///
+  /// - Throws: `TargetError` when the list cannot be read.
+  public mutating func next() throws(TargetError) -> VMA? {
+    while true {
+      guard let vma = try nextLine() else { return nil }
+      guard vma.end > lastEnd else { continue }
+      let unseen = vma.start >= lastEnd ? vma : vma.cut(from: lastEnd)
+      lastEnd = vma.end
+      return unseen
+    }
+  }
+
+  private mutating func nextLine() throws(TargetError) -> VMA? {
+    while true {
+      if let newline = text[position..<length].firstIndex(of: UInt8(ascii: "\n")) {
+        let vma = VMA(line: text.span.extracting(position..<newline))
+        position = newline + 1
+        guard let vma else {
+          throw TargetError(.systemCall, "/proc/\(pid)/maps holds a line that is not in the kernel's form")
+        }
+        return vma
+      }
+      guard !isAtEnd else { return nil }
+      try fill()
+    }
+  }
+
+  private mutating func fill() throws(TargetError) {
+    text.replaceSubrange(0..<(length - position), with: text[position..<length])
+    length -= position
+    position = 0
+    let (descriptor, used, room) = (file.descriptor, length, text.count - length)
+    guard room > 0 else {
+      throw TargetError(.systemCall, "/proc/\(pid)/maps holds a line longer than any path can make it")
+    }
+    let count = unsafe text.withUnsafeMutableBytes {
+      unsafe sluice_read(descriptor, $0.baseAddress! + used, room)
+    }
+    // The memory may be gone by now (ESRCH): the mappings simply end, and the check of the process tells why.
+    guard count >= 0 || count == -Int(ESRCH) else {
+      throw TargetError(.systemCall, "reading /proc/\(pid)/maps", errno: SystemErrno(returned: count))
+    }
+    isAtEnd = count <= 0
+    length += max(0, count)
+  }
+
+  /// The bounds of the mapping that `address` is in, or else of the next one above it; nil when there is none.
+  ///
+  /// Asked of the kernel at this moment, not of what was read before.
+  static func mapping(atOrAbove address: UInt64, of process: TargetProcess) throws(TargetError) -> Range<
+    UInt64
+  >? {
+    let file = try openMaps(of: process)
+    var (start, end): (UInt64, UInt64) = (0, 0)
+    let found = unsafe sluice_next_mapping(file.descriptor, address, &start, &end)
+    if found == 1 { return start..<end }
+    if found == 0 || found == -ESRCH { return nil }
+    guard found == -ENOTTY else {
+      throw TargetError(
+        .systemCall, "asking for the mappings of process \(process.pid)", errno: SystemErrno(returned: found))
+    }
+    // Before Linux 6.11 there is only the whole list.
+    var map = try MemoryMap(of: process)
+    while let vma = try map.next() {
+      if vma.end > address { return vma.start..<vma.end }
+    }
+    return nil
+  }
+
+  private static func openMaps(of process: TargetProcess) throws(TargetError) -> ProcFile {
+    do throws(ProcFile.OpenFailed) {
+      return try ProcFile(path: "/proc/\(process.pid)/maps")
+    } catch {
+      if error.errno.code == ENOENT || error.errno.code == ESRCH { throw TargetProcess.ended(process.pid) }
+      throw TargetError(.systemCall, "opening /proc/\(process.pid)/maps", errno: error.errno)
+    }
+  }
+}

@@ -1,0 +1,11 @@
+/// The bits of an entry of /proc/PID/pagemap: Documentation/admin-guide/mm/pagemap.rst.
+enum PagemapEntry {
+  static let present: UInt64 = 1 << 63
+  static let swapped: UInt64 = 1 << 62
+  /// The page belongs to a file or to shared anonymous memory.
+  static let file: UInt64 = 1 << 61
+  /// A guard region of MADV_GUARD_INSTALL (Linux 6.15).
+  static let guardRegion: UInt64 = 1 << 58
+  /// The page frame number; 0 unless the reader has CAP_SYS_ADMIN.
+  static let frame: UInt64 = (1 << 55) - 1
+}

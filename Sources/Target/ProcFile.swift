@@ -1,0 +1,51 @@
+internal import CSluiceLinux
+
+/// An open file below /proc, closed when its owner lets go of it.
+///
+/// A descriptor of /proc/PID/mem, pagemap or maps stays with the memory that the process had when it was
+/// opened: after an execve it reads nothing (0 bytes) rather than the new program.
+struct ProcFile: ~Copyable, Sendable {
+  let descriptor: Int32
+
+  enum Access {
+    case read
+    case write
+  }
+
+  /// - Throws: the errno of the failed open, which only the caller can explain.
+  init(path: String, access: Access = .read) throws(OpenFailed) {
+    let mode = access == .read ? SLUICE_OPEN_READ : SLUICE_OPEN_WRITE
+    let result = unsafe sluice_open_at(sluice_current_directory(), path, mode)
+    guard result >= 0 else { throw OpenFailed(errno: SystemErrno(returned: result)) }
+    descriptor = result
+  }
+
+  init(adopting descriptor: Int32) {
+    self.descriptor = descriptor
+  }
+
+  deinit {
+    // Nothing was written through it that a failing close could lose.
+    _ = sluice_close(descriptor)
+  }
+
+  struct OpenFailed: Error {
+    let errno: SystemErrno
+  }
+
+  /// The start of a small file, as text.
+  static func text(ofFileAt path: String, upTo limit: Int = 16 << 10) throws(OpenFailed) -> String {
+    let file = try ProcFile(path: path)
+    var length = 0
+    var bytes = [UInt8](repeating: 0, count: limit)
+    while length < limit {
+      let count = unsafe bytes.withUnsafeMutableBytes {
+        unsafe sluice_read(file.descriptor, $0.baseAddress! + length, limit - length)
+      }
+      guard count >= 0 else { throw OpenFailed(errno: SystemErrno(returned: count)) }
+      if count == 0 { break }
+      length += count
+    }
+    return String(decoding: bytes[..<length], as: UTF8.self)
+  }
+}

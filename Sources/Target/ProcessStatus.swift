@@ -1,0 +1,47 @@
+/// What /proc/PID/stat and /proc/PID/status say of a process: proc_pid_stat(5), proc_pid_status(5).
+struct ProcessStatus: Hashable, Sendable {
+  /// R running, S sleeping, T stopped, Z zombie, and so on.
+  var state: Character
+  /// When it started, in clock ticks since boot.
+  var startTime: UInt64
+  var isKernelThread: Bool
+  /// The command's name, as the kernel keeps it (15 bytes).
+  var command: String
+  /// The process that the number is a thread of; the number itself if it leads its process.
+  var threadGroup: Int32
+  /// The pid in the innermost pid namespace that the process is in: what getpid() returns there.
+  var namespacePid: Int32
+
+  /// PF_KTHREAD of the kernel's include/linux/sched.h, stable since 2.6.
+  private static let kernelThreadFlag: UInt64 = 0x0020_0000
+
+  /// - Returns: nil when the texts are not what the manual pages describe.
+  init?(stat: String, status: String) {
+    // The name is in parentheses and may itself hold spaces and parentheses: the last one ends it.
+    guard let nameStart = stat.firstIndex(of: "("), let nameEnd = stat.lastIndex(of: ")"),
+      nameStart < nameEnd
+    else { return nil }
+    command = String(stat[stat.index(after: nameStart)..<nameEnd])
+    // What follows the name begins with field 3.
+    let fields = stat[stat.index(after: nameEnd)...].split(separator: " ")
+    guard fields.count > 19, let state = fields[0].first, let flags = UInt64(fields[6]),
+      let startTime = UInt64(fields[19])
+    else { return nil }
+    self.state = state
+    self.startTime = startTime
+    isKernelThread = flags & Self.kernelThreadFlag != 0
+
+    var threadGroup: Int32?
+    var namespacePid: Int32?
+    for line in status.split(separator: "\n") {
+      let parts = line.split(whereSeparator: { $0 == "\t" || $0 == " " })
+      guard let key = parts.first, let last = parts.last else { continue }
+      if key == "Tgid:" { threadGroup = Int32(last) }
+      if key == "NSpid:" { namespacePid = Int32(last) }
+    }
+    guard let threadGroup else { return nil }
+    self.threadGroup = threadGroup
+    // A kernel without pid namespaces has no such line, and then there is but one pid.
+    self.namespacePid = namespacePid ?? threadGroup
+  }
+}

@@ -1,0 +1,203 @@
+public import CSluiceLinux
+import Glibc
+
+/// Reads the memory of another process from outside, without stopping it.
+public struct RemoteMemory: Sendable {
+  /// What one call of `read` really got.
+  public struct Outcome: Hashable, Sendable {
+    /// The runs at the start of the table, which now say what is in the bytes.
+    public var runCount = 0
+    /// The bytes that were read.
+    public var byteCount = 0
+    /// Bytes that were there when they were planned and are no longer.
+    public var vanishedBytes: UInt64 = 0
+    /// Bytes that only /proc/PID/mem could read (PROT_NONE and the like).
+    public var forcedBytes: UInt64 = 0
+  }
+
+  private let process: TargetProcess
+  private let pageSize: UInt64
+
+  /// The memory of this process.
+  public init(of process: TargetProcess) {
+    self.process = process
+    pageSize = UInt64(sluice_page_size())
+  }
+
+  /// Reads runs of whole pages, one after the other, and rewrites their table to say what was got: pages
+  /// that vanished are neither in the table nor in the bytes.
+  ///
+  /// process_vm_readv reads up to the first page that it cannot read. What stopped it is then read through
+  /// /proc/PID/mem, which may read what the process itself may not; if that fails too, the kernel is asked
+  /// where the next mapping begins, so that an unmapped terabyte costs one question.
+  ///
+  /// - Parameters:
+  ///   - table: room for as many runs as the bytes have pages, since a hole cuts a run in two.
+  ///   - runCount: how many runs stand at the start of the table.
+  ///   - bytes: room for all of them.
+  /// - Throws: `TargetError`: `gone`, `notPermitted`, or `unreadable` for a page that is there but cannot
+  ///   be read.
+  public func read(
+    table: UnsafeMutableBufferPointer<MemoryRun>, runCount: Int, into bytes: UnsafeMutableRawBufferPointer
+  ) throws(TargetError) -> Outcome {
+    var reading = unsafe Reading(table: table, runCount: runCount, bytes: bytes, pageSize: pageSize)
+    while reading.isUnfinished {
+      let batch = reading.nextBatch
+      let got = unsafe sluice_process_vm_readv(
+        process.pid, reading.destination, reading.room, batch.runs, batch.count)
+      guard got >= 0 || got == -Int(EFAULT) else {
+        throw try failure(of: "reading the memory", errno: SystemErrno(returned: got))
+      }
+      reading.keep(UInt64(max(0, got)))
+      if got < batch.byteCount {
+        try readWhatStopped(&reading)
+      }
+    }
+    return reading.outcome
+  }
+
+  /// Deals with the page that process_vm_readv could not read: reads it, or proves that it is gone.
+  private func readWhatStopped(_ reading: inout Reading) throws(TargetError) {
+    // A page can come back between the read that failed and the question whether it is there.
+    for _ in 0..<3 {
+      let run = reading.current
+      let got = unsafe sluice_pread(
+        process.memory.descriptor, reading.destination, Int(run.length), run.address)
+      if got >= Int(pageSize) {
+        reading.outcome.forcedBytes += reading.keep(UInt64(got))
+        return
+      }
+      // 0 bytes: the memory itself is gone.
+      guard got < 0 else { throw try failure(of: "reading the memory", errno: SystemErrno(code: ESRCH)) }
+      let mapping = try MemoryMap.mapping(atOrAbove: run.address, of: process)
+      guard let mapping, mapping.lowerBound <= run.address else {
+        reading.skip(upTo: mapping?.lowerBound ?? UInt64.max)
+        return
+      }
+      guard try isPopulated(run.address) else {
+        reading.skip(upTo: run.address + pageSize)
+        return
+      }
+    }
+    let address = String(reading.current.address, radix: 16)
+    throw TargetError(
+      .unreadable,
+      "the page at 0x\(address) of process \(process.pid) is mapped but cannot be read, so its image would have a hole"
+    )
+  }
+
+  /// Whether the page table has data for this page at this moment.
+  private func isPopulated(_ address: UInt64) throws(TargetError) -> Bool {
+    var entry: UInt64 = 0
+    let size = MemoryLayout<UInt64>.size
+    let got = unsafe sluice_pread(process.pagemap.descriptor, &entry, size, address / pageSize * UInt64(size))
+    guard got == size else {
+      throw try failure(of: "reading the page states", errno: SystemErrno(code: ESRCH))
+    }
+    return entry & (PagemapEntry.present | PagemapEntry.swapped) != 0
+  }
+
+  /// The error to throw: that the process ended, where it did, else the system call's own.
+  private func failure(of doing: String, errno: SystemErrno) throws(TargetError) -> TargetError {
+    if errno.code == EPERM || errno.code == EACCES {
+      return TargetError(
+        .notPermitted,
+        "\(doing) of process \(process.pid) is no longer permitted: \(TargetProcess.permissionAdvice())",
+        errno: errno)
+    }
+    try process.checkStillTheSame()
+    guard errno.code != ESRCH else { return TargetProcess.ended(process.pid) }
+    return TargetError(.systemCall, "\(doing) of process \(process.pid)", errno: errno)
+  }
+}
+
+/// Where a read of many runs stands: what was got, at the start of the table, and what is left to read,
+/// behind it.
+///
+/// The two never meet: every part that was got has a page at least, and the table has a place for each
+/// page of the buffer.
+@safe
+struct Reading: ~Copyable {
+  var outcome = RemoteMemory.Outcome()
+  private let table: UnsafeMutableBufferPointer<MemoryRun>
+  private let bytes: UnsafeMutableRawBufferPointer
+  private let pageSize: UInt64
+  /// The first run that is not yet read to its end, and the one after the last.
+  private var unread: Range<Int>
+
+  init(
+    table: UnsafeMutableBufferPointer<MemoryRun>, runCount: Int, bytes: UnsafeMutableRawBufferPointer,
+    pageSize: UInt64
+  ) {
+    unsafe self.table = table
+    unsafe self.bytes = bytes
+    self.pageSize = pageSize
+    unread = 0..<runCount
+  }
+
+  var isUnfinished: Bool { !unread.isEmpty }
+  var current: MemoryRun { unsafe table[unread.lowerBound] }
+  /// Where the next bytes go, and how many may.
+  var destination: UnsafeMutableRawPointer { unsafe bytes.baseAddress! + outcome.byteCount }
+  var room: Int { unsafe bytes.count - outcome.byteCount }
+
+  /// The runs that one process_vm_readv can be asked for.
+  @safe
+  struct Batch {
+    let runs: UnsafePointer<MemoryRun>
+    let count: Int
+    let byteCount: Int
+  }
+
+  var nextBatch: Batch {
+    let count = min(unread.count, Int(SLUICE_MAX_RUNS))
+    let first = unread.lowerBound
+    let byteCount = unsafe table[first..<first + count].reduce(0) { $0 + Int($1.length) }
+    return unsafe Batch(
+      runs: UnsafePointer(table.baseAddress! + first), count: count, byteCount: byteCount)
+  }
+
+  /// Records that the next `count` bytes were read; of a page that was not read to its end, nothing.
+  ///
+  /// - Returns: the bytes that were recorded.
+  @discardableResult
+  mutating func keep(_ count: UInt64) -> UInt64 {
+    let kept = count / pageSize * pageSize
+    var left = kept
+    while left > 0 {
+      let part = MemoryRun(address: current.address, length: min(left, current.length))
+      left -= part.length
+      advance(by: part.length)
+      let last = outcome.runCount - 1
+      if last >= 0, unsafe table[last].address + table[last].length == part.address {
+        unsafe table[last].length += part.length
+      } else {
+        if outcome.runCount == unread.lowerBound { shiftUnread() }
+        unsafe table[outcome.runCount] = part
+        outcome.runCount += 1
+      }
+      outcome.byteCount += Int(part.length)
+    }
+    return kept
+  }
+
+  /// Records that nothing is there any more from the current address up to `end`, or the run's end.
+  mutating func skip(upTo end: UInt64) {
+    let count = min(end - current.address, current.length)
+    outcome.vanishedBytes += count
+    advance(by: count)
+  }
+
+  private mutating func advance(by count: UInt64) {
+    let first = unread.lowerBound
+    unsafe table[first].address += count
+    unsafe table[first].length -= count
+    if unsafe table[first].length == 0 { unread = first + 1..<unread.upperBound }
+  }
+
+  /// Moves what is unread by one place, to make room for the first part of a run that a hole has cut.
+  private mutating func shiftUnread() {
+    for index in unread.reversed() { unsafe table[index + 1] = table[index] }
+    unread = unread.lowerBound + 1..<unread.upperBound + 1
+  }
+}

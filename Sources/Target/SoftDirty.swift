@@ -1,0 +1,68 @@
+internal import CSluiceLinux
+import Glibc
+
+/// The kernel's soft-dirty bit, the one tracker of writes that CRIU's final dump understands:
+/// Documentation/admin-guide/mm/soft-dirty.rst.
+public enum SoftDirty {
+  /// Whether this kernel keeps the bit, tried with a real write: on kernels without it, clearing
+  /// "succeeds" and does nothing.
+  ///
+  /// - Throws: `TargetError` when it cannot be tried.
+  public static func isSupported() throws(TargetError) -> Bool {
+    let result = sluice_soft_dirty_works()
+    guard result >= 0 else {
+      throw TargetError(.systemCall, "trying the soft-dirty bit", errno: SystemErrno(returned: result))
+    }
+    return result == 1
+  }
+
+  /// Forgets which pages were written: from now on those that are written again become dirty.
+  ///
+  /// The kernel holds the process' mmap_lock for this, for a time that grows with its memory.
+  ///
+  /// - Returns: how long it took, in nanoseconds.
+  /// - Throws: `TargetError` when the kernel refuses; nothing is cleared then.
+  public static func clear(_ process: TargetProcess) throws(TargetError) -> UInt64 {
+    let path = "/proc/\(process.pid)/clear_refs"
+    let began = sluice_monotonic_nanoseconds()
+    do throws(ProcFile.OpenFailed) {
+      let file = try ProcFile(path: path, access: .write)
+      let result = unsafe sluice_write(file.descriptor, "4", 1)
+      guard result == 1 else { throw ProcFile.OpenFailed(errno: SystemErrno(returned: result)) }
+    } catch {
+      switch error.errno.code {
+      case ENOENT, ESRCH: throw TargetProcess.ended(process.pid)
+      case EACCES, EPERM:
+        throw TargetError(
+          .notPermitted,
+          "clearing the dirty bits of process \(process.pid) is not permitted: it takes the same user or root",
+          errno: error.errno)
+      default: throw TargetError(.systemCall, "writing \(path)", errno: error.errno)
+      }
+    }
+    return sluice_monotonic_nanoseconds() - began
+  }
+}
+
+/// The time since the machine started, as CRIU notes it in its inventory.
+public enum Uptime {
+  /// Microseconds since boot, to 10 ms: the first number of /proc/uptime, which is what CRIU compares a
+  /// process' start time with.
+  ///
+  /// - Throws: `TargetError` when /proc/uptime cannot be read.
+  public static func microseconds() throws(TargetError) -> UInt64 {
+    let text: String
+    do throws(ProcFile.OpenFailed) {
+      text = try ProcFile.text(ofFileAt: "/proc/uptime")
+    } catch {
+      throw TargetError(.systemCall, "reading /proc/uptime", errno: error.errno)
+    }
+    let parts = text.prefix(while: { $0 != " " }).split(separator: ".")
+    guard parts.count == 2, parts[1].count == 2, let seconds = UInt64(parts[0]),
+      let hundredths = UInt64(parts[1])
+    else {
+      throw TargetError(.systemCall, "/proc/uptime is not in the kernel's form")
+    }
+    return seconds * 1_000_000 + hundredths * 10_000
+  }
+}

@@ -1,0 +1,51 @@
+public import CSluiceLinux
+
+/// What went wrong with the process that is being copied.
+public struct TargetError: Error, CustomStringConvertible {
+  /// The kinds that a caller may want to tell apart.
+  public enum Code: Hashable, Sendable {
+    /// There is no process with that pid, or none that has memory of its own.
+    case noSuchProcess
+    /// The pid cannot be meant: it is ours, or no pid at all.
+    case invalidPid
+    /// The process ended, or executed another program, while it was copied.
+    case gone
+    /// The kernel does not let us.
+    case notPermitted
+    /// A page is mapped and yet cannot be read.
+    case unreadable
+    /// A system call failed in a way that none of the others describes.
+    case systemCall
+  }
+
+  /// The kind of failure.
+  public let code: Code
+  /// What was being done, to which process, and what to do about it; one line.
+  public let message: String
+  /// The kernel's reason, where there was one.
+  public let errno: SystemErrno?
+
+  /// A failure of that kind.
+  public init(_ code: Code, _ message: String, errno: SystemErrno? = nil) {
+    self.code = code
+    self.message = message
+    self.errno = errno
+  }
+
+  /// The message, and the kernel's reason.
+  public var description: String {
+    errno.map { "\(message): \($0.name) (\($0.text))" } ?? message
+  }
+}
+
+extension SystemErrno {
+  /// The name that errno.h gives it, such as "ENOSPC".
+  var name: String { unsafe String(cString: cName) }
+  /// What it means, in a few words.
+  var text: String { unsafe String(cString: cText) }
+
+  /// The error that a C function of ours returned as a negative number.
+  init(returned result: some SignedInteger) {
+    self.init(code: Int32(-result))
+  }
+}

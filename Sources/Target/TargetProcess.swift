@@ -1,0 +1,130 @@
+internal import CSluiceLinux
+import Glibc
+
+/// A process that is to be copied, held so that it cannot be mistaken for another.
+///
+/// The pidfd is opened first: while it says that the process lives, the pid has not been given to
+/// another one. The descriptors of mem and pagemap stay with the memory that was there at the start,
+/// which tells of an execve.
+public final class TargetProcess: Sendable {
+  /// The pid as we see it.
+  public let pid: Int32
+  /// The pid that the process sees itself: CRIU names its images by it.
+  public let namespacePid: Int32
+  /// The name of the program, as the kernel keeps it (15 bytes).
+  public let command: String
+  /// When the process started, in clock ticks since boot (field 22 of /proc/PID/stat).
+  public let startTime: UInt64
+
+  private let pidfd: ProcFile
+  let memory: ProcFile
+  let pagemap: ProcFile
+
+  /// Opens a process and makes sure that its memory may be read.
+  ///
+  /// - Throws: `TargetError` with `invalidPid`, `noSuchProcess` (nothing there, a thread, a kernel thread
+  ///   or a zombie) or `notPermitted`.
+  public init(pid: Int32) throws(TargetError) {
+    guard pid > 0 else { throw TargetError(.invalidPid, "\(pid) is no pid: pids begin at 1") }
+    guard pid != getpid() else {
+      throw TargetError(.invalidPid, "process \(pid) is sluice itself, which cannot copy its own memory")
+    }
+    let pidfd = sluice_pidfd_open(pid)
+    let status = try Self.status(of: pid)
+    guard pidfd >= 0 else {
+      throw TargetError(.systemCall, "opening process \(pid)", errno: SystemErrno(returned: pidfd))
+    }
+    self.pidfd = ProcFile(adopting: pidfd)
+    if status.isKernelThread {
+      throw TargetError(
+        .noSuchProcess, "process \(pid) (\(status.command)) is a kernel thread: it has no memory to copy")
+    }
+    if status.state == "Z" || status.state == "X" {
+      throw TargetError(
+        .noSuchProcess, "process \(pid) (\(status.command)) has ended (it is a zombie): it has no memory left"
+      )
+    }
+    self.pid = pid
+    namespacePid = status.namespacePid
+    command = status.command
+    startTime = status.startTime
+    // mem asks for what process_vm_readv asks for too (PTRACE_MODE_ATTACH), so a refusal shows here.
+    memory = try Self.open("mem", of: pid)
+    pagemap = try Self.open("pagemap", of: pid)
+  }
+
+  /// Makes sure that what was read was this process' memory all the while: it has neither ended nor
+  /// executed another program since it was opened.
+  ///
+  /// - Throws: `TargetError` with `gone`.
+  public func checkStillTheSame() throws(TargetError) {
+    let alive = sluice_pidfd_is_alive(pidfd.descriptor)
+    guard alive >= 0 else {
+      throw TargetError(.systemCall, "watching process \(pid)", errno: SystemErrno(returned: alive))
+    }
+    guard alive == 1 else { throw Self.ended(pid) }
+    // A zombie is still there for its parent, but its memory is not; nor is that of before an execve.
+    var entry: UInt64 = 0
+    let count = unsafe sluice_pread(pagemap.descriptor, &entry, MemoryLayout<UInt64>.size, 0)
+    guard count == MemoryLayout<UInt64>.size else {
+      let now = try Self.status(of: pid)
+      if now.state == "Z" || now.state == "X" { throw Self.ended(pid) }
+      throw TargetError(
+        .gone, "process \(pid) executed another program (\(now.command)) while it was copied: start anew")
+    }
+  }
+
+  static func ended(_ pid: Int32) -> TargetError {
+    TargetError(.gone, "process \(pid) ended while it was copied")
+  }
+
+  private static func status(of pid: Int32) throws(TargetError) -> ProcessStatus {
+    let stat: String
+    let text: String
+    do throws(ProcFile.OpenFailed) {
+      stat = try ProcFile.text(ofFileAt: "/proc/\(pid)/stat")
+      text = try ProcFile.text(ofFileAt: "/proc/\(pid)/status")
+    } catch {
+      if error.errno.code == ENOENT || error.errno.code == ESRCH {
+        throw TargetError(.noSuchProcess, "there is no process \(pid)")
+      }
+      throw TargetError(.systemCall, "reading /proc/\(pid)/stat", errno: error.errno)
+    }
+    guard let status = ProcessStatus(stat: stat, status: text) else {
+      throw TargetError(.systemCall, "/proc/\(pid)/stat is not in the form that this kernel should give it")
+    }
+    guard status.threadGroup == pid else {
+      throw TargetError(
+        .noSuchProcess,
+        "\(pid) is a thread of process \(status.threadGroup), not a process: use \(status.threadGroup)")
+    }
+    return status
+  }
+
+  private static func open(_ name: String, of pid: Int32) throws(TargetError) -> ProcFile {
+    do throws(ProcFile.OpenFailed) {
+      return try ProcFile(path: "/proc/\(pid)/\(name)")
+    } catch {
+      switch error.errno.code {
+      case EACCES, EPERM:
+        throw TargetError(
+          .notPermitted, "reading the memory of process \(pid) is not permitted: \(permissionAdvice())",
+          errno: error.errno)
+      case ENOENT, ESRCH:
+        throw ended(pid)
+      default:
+        throw TargetError(.systemCall, "opening /proc/\(pid)/\(name)", errno: error.errno)
+      }
+    }
+  }
+
+  /// What is missing, and how to get it: ptrace(2), "Ptrace access mode checking".
+  static func permissionAdvice() -> String {
+    let base = "it takes CAP_SYS_PTRACE (root has it), or the same user"
+    // Kernels without the Yama module have no such file, and then only the first half matters.
+    guard let scope = try? ProcFile.text(ofFileAt: "/proc/sys/kernel/yama/ptrace_scope"),
+      let value = Int(scope.prefix(while: \.isNumber)), value > 0
+    else { return base }
+    return base + " and kernel.yama.ptrace_scope 0 (it is \(value))"
+  }
+}

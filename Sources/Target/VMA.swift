@@ -1,0 +1,108 @@
+/// A mapping of a process (virtual memory area), as a line of /proc/PID/maps describes it: proc_pid_maps(5).
+public struct VMA: Hashable, Sendable {
+  /// The first address.
+  public private(set) var start: UInt64
+  /// The address after the last.
+  public let end: UInt64
+  /// Whether the process may read it now.
+  public let isReadable: Bool
+  /// Whether the process may write it now.
+  public let isWritable: Bool
+  /// Whether the process may execute it now.
+  public let isExecutable: Bool
+  /// Whether writes are shared with others ("s" in maps) rather than private ("p").
+  public let isShared: Bool
+  /// The inode of the mapped file; 0 for anonymous memory.
+  public let inode: UInt64
+  /// The path of the file, a name in brackets, or nothing.
+  public let name: String
+
+  /// Its size in bytes.
+  public var byteCount: UInt64 { end - start }
+
+  /// The same mapping without what lies below `address`.
+  func cut(from address: UInt64) -> VMA {
+    var rest = self
+    rest.start = address
+    return rest
+  }
+
+  /// Reads one line, without its newline. Nil when it is none of maps.
+  init?(line: Span<UInt8>) {
+    var scanner = LineScanner(line: line)
+    guard let start = scanner.hexadecimal(), scanner.skip(UInt8(ascii: "-")),
+      let end = scanner.hexadecimal(), scanner.skip(UInt8(ascii: " ")), start < end,
+      let readable = scanner.next(), let writable = scanner.next(), let executable = scanner.next(),
+      let sharing = scanner.next(), scanner.skip(UInt8(ascii: " ")),
+      scanner.hexadecimal() != nil, scanner.skip(UInt8(ascii: " ")),
+      scanner.hexadecimal() != nil, scanner.skip(UInt8(ascii: ":")), scanner.hexadecimal() != nil,
+      scanner.skip(UInt8(ascii: " ")), let inode = scanner.decimal()
+    else { return nil }
+    self.start = start
+    self.end = end
+    isReadable = readable == UInt8(ascii: "r")
+    isWritable = writable == UInt8(ascii: "w")
+    isExecutable = executable == UInt8(ascii: "x")
+    isShared = sharing == UInt8(ascii: "s")
+    self.inode = inode
+    scanner.skipSpaces()
+    name = scanner.rest()
+  }
+}
+
+/// Takes a line apart from left to right.
+private struct LineScanner: ~Escapable {
+  private let line: Span<UInt8>
+  private var position = 0
+
+  @_lifetime(copy line)
+  init(line: Span<UInt8>) {
+    self.line = line
+  }
+
+  mutating func next() -> UInt8? {
+    guard position < line.count else { return nil }
+    position += 1
+    return line[position - 1]
+  }
+
+  mutating func skip(_ byte: UInt8) -> Bool {
+    guard position < line.count, line[position] == byte else { return false }
+    position += 1
+    return true
+  }
+
+  mutating func skipSpaces() {
+    while skip(UInt8(ascii: " ")) {}
+  }
+
+  mutating func hexadecimal() -> UInt64? { number(base: 16) }
+  mutating func decimal() -> UInt64? { number(base: 10) }
+
+  private mutating func number(base: UInt64) -> UInt64? {
+    let first = position
+    var value: UInt64 = 0
+    while position < line.count, let digit = Self.digit(line[position]), digit < base {
+      let (product, overflow) = value.multipliedReportingOverflow(by: base)
+      guard !overflow, product <= UInt64.max - digit else { return nil }
+      value = product + digit
+      position += 1
+    }
+    return position > first ? value : nil
+  }
+
+  private static func digit(_ byte: UInt8) -> UInt64? {
+    switch byte {
+    case UInt8(ascii: "0")...UInt8(ascii: "9"): UInt64(byte - UInt8(ascii: "0"))
+    case UInt8(ascii: "a")...UInt8(ascii: "f"): UInt64(byte - UInt8(ascii: "a") + 10)
+    default: nil
+    }
+  }
+
+  func rest() -> String {
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(line.count - position)
+    for index in position..<line.count { bytes.append(line[index]) }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+}
