@@ -1,0 +1,154 @@
+// memory-target: a real process whose memory is checked by itself, for tests of programs that copy memory.
+//
+// Every page of its main area says where it belongs and how often it was rewritten, and a ledger elsewhere in memory says how often it
+// should have been; so a page that was lost, torn, misplaced or put back to an older state is found by the process itself (SIGUSR1).
+// It uses only what CRIU can dump and restore: threads, mutexes, mappings, files that are opened by path and closed again.
+//
+// Exit codes: 0 ended by SIGTERM or --seconds; 1 a system call failed; 2 wrong usage.
+#define _GNU_SOURCE
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "mapping.h"
+#include "odd.h"
+#include "options.h"
+#include "stall.h"
+#include "status.h"
+#include "writers.h"
+
+struct target {
+    struct options options;
+    struct area area;
+    struct many_vmas vmas;
+    struct sparse sparse;
+    const uint64_t *deep_stack; // NULL without --odd
+    uint64_t writes_at_reset;
+};
+
+static void exit_on_sigterm(int signal) {
+    (void)signal;
+    _exit(0);
+}
+
+static void block_command_signals(sigset_t *commands) {
+    sigemptyset(commands);
+    sigaddset(commands, SIGUSR1);
+    sigaddset(commands, SIGUSR2);
+    // Before the first thread starts, so that all inherit it and only sigtimedwait takes them.
+    if (sigprocmask(SIG_BLOCK, commands, NULL) != 0)
+        die_errno("sigprocmask");
+    struct sigaction action = {.sa_handler = exit_on_sigterm};
+    if (sigaction(SIGTERM, &action, NULL) != 0)
+        die_errno("sigaction");
+}
+
+static void populate(struct target *target) {
+    const struct options *options = &target->options;
+    target->area = (struct area){
+        .size = options->size, .layout = options->layout, .huge_pages = options->huge_pages, .random = options->random};
+    target->vmas = (struct many_vmas){.count = options->vmas, .random = options->random};
+    target->sparse = (struct sparse){.size = options->sparse_size, .count = options->sparse_pages, .random = options->random};
+    area_map(&target->area);
+    many_vmas_map(&target->vmas);
+    sparse_map(&target->sparse);
+    if (options->odd)
+        odd_map(options->odd_path);
+}
+
+// The last page belongs to the stall thread, all others to the writers.
+static void start_threads(struct target *target) {
+    uint64_t stall_page = target->area.count > 0 ? target->area.count - 1 : 0;
+    writers_start(&target->area, stall_page, target->options.writers, target->options.pages_per_second);
+    stall_start(&target->area, stall_page);
+}
+
+static void hold_still(void) {
+    stall_hold();
+    writers_pause();
+}
+
+static void go_on(void) {
+    writers_resume();
+    stall_release();
+}
+
+static uint64_t total_writes(void) { return writers_total() + stall_writes(); }
+
+static void report_check(struct target *target) {
+    struct check check = {0};
+    hold_still();
+    uint64_t stall = stall_longest_microseconds();
+    uint64_t writes = total_writes();
+    uint64_t generation = area_check(&target->area, writes, &check);
+    many_vmas_check(&target->vmas, &check);
+    sparse_check(&target->sparse, &check);
+    if (target->options.odd) {
+        odd_check(&check);
+        odd_stack_check(target->deep_stack, &check);
+    }
+    go_on();
+    if (check.bad > 0)
+        status_line("check FAILED %s; bad=%" PRIu64 " of pages=%" PRIu64, check.first, check.bad, check.pages);
+    else
+        status_line("check ok pages=%" PRIu64 " generation=%" PRIu64 " writes=%" PRIu64 " longest_stall_us=%" PRIu64, check.pages,
+                    generation, writes - target->writes_at_reset, stall);
+}
+
+static void reset(struct target *target) {
+    hold_still();
+    target->writes_at_reset = total_writes();
+    stall_reset();
+    go_on();
+    status_line("reset");
+}
+
+// Counts down in steps of a second, of which none counts for more: the clock may jump across a stop or a restore.
+static void serve(struct target *target, const sigset_t *commands) {
+    static const int64_t SECOND = 1000000000;
+    int64_t left = (int64_t)target->options.seconds * SECOND;
+    while (left > 0) {
+        struct timespec step = {.tv_sec = 1};
+        int64_t before = monotonic_nanoseconds();
+        int signal = sigtimedwait(commands, NULL, &step);
+        int64_t passed = monotonic_nanoseconds() - before;
+        if (signal == SIGUSR1)
+            report_check(target);
+        else if (signal == SIGUSR2)
+            reset(target);
+        left -= passed < 0 ? 0 : passed > SECOND ? SECOND : passed;
+    }
+}
+
+static void run(struct target *target, const sigset_t *commands) {
+    start_threads(target);
+    status_line("ready pid=%d", (int)getpid());
+    serve(target, commands);
+}
+
+// The block must stay alive to stay checkable; so the rest of the program runs below it in the stack.
+static __attribute__((noinline)) void run_with_deep_stack(struct target *target, const sigset_t *commands) {
+    uint64_t block[ODD_STACK_WORDS];
+    odd_stack_fill(block);
+    target->deep_stack = block;
+    run(target, commands);
+    target->deep_stack = NULL;
+}
+
+int main(int count, char **arguments) {
+    static struct target target;
+    sigset_t commands;
+    target.options = options_parse(count, arguments);
+    status_open(target.options.status_path);
+    block_command_signals(&commands);
+    populate(&target);
+    if (target.options.odd)
+        run_with_deep_stack(&target, &commands);
+    else
+        run(&target, &commands);
+    // The other threads still run: leave without taking their memory from under them.
+    _exit(0);
+}
