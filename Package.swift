@@ -30,7 +30,8 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
   ],
   targets: [
-    .target(name: "CSluiceLinux", path: "Sources/CLinux"),
+    .target(
+      name: "CSluiceLinux", path: "Sources/CLinux", linkerSettings: [.linkedLibrary("uring")]),
     .target(
       name: "CSluiceImages", path: "Sources/CImages", exclude: ["proto"],
       linkerSettings: [.linkedLibrary("protobuf-c")]),

@@ -29,24 +29,65 @@ struct PreDumpCommand: AsyncParsableCommand {
       valueName: "size"))
   var memoryBudget = ByteCount(bytes: 64 << 20)
 
+  @Option(
+    help: ArgumentHelp(
+      "How many threads read the process' memory.",
+      discussion: "One reads more than a disk takes. More help when the images go to memory or a fast array.",
+      valueName: "n"))
+  var readers = 1
+
+  @Option(help: ArgumentHelp("How many writes are in flight at most.", valueName: "n"))
+  var queueDepth = 8
+
+  @Option(
+    help: ArgumentHelp(
+      "The way to the disk: auto, direct (past the page cache) or buffered (through it).", valueName: "way"))
+  var io = IOOption.auto
+
+  @Flag(
+    inversion: .prefixedNo,
+    help: "Wait until the images are on the disk before they are declared valid.")
+  var sync = true
+
+  @Option(
+    help: ArgumentHelp(
+      "Show progress on standard error: auto (a bar on a terminal), json (a line ten times a second) or none.",
+      valueName: "style"))
+  var progress = ProgressOption.auto
+
   @Flag(help: "Print the figures as one JSON object on standard output.")
   var json = false
 
-  @Flag(name: [.short, .long], help: "Tell what is being done; twice for more.")
+  @Flag(name: [.short, .long], help: "Tell what is being done.")
   var verbose: Int
 
-  @Option(
-    help: ArgumentHelp("How page states are found: auto, scan or pagemap.", visibility: .hidden))
+  @Option(help: ArgumentHelp("How page states are found: auto, scan or pagemap.", visibility: .hidden))
   var pageStates = PageStatesOption.auto
 
+  @Option(help: ArgumentHelp("What does the writes: auto or pwrite.", visibility: .hidden))
+  var writeEngine = WriteEngineOption.auto
+
+  @Flag(inversion: .prefixedNo, help: ArgumentHelp("Have the kernel pin buffers once.", visibility: .hidden))
+  var registerBuffers = true
+
+  func validate() throws {
+    guard (1...256).contains(readers) else {
+      throw ValidationError("--readers takes a number from 1 to 256")
+    }
+    guard (1...1024).contains(queueDepth) else {
+      throw ValidationError("--queue-depth takes a number from 1 to 1024")
+    }
+  }
+
   func run() async throws {
-    var configuration = PreDump.Configuration(pid: pid, imagesDirectory: imagesDir)
-    configuration.memoryBudget = memoryBudget.bytes
-    configuration.pageStates = pageStates.value
-    configuration.logger = StandardErrorLog.logger(verbosity: verbose)
     let preDump = PreDump(configuration)
+    let style = progress.style
     let (result, signal) = await SignalCancellation.run { () async throws(PreDumpError) in
-      try await preDump.run()
+      let display = Task { await ProgressDisplay.show(preDump.progress, as: style) }
+      let result = await preDump.result()
+      // What is shown ends with the run; messages come after it.
+      await display.value
+      return try result.get()
     }
     switch result {
     case .success(let report):
@@ -59,18 +100,19 @@ struct PreDumpCommand: AsyncParsableCommand {
   }
 }
 
-/// The hidden option `--page-states`.
-enum PageStatesOption: String, ExpressibleByArgument, CaseIterable {
-  case auto
-  case scan
-  case pagemap
-
-  var value: PreDump.Configuration.PageStates {
-    switch self {
-    case .auto: .automatic
-    case .scan: .pagemapScan
-    case .pagemap: .pagemap
-    }
+extension PreDumpCommand {
+  private var configuration: PreDump.Configuration {
+    var configuration = PreDump.Configuration(pid: pid, imagesDirectory: imagesDir)
+    configuration.memoryBudget = memoryBudget.bytes
+    configuration.readers = readers
+    configuration.queueDepth = queueDepth
+    configuration.io = io.value
+    configuration.syncs = sync
+    configuration.pageStates = pageStates.value
+    configuration.writeEngine = writeEngine.value
+    configuration.registersBuffers = registerBuffers
+    configuration.logger = StandardErrorLog.logger(verbosity: verbose)
+    return configuration
   }
 }
 
@@ -86,5 +128,11 @@ enum CommandFailure {
   static var outputFailed: ExitCode {
     Terminal.message("sluice: writing to standard output failed")
     return ExitCode(74)
+  }
+}
+
+extension PreDump {
+  fileprivate func result() async -> Result<PreDumpReport, PreDumpError> {
+    do throws(PreDumpError) { return .success(try await run()) } catch { return .failure(error) }
   }
 }

@@ -20,6 +20,35 @@ struct PreDumpOutput: Encodable {
   let clearUs: UInt64
   let memoryBudget: Int
   let buffersBytes: Int
+  /// The most memory that this program has taken so far, everything included.
+  let peakRssBytes: UInt64?
+  let pagesZero: UInt64
+  let holeBytes: UInt64
+  let readers: Int
+  let writeEngine: String
+  let directIo: Bool
+  let stalls: Stalls
+
+  /// How long the stages waited for each other.
+  struct Stalls: Encodable {
+    let walkerWithoutBuffer: Wait
+    let walkerPlansFull: Wait
+    let readerWithoutPlan: Wait
+    let readerChunksFull: Wait
+    let writerWithoutChunk: Wait
+    let writerQueueFull: Wait
+  }
+
+  /// One kind of wait.
+  struct Wait: Encodable {
+    let us: UInt64
+    let bytes: UInt64
+
+    init(_ wait: PreDumpReport.Stalls.Wait) {
+      us = wait.microseconds
+      bytes = wait.bytes
+    }
+  }
 
   init(_ report: PreDumpReport) {
     pid = report.pid
@@ -40,6 +69,19 @@ struct PreDumpOutput: Encodable {
     clearUs = report.clearMicroseconds
     memoryBudget = report.memoryBudget
     buffersBytes = report.buffersBytes
+    peakRssBytes = OwnMemory.peakBytes
+    pagesZero = report.pagesZero
+    holeBytes = report.holeBytes
+    readers = report.readers
+    writeEngine = report.writeEngine
+    directIo = report.isDirect
+    stalls = Stalls(
+      walkerWithoutBuffer: Wait(report.stalls.walkerWithoutBuffer),
+      walkerPlansFull: Wait(report.stalls.walkerPlansFull),
+      readerWithoutPlan: Wait(report.stalls.readerWithoutPlan),
+      readerChunksFull: Wait(report.stalls.readerChunksFull),
+      writerWithoutChunk: Wait(report.stalls.writerWithoutChunk),
+      writerQueueFull: Wait(report.stalls.writerQueueFull))
   }
 
   var summary: String {
@@ -55,6 +97,9 @@ struct PreDumpOutput: Encodable {
       lines.append(
         "  tracker: none (this kernel keeps no soft-dirty bit, so 'criu dump' cannot take these images as a parent)"
       )
+    }
+    if holeBytes > 0 {
+      lines.append("  \(ByteCount.text(Int(holeBytes))) of zeros take no space")
     }
     if pagesVanished > 0 {
       lines.append("  \(pagesVanished) pages were unmapped by the process before they could be read")

@@ -9,6 +9,11 @@ enum Terminal {
     _ = write(text + "\n", to: STDERR_FILENO)
   }
 
+  /// A part of a line for people.
+  static func raw(_ text: String) {
+    _ = write(text, to: STDERR_FILENO)
+  }
+
   /// Data, for people or programs.
   ///
   /// - Returns: whether all of it was written; a full disk or a closed pipe must not pass for success.

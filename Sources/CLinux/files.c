@@ -2,10 +2,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "sluice_files.h"
@@ -23,6 +25,9 @@ int sluice_open_at(int directory, const char *path, enum sluice_open_mode mode) 
       break;
     case SLUICE_OPEN_CREATE:
       flags |= O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW;
+      break;
+    case SLUICE_OPEN_CREATE_DIRECT:
+      flags |= O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_DIRECT;
       break;
     case SLUICE_OPEN_DIRECTORY:
       flags |= O_RDONLY | O_DIRECTORY;
@@ -55,6 +60,35 @@ ssize_t sluice_pwrite(int descriptor, const void *bytes, size_t count, uint64_t 
 }
 
 int sluice_fsync(int descriptor) { return fsync(descriptor) < 0 ? -errno : 0; }
+
+int sluice_set_file_size(int descriptor, uint64_t size) {
+  return TEMP_FAILURE_RETRY(ftruncate(descriptor, (off_t)size)) < 0 ? -errno : 0;
+}
+
+int sluice_allocate(int descriptor, uint64_t offset, uint64_t count) {
+  return TEMP_FAILURE_RETRY(fallocate(descriptor, 0, (off_t)offset, (off_t)count)) < 0 ? -errno : 0;
+}
+
+int sluice_punch_hole(int descriptor, uint64_t offset, uint64_t count) {
+  int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+  return TEMP_FAILURE_RETRY(fallocate(descriptor, mode, (off_t)offset, (off_t)count)) < 0 ? -errno : 0;
+}
+
+int sluice_start_writeback(int descriptor, uint64_t offset, uint64_t count) {
+  return sync_file_range(descriptor, (off_t)offset, (off_t)count, SYNC_FILE_RANGE_WRITE) < 0 ? -errno : 0;
+}
+
+int sluice_finish_writeback(int descriptor, uint64_t offset, uint64_t count) {
+  unsigned flags = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+  if (sync_file_range(descriptor, (off_t)offset, (off_t)count, flags) < 0) return -errno;
+  return -posix_fadvise(descriptor, (off_t)offset, (off_t)count, POSIX_FADV_DONTNEED);
+}
+
+int sluice_is_in_memory(int descriptor) {
+  struct statfs filesystem;
+  if (fstatfs(descriptor, &filesystem) < 0) return -errno;
+  return filesystem.f_type == TMPFS_MAGIC || filesystem.f_type == RAMFS_MAGIC;
+}
 
 int64_t sluice_file_size(int descriptor) {
   struct stat status;

@@ -69,6 +69,28 @@ int sluice_next_mapping(int maps, uint64_t address, uint64_t *start, uint64_t *e
   return 1;
 }
 
+static bool is_zero(const uint64_t *words, size_t count) {
+  // Most pages that are not zero show it in their first line; the rest is looked at a line at a time, which
+  // the compiler turns into wide instructions.
+  for (size_t line = 0; line < count; line += 8) {
+    uint64_t any = 0;
+    for (size_t word = 0; word < 8; word++) any |= words[line + word];
+    if (any != 0) return false;
+  }
+  return true;
+}
+
+size_t sluice_find_zero_pages(const void *bytes, size_t page_count, size_t page_size, uint64_t *bits) {
+  size_t found = 0;
+  for (size_t page = 0; page < page_count; page++) {
+    bool zero = is_zero((const uint64_t *)((const char *)bytes + page * page_size), page_size / 8);
+    uint64_t bit = 1ULL << page % 64;
+    bits[page / 64] = zero ? bits[page / 64] | bit : bits[page / 64] & ~bit;
+    found += zero;
+  }
+  return found;
+}
+
 size_t sluice_page_size(void) { return (size_t)sysconf(_SC_PAGESIZE); }
 
 // The 64-bit entry of /proc/self/pagemap for the page that `address` is in.

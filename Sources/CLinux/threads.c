@@ -1,4 +1,6 @@
 #define _GNU_SOURCE
+#include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <time.h>
@@ -8,6 +10,16 @@
 void sluice_name_this_thread(const char *name) {
   // PR_SET_NAME cuts a longer name off by itself; it cannot fail with a valid pointer.
   prctl(PR_SET_NAME, name, 0, 0, 0);
+}
+
+int sluice_pin_this_thread(const uint32_t *cpus, size_t count) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (size_t i = 0; i < count; i++) {
+    if (cpus[i] >= CPU_SETSIZE) return -EINVAL;
+    CPU_SET(cpus[i], &set);
+  }
+  return sched_setaffinity(0, sizeof set, &set) < 0 ? -errno : 0;
 }
 
 uint64_t sluice_monotonic_nanoseconds(void) {

@@ -7,8 +7,19 @@ public final class OutputFile: Sendable {
   /// How the file is called in messages.
   public let path: String
 
-  init(creating name: String, in directory: Int32, path: String) throws(ImagesError) {
-    let result = unsafe sluice_open_at(directory, name, SLUICE_OPEN_CREATE)
+  /// Whether writes go past the page cache (O_DIRECT): offsets, lengths and addresses are then multiples of
+  /// the page size.
+  public let isDirect: Bool
+
+  init(creating name: String, in directory: Int32, path: String, direct: Bool = false) throws(ImagesError) {
+    let mode = direct ? SLUICE_OPEN_CREATE_DIRECT : SLUICE_OPEN_CREATE
+    var result = unsafe sluice_open_at(directory, name, mode)
+    isDirect = direct && result >= 0
+    if direct, result < 0, SystemErrno(returned: result).name == "EINVAL" {
+      // The filesystem has no O_DIRECT, which it says only after it has made the file.
+      _ = unsafe sluice_unlink_at(directory, name, false)
+      result = unsafe sluice_open_at(directory, name, SLUICE_OPEN_CREATE)
+    }
     guard result >= 0 else {
       throw ImagesError(.cannotCreate, "creating \(path)", errno: SystemErrno(returned: result))
     }
@@ -40,6 +51,38 @@ public final class OutputFile: Sendable {
   public func sync() throws(ImagesError) {
     let result = sluice_fsync(descriptor)
     guard result == 0 else { throw Self.writeFailed(path, result: Int(result)) }
+  }
+
+  /// Gives the file exactly this length.
+  ///
+  /// - Throws: `ImagesError` with `io`.
+  public func setSize(_ byteCount: UInt64) throws(ImagesError) {
+    let result = sluice_set_file_size(descriptor, byteCount)
+    guard result == 0 else { throw Self.writeFailed(path, result: Int(result)) }
+  }
+
+  /// Whether the file lives in memory, so that its page cache is the file itself.
+  public var isInMemory: Bool { sluice_is_in_memory(descriptor) == 1 }
+
+  /// Sends a range to the disk without waiting.
+  ///
+  /// - Throws: `ImagesError` with `io`.
+  public func startWriteback(_ range: Range<UInt64>) throws(ImagesError) {
+    let result = sluice_start_writeback(descriptor, range.lowerBound, UInt64(range.count))
+    guard result == 0 else { throw Self.writeFailed(path, result: Int(result)) }
+  }
+
+  /// Waits until a range is on the disk and drops it from the page cache.
+  ///
+  /// - Throws: `ImagesError` with `io`.
+  public func finishWriteback(_ range: Range<UInt64>) throws(ImagesError) {
+    let result = sluice_finish_writeback(descriptor, range.lowerBound, UInt64(range.count))
+    guard result == 0 else { throw Self.writeFailed(path, result: Int(result)) }
+  }
+
+  /// The error for a write to this file that somebody else did.
+  public func writeFailed(errno: Int32) -> ImagesError {
+    Self.writeFailed(path, result: -Int(errno))
   }
 
   static func writeFailed(_ path: String, result: Int) -> ImagesError {

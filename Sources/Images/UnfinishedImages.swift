@@ -63,11 +63,11 @@ public struct UnfinishedImages: ~Copyable {
     _ = sluice_close(descriptor)
   }
 
-  /// Creates the pages file with this number.
+  /// Creates the pages file with this number; with `direct` past the page cache, if the filesystem can.
   ///
   /// - Throws: `ImagesError` with `cannotCreate`.
-  public mutating func createPagesFile(id: UInt32) throws(ImagesError) -> OutputFile {
-    try create(ImageFormat.pagesName(id: id))
+  public mutating func createPagesFile(id: UInt32, direct: Bool) throws(ImagesError) -> OutputFile {
+    try create(ImageFormat.pagesName(id: id), direct: direct)
   }
 
   /// Creates the pagemap of a process, by the pid that it has in its own pid namespace.
@@ -77,29 +77,36 @@ public struct UnfinishedImages: ~Copyable {
     try create(ImageFormat.pagemapName(pid: pid))
   }
 
-  private mutating func create(_ name: String) throws(ImagesError) -> OutputFile {
+  private mutating func create(_ name: String, direct: Bool = false) throws(ImagesError) -> OutputFile {
     let partial = name + Self.suffix
-    let file = try OutputFile(creating: partial, in: descriptor, path: "\(path)/\(partial)")
+    let file = try OutputFile(
+      creating: partial, in: descriptor, path: "\(path)/\(partial)", direct: direct)
     files.append((name, file))
     return file
   }
 
   /// Makes the images valid: everything goes to the disk, files take their names, the inventory last.
   ///
+  /// - Parameter syncs: whether to wait until everything is on the disk. Without it, a machine that goes
+  ///   down soon after may leave images that look finished and are not.
   /// - Throws: `ImagesError` with `io`; the images are then removed.
   public consuming func publish(
-    inventory: Inventory, statistics: DumpStatistics
+    inventory: Inventory, statistics: DumpStatistics, syncs: Bool
   ) throws(ImagesError) {
     try createWhole(ImageFormat.statsName, bytes: statistics.encoded())
-    for (_, file) in files { try file.sync() }
+    if syncs { try syncFiles() }
     for (name, _) in files { try rename(name) }
     files.removeAll()
     try createWhole(ImageFormat.inventoryName, bytes: inventory.encoded())
-    for (_, file) in files { try file.sync() }
+    if syncs { try syncFiles() }
     try rename(ImageFormat.inventoryName)
-    let synced = sluice_fsync(descriptor)
+    let synced = syncs ? sluice_fsync(descriptor) : 0
     guard synced == 0 else { throw OutputFile.writeFailed(path, result: Int(synced)) }
     isPublished = true
+  }
+
+  private func syncFiles() throws(ImagesError) {
+    for (_, file) in files { try file.sync() }
   }
 
   private mutating func createWhole(_ name: String, bytes: [UInt8]) throws(ImagesError) {

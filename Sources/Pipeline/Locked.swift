@@ -39,7 +39,8 @@ public final class Locked<Value: ~Copyable>: @unchecked Sendable {
   }
 
   /// Blocks the calling *thread* until `body`, called with the value now and after each `signal`,
-  /// gives a result. For threads of our own only, never for a task on a shared pool.
+  /// gives a result. For threads of our own only, never for a task on a shared pool; and for one thread at
+  /// a time, since glibc can lose a signal where several wait (see `Semaphore`).
   func waitWithLock<Result: ~Copyable>(for body: (inout Value) -> Result?) -> Result {
     unsafe pthread_mutex_lock(mutex)
     defer { unsafe pthread_mutex_unlock(mutex) }

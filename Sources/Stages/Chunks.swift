@@ -14,6 +14,8 @@ struct ReadPlan: ~Copyable, Sendable {
 struct FilledChunk: ~Copyable, Sendable {
   let sequence: UInt64
   var buffer: PageBuffer
+  /// What of the bytes has to be written.
+  let data: DataParts
 }
 
 typealias PlanChannel = BoundedChannel<ReadPlan, PreDumpError>

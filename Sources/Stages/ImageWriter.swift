@@ -2,81 +2,172 @@ internal import CSluiceLinux
 internal import SluiceImages
 internal import SluicePipeline
 
-/// The last stage: writes what was read to the pages file, and what it is to the pagemap, on a thread of
-/// its own.
+/// The last stage: puts what was read into order and writes it, without waiting for one write before the
+/// next is started. It runs on the write engine's own thread.
 actor ImageWriter {
   /// What was written.
   struct Counts: Sendable {
     var pagesWritten: UInt64 = 0
+    /// The length of the pages file so far.
     var bytesWritten: UInt64 = 0
-    /// Time spent in writing, in nanoseconds.
+    /// Pages that are all zeros.
+    var zeroPages: UInt64 = 0
+    /// Bytes of the pages file that were left out as holes.
+    var holeBytes: UInt64 = 0
+    /// From the first chunk to the end of the last write, in nanoseconds.
     var writingNanoseconds: UInt64 = 0
+    /// How long the writer waited for something to write.
+    var withoutChunk = Stall()
+    /// How long it waited because as many writes were in flight as may be.
+    var queueFull = Stall()
   }
 
-  private nonisolated let executor: ThreadExecutor
-  private let pageSize: UInt64
+  private nonisolated let engine: any WriteEngine
+  private let queueDepth: Int
+  private let layout: BufferLayout
   private let chunks: ChunkChannel
-  private var images: UnfinishedImages?
-  private let pages: OutputFile
-  private var pagemap: PagemapImageWriter
+  private let progress: ProgressFeed
+  /// Nil where what was read is dropped, to measure the reading.
+  private var output: ImageOutput?
   private var counts = Counts()
+  private var writeback: WritebackWindow?
 
-  nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
+  nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe engine.unownedExecutor }
 
-  /// - Throws: `PreDumpError` when the files cannot be created.
   init(
-    images: consuming UnfinishedImages, namespacePid: Int32, pageSize: UInt64, chunks: ChunkChannel,
-    executor: ThreadExecutor
-  ) throws(PreDumpError) {
-    // The first pages file of a directory has number 1, as CRIU counts them.
-    let pagesID: UInt32 = 1
-    var images = images
-    let (pages, file) = try onImages { () throws(ImagesError) in
-      (try images.createPagesFile(id: pagesID), try images.createPagemap(pid: namespacePid))
-    }
-    self.pages = pages
-    pagemap = try onImages { () throws(ImagesError) in
-      try PagemapImageWriter(file: file, pagesID: pagesID, pageSize: pageSize)
-    }
-    self.images = consume images
-    self.pageSize = pageSize
+    output: consuming ImageOutput?, engine: any WriteEngine, queueDepth: Int, layout: BufferLayout,
+    chunks: ChunkChannel, progress: ProgressFeed
+  ) {
+    // Optional chaining would consume it.
+    let isCached =
+      switch output {
+      case .some(let output): output.goesThroughPageCache
+      case .none: false
+      }
+    writeback = isCached ? WritebackWindow() : nil
+    self.output = consume output
+    self.engine = engine
+    self.queueDepth = queueDepth
+    self.layout = layout
     self.chunks = chunks
-    self.executor = executor
+    self.progress = progress
   }
 
-  /// Writes chunks until there are no more.
+  /// Writes chunks until there are no more, and everything that was started has completed.
   func run() async throws(PreDumpError) -> Counts {
-    while let chunk = try await chunks.receive() {
-      guard !Task.isCancelled else { throw .cancelled }
-      try write(chunk.buffer)
+    // Here, since the engine wants to be told on its own thread who asks.
+    let queue = WriteQueue(engine: engine, depth: queueDepth, pageSize: layout.pageSize)
+    var failure: PreDumpError?
+    do throws(PreDumpError) {
+      try await writeChunks(through: queue)
+    } catch {
+      failure = error
     }
-    guard !Task.isCancelled else { throw .cancelled }
-    try onImages { () throws(ImagesError) in try pagemap.finish() }
+    // Whatever happened: the kernel reads from the buffers until its last completion has come.
+    do throws(WriteQueue.Failed) {
+      try await queue.drain()
+    } catch {
+      failure = failure ?? writeFailed(error)
+    }
+    if let failure { throw failure }
+    counts.queueFull = queue.full
+    try finishFiles()
     return counts
   }
 
-  private func write(_ buffer: borrowing PageBuffer) throws(PreDumpError) {
-    let began = sluice_monotonic_nanoseconds()
-    try onImages { () throws(ImagesError) in
-      unsafe try pages.write(
-        UnsafeRawBufferPointer(rebasing: buffer.bytes[..<buffer.byteCount]), at: counts.bytesWritten)
+  private func writeChunks(through queue: WriteQueue) async throws(PreDumpError) {
+    // Several readers deliver out of order. Each chunk holds a buffer, so none is further ahead than that.
+    var ordered = ReorderBuffer<FilledChunk>(capacity: layout.count)
+    var began = sluice_monotonic_nanoseconds()
+    let first = began
+    while let chunk = try await chunks.receive() {
+      counts.withoutChunk.add(since: began, bytes: chunk.buffer.byteCount)
+      guard !Task.isCancelled else { throw .cancelled }
+      let sequence = chunk.sequence
+      ordered.insert(chunk, sequence: sequence)
+      while let next = ordered.removeNext() {
+        try await write(next, through: queue)
+      }
+      began = sluice_monotonic_nanoseconds()
+    }
+    guard !Task.isCancelled else { throw .cancelled }
+    counts.writingNanoseconds = sluice_monotonic_nanoseconds() - first
+  }
+
+  private func write(_ chunk: consuming FilledChunk, through queue: WriteQueue) async throws(PreDumpError) {
+    let byteCount = chunk.buffer.byteCount
+    let offset = counts.bytesWritten
+    counts.bytesWritten += UInt64(byteCount)
+    counts.pagesWritten += UInt64(byteCount / layout.pageSize)
+    counts.zeroPages += UInt64(chunk.data.zeroPages)
+    counts.holeBytes += UInt64(byteCount - chunk.data.parts.reduce(0) { $0 + $1.count })
+    if output != nil {
+      try addToPagemap(chunk.buffer)
+      try await writePages(chunk, at: offset, through: queue)
+      try limitPageCache(queue)
+    }
+    progress.add(written: byteCount)
+  }
+
+  private func writePages(
+    _ chunk: consuming FilledChunk, at offset: UInt64, through queue: WriteQueue
+  ) async throws(PreDumpError) {
+    guard let descriptor = output?.pages.descriptor else { return }
+    let parts = chunk.data.parts
+    do throws(WriteQueue.Failed) {
+      try await queue.write(chunk.buffer, parts: parts, to: descriptor, at: offset)
+    } catch {
+      throw writeFailed(error)
+    }
+  }
+
+  private func addToPagemap(_ buffer: borrowing PageBuffer) throws(PreDumpError) {
+    do throws(ImagesError) {
       for index in 0..<buffer.runCount {
         let run = unsafe buffer.runTable[index]
-        try pagemap.append(
-          PagemapRun(address: run.address, pageCount: run.length / pageSize, flags: .present))
+        let pageCount = run.length / UInt64(layout.pageSize)
+        try output?.pagemap.append(
+          PagemapRun(address: run.address, pageCount: pageCount, flags: .present))
       }
+    } catch {
+      throw PreDumpError(error)
     }
-    counts.bytesWritten += UInt64(buffer.byteCount)
-    counts.pagesWritten += UInt64(buffer.byteCount) / pageSize
-    counts.writingNanoseconds += sluice_monotonic_nanoseconds() - began
+  }
+
+  /// Sees to it that what was written through the page cache does not stay there.
+  private func limitPageCache(_ queue: WriteQueue) throws(PreDumpError) {
+    guard writeback != nil, let pages = output?.pages else { return }
+    let written = queue.lowestFileOffsetInFlight ?? counts.bytesWritten
+    guard let action = writeback?.advance(to: written) else { return }
+    try onImages { () throws(ImagesError) in
+      if let range = action.start { try pages.startWriteback(range) }
+      if let range = action.finish { try pages.finishWriteback(range) }
+    }
+  }
+
+  private func finishFiles() throws(PreDumpError) {
+    guard let pages = output?.pages else { return }
+    do throws(ImagesError) {
+      // The last pages may be a hole, which no write has made part of the file.
+      try pages.setSize(counts.bytesWritten)
+      try output?.pagemap.finish()
+      if let writeback { try pages.finishWriteback(writeback.rest(to: counts.bytesWritten)) }
+    } catch {
+      throw PreDumpError(error)
+    }
+  }
+
+  private func writeFailed(_ error: WriteQueue.Failed) -> PreDumpError {
+    guard let pages = output?.pages else { preconditionFailure("without files nothing is written") }
+    return PreDumpError(pages.writeFailed(errno: error.errno))
   }
 
   /// Makes the images valid.
-  func publish(inventory: Inventory, statistics: DumpStatistics) throws(PreDumpError) {
-    guard let images = images.take() else { preconditionFailure("images are published once") }
+  func publish(inventory: Inventory, statistics: DumpStatistics, syncs: Bool) throws(PreDumpError) {
+    guard let output = output.take() else { return }
     // Not through `onImages`: a closure may not consume what it captures.
     do throws(ImagesError) {
-      try images.publish(inventory: inventory, statistics: statistics)
+      try output.publish(inventory: inventory, statistics: statistics, syncs: syncs)
     } catch {
       throw PreDumpError(error)
     }
@@ -84,6 +175,6 @@ actor ImageWriter {
 
   /// Removes what was written.
   func discard() {
-    images = nil
+    output = nil
   }
 }

@@ -15,6 +15,10 @@ actor MemoryWalker {
     var mappings = 0
     /// Mappings that were left out, by reason.
     var skipped: [SkipReason: Int] = [:]
+    /// How long the walk waited for a buffer to come back.
+    var withoutBuffer = Stall()
+    /// How long it waited for a reader to take a plan.
+    var plansFull = Stall()
     /// When the walk had ended, in nanoseconds of the monotonic clock.
     var endedAt: UInt64 = 0
   }
@@ -69,7 +73,7 @@ actor MemoryWalker {
       position = try onTarget { () throws(TargetError) in
         vma.treatment == .takeWhole
           ? scanner.wholeStep(from: position, to: vma.end)
-          : try scanner.step(from: position, to: vma.end)
+          : try scanner.step(from: position, to: vma.end, isFileBacked: vma.isFileBacked)
       }
       // By index: a copy of the array would make the scanner allocate a new one for its next step.
       for index in scanner.runs.indices {
@@ -83,7 +87,7 @@ actor MemoryWalker {
     counts.pagesFound += run.length / UInt64(ring.layout.pageSize)
     var rest = run
     while rest.length > 0 {
-      if open == nil { open = await ring.take() }
+      if open == nil { open = await takeBuffer() }
       guard let added = open?.append(rest) else { throw .cancelled }
       rest.address += added
       rest.length -= added
@@ -91,11 +95,19 @@ actor MemoryWalker {
     }
   }
 
+  private func takeBuffer() async -> PageBuffer? {
+    let began = sluice_monotonic_nanoseconds()
+    defer { counts.withoutBuffer.add(since: began, bytes: ring.layout.chunkBytes) }
+    return await ring.take()
+  }
+
   private func sendPlan() async throws(PreDumpError) {
     guard let buffer = open.take() else { return }
+    let (began, byteCount) = (sluice_monotonic_nanoseconds(), buffer.byteCount)
     let refused = await plans.send(ReadPlan(sequence: sequence, buffer: buffer))
     // The channel was failed by a later stage, whose error is the one to report.
     guard refused == nil else { throw .cancelled }
+    counts.plansFull.add(since: began, bytes: byteCount)
     sequence += 1
   }
 }

@@ -1,26 +1,43 @@
+internal import CSluiceLinux
 internal import SluicePipeline
 internal import SluiceTarget
 
-/// The second stage: fills the buffers of the plans with the process' memory, on a thread of its own.
+/// The second stage: fills the buffers of the plans with the process' memory. There can be several; each
+/// has a thread of its own.
 actor PageReader {
-  /// What this reader came across.
+  /// What a reader came across.
   struct Counts: Sendable {
     /// Bytes that were there when they were planned and were gone when they should be read.
     var vanishedBytes: UInt64 = 0
     /// Bytes that the process itself may not read at this moment.
     var forcedBytes: UInt64 = 0
+    /// How long the reader waited for something to read.
+    var withoutPlan = Stall()
+    /// How long it waited for the writer to take what was read.
+    var chunksFull = Stall()
+
+    static func += (total: inout Counts, other: Counts) {
+      total.vanishedBytes += other.vanishedBytes
+      total.forcedBytes += other.forcedBytes
+      total.withoutPlan += other.withoutPlan
+      total.chunksFull += other.chunksFull
+    }
   }
 
   private nonisolated let executor: ThreadExecutor
   private let memory: RemoteMemory
+  private let pageSize: Int
   private let plans: PlanChannel
   private let chunks: ChunkChannel
   private var counts = Counts()
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
 
-  init(memory: RemoteMemory, plans: PlanChannel, chunks: ChunkChannel, executor: ThreadExecutor) {
+  init(
+    memory: RemoteMemory, pageSize: Int, plans: PlanChannel, chunks: ChunkChannel, executor: ThreadExecutor
+  ) {
     self.memory = memory
+    self.pageSize = pageSize
     self.plans = plans
     self.chunks = chunks
     self.executor = executor
@@ -28,12 +45,19 @@ actor PageReader {
 
   /// Reads plans until there are no more.
   func run() async throws(PreDumpError) -> Counts {
+    var began = sluice_monotonic_nanoseconds()
     while var plan = try await plans.receive() {
-      // A read takes some 200 µs and cannot be interrupted; between two, cancellation is obeyed.
+      counts.withoutPlan.add(since: began, bytes: plan.buffer.byteCount)
+      // A read takes some 100 µs and cannot be interrupted; between two, cancellation is obeyed.
       guard !Task.isCancelled else { throw .cancelled }
       try fill(&plan.buffer)
-      let refused = await chunks.send(FilledChunk(sequence: plan.sequence, buffer: plan.buffer))
+      let (data, byteCount) = (DataParts(of: plan.buffer, pageSize: pageSize), plan.buffer.byteCount)
+      began = sluice_monotonic_nanoseconds()
+      let refused = await chunks.send(
+        FilledChunk(sequence: plan.sequence, buffer: plan.buffer, data: data))
       guard refused == nil else { throw .cancelled }
+      counts.chunksFull.add(since: began, bytes: byteCount)
+      began = sluice_monotonic_nanoseconds()
     }
     guard !Task.isCancelled else { throw .cancelled }
     return counts

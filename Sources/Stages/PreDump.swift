@@ -1,5 +1,5 @@
 internal import CSluiceLinux
-public import Logging
+internal import Logging
 internal import SluiceImages
 internal import SluicePipeline
 internal import SluiceTarget
@@ -10,41 +10,12 @@ internal import SluiceTarget
 /// let report = try await PreDump(.init(pid: 4711, imagesDirectory: "/var/tmp/images")).run()
 /// ```
 public struct PreDump: Sendable {
-  /// What is to be copied, whereto and how.
-  public struct Configuration: Sendable {
-    /// How the states of pages are found.
-    public enum PageStates: Sendable {
-      /// The best that the kernel has.
-      case automatic
-      /// PAGEMAP_SCAN (Linux 6.7).
-      case pagemapScan
-      /// The entries of /proc/PID/pagemap.
-      case pagemap
-    }
-
-    /// The process, by the pid that we see it under.
-    public var pid: Int32
-    /// The directory for the images. It is made where there is none, and must hold no images.
-    public var imagesDirectory: String
-    /// The memory for everything that could grow, in bytes. What it does not cover is the constant base of
-    /// the program.
-    public var memoryBudget = 64 << 20
-    /// Where the states of pages come from.
-    public var pageStates = PageStates.automatic
-    /// Where the steps of the work are told.
-    public var logger = Logger(label: "sluice", factory: { _ in SwiftLogNoOpLogHandler() })
-
-    /// Everything else as most want it.
-    public init(pid: Int32, imagesDirectory: String) {
-      self.pid = pid
-      self.imagesDirectory = imagesDirectory
-    }
-  }
-
   /// What is to be done.
   public let configuration: Configuration
+  /// How far it has come, for one who wants to watch. Its elements come while `run` runs.
+  public let progress = ProgressFeed()
 
-  /// Prepares a pre-dump; nothing happens before `run`.
+  /// Prepares a pre-dump; nothing happens before `run`, which is called once.
   public init(_ configuration: Configuration) {
     self.configuration = configuration
   }
@@ -53,37 +24,63 @@ public struct PreDump: Sendable {
   ///
   /// - Throws: `PreDumpError`. Whatever goes wrong, no directory is left that looks finished.
   public func run() async throws(PreDumpError) -> PreDumpReport {
+    // Tasks that wait for our threads are resumed by them. A thread of libdispatch that is made on such an
+    // occasion would inherit our thread's CPUs: so the tasks of a run are on an executor of its own.
+    let coordinator = ThreadExecutor(name: "sluice-coord")
+    defer { coordinator.shutdown() }
+    return try await withTaskExecutorPreference(coordinator) { () async throws(PreDumpError) in
+      try await runHere()
+    }
+  }
+
+  @concurrent
+  private func runHere() async throws(PreDumpError) -> PreDumpReport {
+    defer { progress.finish() }
     let began = sluice_monotonic_nanoseconds()
-    let logger = configuration.logger
     let budget = try makeBudget()
     let process = try onTarget { () throws(TargetError) in try TargetProcess(pid: configuration.pid) }
     let ring = try makeRing(budget)
-    let images = try onImages { () throws(ImagesError) in
-      try UnfinishedImages.create(at: configuration.imagesDirectory)
-    }
+    let output = try makeOutput(for: process, pageSize: ring.layout.pageSize)
+    let expected = try onTarget { () throws(TargetError) in try process.ownMemoryBytes() }
+    progress.start(expecting: expected)
 
-    let executors = Executors()
-    defer { executors.shutdown() }
+    // Optional chaining would consume it.
+    let isDirect =
+      switch output {
+      case .some(let output): output.isDirect
+      case .none: false
+      }
+    let engine = makeEngine(ring)
+    let walkerThread = ThreadExecutor(name: "sluice-walker")
+    let readerThreads = (0..<max(1, configuration.readers)).map { ThreadExecutor(name: "sluice-read-\($0)") }
+    defer {
+      walkerThread.shutdown()
+      for thread in readerThreads { thread.shutdown() }
+      engine.shutdown()
+    }
     // A plan that waits holds a buffer that is no longer in the cache when it is read: so few wait. What was
     // read may wait a little longer, for the disk is less even than memory.
-    let plans = PlanChannel(capacity: 2)
+    let plans = PlanChannel(capacity: readerThreads.count + 1)
     let chunks = ChunkChannel(capacity: min(8, budget.buffers.count))
-    let writer = try ImageWriter(
-      images: images, namespacePid: process.namespacePid, pageSize: UInt64(budget.buffers.pageSize),
-      chunks: chunks, executor: executors.writer)
-    let reader = PageReader(
-      memory: RemoteMemory(of: process), plans: plans, chunks: chunks, executor: executors.reader)
     let walker = MemoryWalker(
       process: process, source: configuration.pageStates.source, ring: ring, plans: plans,
-      executor: executors.walker)
+      executor: walkerThread)
+    let readers = readerThreads.map {
+      PageReader(
+        memory: RemoteMemory(of: process), pageSize: ring.layout.pageSize, plans: plans, chunks: chunks,
+        executor: $0)
+    }
+    let writer = ImageWriter(
+      output: output, engine: engine, queueDepth: configuration.queueDepth, layout: ring.layout,
+      chunks: chunks, progress: progress)
 
     let tracked: Tracked
     let counts: StageCounts
     do throws(PreDumpError) {
       tracked = try track(process)
-      logger.debug("tracking", metadata: ["tracker": "\(tracked.tracker.rawValue)"])
-      counts = try await Stages(walker: walker, reader: reader, writer: writer, plans: plans, chunks: chunks)
-        .run()
+      counts = try await Stages(
+        walker: walker, readers: readers, writer: writer, plans: plans, chunks: chunks, progress: progress
+      ).run()
       try onTarget { () throws(TargetError) in try process.checkStillTheSame() }
       guard !Task.isCancelled else { throw .cancelled }
     } catch {
@@ -94,9 +91,9 @@ public struct PreDump: Sendable {
 
     let report = PreDumpReport(
       configuration: configuration, process: process, tracked: tracked, counts: counts, ring: ring,
-      began: began)
-    try await writer.publish(
-      inventory: Inventory(dumpUptime: tracked.uptime, preDumpMode: .read), statistics: report.statistics)
+      engine: engine.kind, isDirect: isDirect, began: began)
+    let inventory = Inventory(dumpUptime: tracked.uptime, preDumpMode: .read)
+    try await writer.publish(inventory: inventory, statistics: report.statistics, syncs: configuration.syncs)
     return report.finished(at: sluice_monotonic_nanoseconds())
   }
 
@@ -125,17 +122,58 @@ public struct PreDump: Sendable {
     }
   }
 
+  private func makeOutput(
+    for process: TargetProcess, pageSize: Int
+  ) throws(PreDumpError) -> ImageOutput? {
+    guard configuration.io != .discard else { return nil }
+    let output = try onImages { () throws(ImagesError) in
+      try ImageOutput.create(
+        in: configuration.imagesDirectory, namespacePid: process.namespacePid, pageSize: UInt64(pageSize),
+        direct: configuration.io != .buffered)
+    }
+    if configuration.io == .direct && !output.isDirect {
+      throw PreDumpError(
+        .cannotCreate,
+        "the filesystem of \(configuration.imagesDirectory) has no direct I/O (O_DIRECT): leave --io at auto"
+      )
+    }
+    return output
+  }
+
+  private func makeEngine(_ ring: BufferRing) -> any WriteEngine {
+    let logger = configuration.logger
+    if configuration.writeEngine == .automatic {
+      do throws(RingExecutor.Unavailable) {
+        return try RingExecutor(
+          name: "sluice-writer", depth: configuration.queueDepth, buffers: ring,
+          registersBuffers: configuration.registersBuffers
+        ) { errno in
+          logger.info(
+            "the kernel does not register buffers (\(unsafe String(cString: errno.cName))); raise the limit on locked memory (ulimit -l) to save some CPU"
+          )
+        }
+      } catch {
+        logger.info(
+          "no io_uring (\(unsafe String(cString: error.errno.cName))): writing with pwrite on threads")
+      }
+    }
+    return ThreadWriteEngine(name: "sluice-writer", workers: configuration.queueDepth)
+  }
+
   /// Begins to track what the process writes, where the kernel can. What is written from then on is dirty,
   /// what was written before is in the copy: so the first round needs no stop.
   private func track(_ process: TargetProcess) throws(PreDumpError) -> Tracked {
-    try onTarget { () throws(TargetError) in
+    let tracked = try onTarget { () throws(TargetError) in
       // Before the clear, never after: a process that was started later is another one to CRIU.
       let uptime = try Uptime.microseconds()
-      guard try SoftDirty.isSupported() else {
+      // Without images there is nothing that later rounds could build on.
+      guard configuration.io != .discard, try SoftDirty.isSupported() else {
         return Tracked(tracker: .none, uptime: uptime, clearNanoseconds: 0)
       }
       return Tracked(tracker: .softDirty, uptime: uptime, clearNanoseconds: try SoftDirty.clear(process))
     }
+    configuration.logger.info("tracker: \(tracked.tracker.rawValue)")
+    return tracked
   }
 }
 
@@ -155,15 +193,4 @@ struct Tracked: Sendable {
   /// Microseconds since boot when it was cleared.
   let uptime: UInt64
   let clearNanoseconds: UInt64
-}
-
-/// The threads of one run.
-private struct Executors {
-  let walker = ThreadExecutor(name: "sluice-walker")
-  let reader = ThreadExecutor(name: "sluice-reader")
-  let writer = ThreadExecutor(name: "sluice-writer")
-
-  func shutdown() {
-    for executor in [walker, reader, writer] { executor.shutdown() }
-  }
 }

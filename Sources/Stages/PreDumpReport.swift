@@ -35,6 +35,10 @@ public struct PreDumpReport: Sendable {
   public let pagesForced: UInt64
   /// The bytes of the pages file.
   public let bytesWritten: UInt64
+  /// Pages among them that are all zeros.
+  public let pagesZero: UInt64
+  /// Bytes of the pages file that take no space, because they are zeros.
+  public let holeBytes: UInt64
   /// Mappings of the process, and those left out by the reason's name.
   public let mappings: Int
   /// Mappings that were left out, by the reason's name.
@@ -51,12 +55,21 @@ public struct PreDumpReport: Sendable {
   /// The bytes of the buffers that were ever in use.
   public let buffersBytes: Int
 
+  /// What did the writes: "io_uring" or "pwrite".
+  public let writeEngine: String
+  /// Whether they went past the page cache.
+  public let isDirect: Bool
+  /// Threads that read the process' memory.
+  public let readers: Int
+  /// Where the time went: how long each stage waited for another.
+  public let stalls: Stalls
+
   private let began: UInt64
   let statistics: DumpStatistics
 
   init(
     configuration: PreDump.Configuration, process: TargetProcess, tracked: Tracked, counts: StageCounts,
-    ring: BufferRing, began: UInt64
+    ring: BufferRing, engine: String, isDirect: Bool, began: UInt64
   ) {
     pid = process.pid
     namespacePid = process.namespacePid
@@ -66,9 +79,11 @@ public struct PreDumpReport: Sendable {
     pagesScanned = counts.walker.pagesFound
     pagesWritten = counts.writer.pagesWritten
     pagesSkippedParent = 0
-    pagesVanished = counts.reader.vanishedBytes / pageSize
-    pagesForced = counts.reader.forcedBytes / pageSize
+    pagesVanished = counts.readers.vanishedBytes / pageSize
+    pagesForced = counts.readers.forcedBytes / pageSize
     bytesWritten = counts.writer.bytesWritten
+    pagesZero = counts.writer.zeroPages
+    holeBytes = counts.writer.holeBytes
     mappings = counts.walker.mappings
     mappingsSkipped = Dictionary(
       uniqueKeysWithValues: counts.walker.skipped.map { ($0.key.rawValue, $0.value) })
@@ -76,6 +91,10 @@ public struct PreDumpReport: Sendable {
     clearMicroseconds = tracked.clearNanoseconds / 1000
     memoryBudget = configuration.memoryBudget
     buffersBytes = ring.touchedBytes
+    writeEngine = engine
+    self.isDirect = isDirect
+    readers = max(1, configuration.readers)
+    stalls = Stalls(counts)
     self.began = began
 
     var statistics = DumpStatistics()
@@ -96,5 +115,45 @@ public struct PreDumpReport: Sendable {
     var report = self
     report.durationMicroseconds = (end - began) / 1000
     return report
+  }
+}
+
+extension PreDumpReport {
+  /// How long the stages waited for each other. The stage that hardly waits is the one that bounds the rate.
+  public struct Stalls: Hashable, Sendable {
+    /// One kind of wait.
+    public struct Wait: Hashable, Sendable {
+      /// Of all threads of the stage together.
+      public let microseconds: UInt64
+      /// What had to wait.
+      public let bytes: UInt64
+
+      fileprivate init(_ stall: Stall) {
+        microseconds = stall.nanoseconds / 1000
+        bytes = stall.bytes
+      }
+    }
+
+    /// The walker, for a buffer to come back: the memory budget is used up.
+    public let walkerWithoutBuffer: Wait
+    /// The walker, for a reader to take a plan.
+    public let walkerPlansFull: Wait
+    /// The readers, for something to read.
+    public let readerWithoutPlan: Wait
+    /// The readers, for the writer to take what was read.
+    public let readerChunksFull: Wait
+    /// The writer, for something to write.
+    public let writerWithoutChunk: Wait
+    /// The writer, because as many writes were in flight as may be.
+    public let writerQueueFull: Wait
+
+    init(_ counts: StageCounts) {
+      walkerWithoutBuffer = Wait(counts.walker.withoutBuffer)
+      walkerPlansFull = Wait(counts.walker.plansFull)
+      readerWithoutPlan = Wait(counts.readers.withoutPlan)
+      readerChunksFull = Wait(counts.readers.chunksFull)
+      writerWithoutChunk = Wait(counts.writer.withoutChunk)
+      writerQueueFull = Wait(counts.writer.queueFull)
+    }
   }
 }

@@ -3,22 +3,25 @@ internal import SluicePipeline
 /// What all stages have counted when they ended well.
 struct StageCounts: Sendable {
   var walker = MemoryWalker.Counts()
-  var reader = PageReader.Counts()
+  /// Of all of them together.
+  var readers = PageReader.Counts()
   var writer = ImageWriter.Counts()
 }
 
 /// Runs the stages side by side until all have ended.
 struct Stages: Sendable {
   let walker: MemoryWalker
-  let reader: PageReader
+  let readers: [PageReader]
   let writer: ImageWriter
   let plans: PlanChannel
   let chunks: ChunkChannel
+  let progress: ProgressFeed
 
   private enum End: Sendable {
     case walker(Result<MemoryWalker.Counts, PreDumpError>)
     case reader(Result<PageReader.Counts, PreDumpError>)
     case writer(Result<ImageWriter.Counts, PreDumpError>)
+    case progress
   }
 
   /// - Throws: the first error of a stage. The others are stopped by it: their channels fail and their tasks
@@ -26,18 +29,30 @@ struct Stages: Sendable {
   func run() async throws(PreDumpError) -> StageCounts {
     var counts = StageCounts()
     var failure: PreDumpError?
+    var readersLeft = readers.count
     await withTaskGroup(of: End.self) { group in
       group.addTask { .walker(await result { () async throws(PreDumpError) in try await walker.run() }) }
-      group.addTask { .reader(await result { () async throws(PreDumpError) in try await reader.run() }) }
+      for reader in readers {
+        group.addTask { .reader(await result { () async throws(PreDumpError) in try await reader.run() }) }
+      }
       group.addTask { .writer(await result { () async throws(PreDumpError) in try await writer.run() }) }
+      group.addTask {
+        await publishProgress()
+        return .progress
+      }
       for await end in group {
         do throws(PreDumpError) {
           switch end {
           case .walker(let result): counts.walker = try result.get()
           case .reader(let result):
-            counts.reader = try result.get()
-            chunks.finish()
-          case .writer(let result): counts.writer = try result.get()
+            counts.readers += try result.get()
+            readersLeft -= 1
+            if readersLeft == 0 { chunks.finish() }
+          case .writer(let result):
+            counts.writer = try result.get()
+            // All others have ended; only the progress still runs.
+            group.cancelAll()
+          case .progress: break
           }
         } catch {
           if failure == nil {
@@ -51,6 +66,21 @@ struct Stages: Sendable {
     }
     if let failure { throw failure }
     return counts
+  }
+}
+
+extension Stages {
+  /// How often the progress is passed on: often enough to look alive, too seldom to cost anything.
+  private static let progressInterval = Duration.milliseconds(100)
+
+  /// Passes the progress on until the task is cancelled.
+  private func publishProgress() async {
+    while !Task.isCancelled {
+      progress.publish()
+      // An early end of the sleep is the cancellation that the loop looks for.
+      try? await Task.sleep(for: Self.progressInterval)
+    }
+    progress.publish()
   }
 }
 

@@ -44,4 +44,13 @@ struct ProcessStatus: Hashable, Sendable {
     // A kernel without pid namespaces has no such line, and then there is but one pid.
     self.namespacePid = namespacePid ?? threadGroup
   }
+
+  /// The sum of those lines of /proc/PID/status that give an amount of memory in kB.
+  static func kibibytes(in status: String, of keys: [Substring]) -> UInt64 {
+    status.split(separator: "\n").reduce(0) { sum, line in
+      let parts = line.split(whereSeparator: { $0 == "\t" || $0 == " " })
+      guard parts.count == 3, keys.contains(parts[0]), let amount = UInt64(parts[1]) else { return sum }
+      return sum + amount
+    }
+  }
 }

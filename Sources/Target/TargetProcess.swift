@@ -74,6 +74,20 @@ public final class TargetProcess: Sendable {
     }
   }
 
+  /// The memory that the process has for itself, resident or swapped, in bytes: about what there is to copy.
+  /// 0 when the kernel does not tell (before Linux 4.5).
+  ///
+  /// - Throws: `TargetError` when the process is gone.
+  public func ownMemoryBytes() throws(TargetError) -> UInt64 {
+    let text: String
+    do throws(ProcFile.OpenFailed) {
+      text = try ProcFile.text(ofFileAt: "/proc/\(pid)/status")
+    } catch {
+      throw Self.ended(pid)
+    }
+    return ProcessStatus.kibibytes(in: text, of: ["RssAnon:", "VmSwap:"]) << 10
+  }
+
   static func ended(_ pid: Int32) -> TargetError {
     TargetError(.gone, "process \(pid) ended while it was copied")
   }

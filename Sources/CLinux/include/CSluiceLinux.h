@@ -11,6 +11,7 @@
 #include "sluice_files.h"
 #include "sluice_memory.h"
 #include "sluice_process.h"
+#include "sluice_ring.h"
 #include "sluice_threads.h"
 
 #endif

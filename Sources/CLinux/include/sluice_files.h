@@ -15,6 +15,9 @@ enum sluice_open_mode {
   /// Creates a file that must not exist yet, mode 0600.
   SLUICE_OPEN_CREATE = 2,
   SLUICE_OPEN_DIRECTORY = 3,
+  /// As SLUICE_OPEN_CREATE, for I/O that goes past the page cache (O_DIRECT). EINVAL where the filesystem
+  /// has none; the file may then have been created all the same.
+  SLUICE_OPEN_CREATE_DIRECT = 4,
 };
 
 /// Stands for the current working directory where a directory descriptor is asked for.
@@ -38,6 +41,24 @@ ssize_t sluice_write(int descriptor, const void *bytes, size_t count);
 ssize_t sluice_pwrite(int descriptor, const void *bytes, size_t count, uint64_t offset);
 
 int sluice_fsync(int descriptor);
+
+/// ftruncate(2): gives the file exactly this size.
+int sluice_set_file_size(int descriptor, uint64_t size);
+
+/// Allocates space, and makes the file as long, if need be. EOPNOTSUPP where the filesystem cannot.
+int sluice_allocate(int descriptor, uint64_t offset, uint64_t count);
+
+/// Gives the space of a range back to the filesystem; the range then reads as zeros.
+int sluice_punch_hole(int descriptor, uint64_t offset, uint64_t count);
+
+/// Starts writing a range of the page cache to the disk, without waiting (sync_file_range).
+int sluice_start_writeback(int descriptor, uint64_t offset, uint64_t count);
+
+/// Waits until a range is on the disk, then drops it from the page cache.
+int sluice_finish_writeback(int descriptor, uint64_t offset, uint64_t count);
+
+/// 1 when the file lives in memory (tmpfs, ramfs), where there is nothing to write back; 0 or -errno.
+int sluice_is_in_memory(int descriptor);
 
 /// The file's size in bytes, or -errno.
 int64_t sluice_file_size(int descriptor);

@@ -69,6 +69,10 @@ int sluice_pagemap_scan(int pagemap, struct sluice_scan *scan, struct sluice_pag
 /// where the kernel has no such ioctl, ESRCH when the memory is gone.
 int sluice_next_mapping(int maps, uint64_t address, uint64_t *start, uint64_t *end);
 
+/// Finds the pages that are all zeros. `bits` has a bit for each page, which is set when it is; the lowest bit
+/// of the first word is the first page. Returns how many are.
+size_t sluice_find_zero_pages(const void *bytes, size_t page_count, size_t page_size, uint64_t *bits);
+
 /// The size of a page in bytes, of this machine.
 size_t sluice_page_size(void);
 

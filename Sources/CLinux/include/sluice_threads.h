@@ -2,10 +2,14 @@
 #ifndef SLUICE_THREADS_H
 #define SLUICE_THREADS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /// Names the calling thread; the kernel keeps 15 bytes.
 void sluice_name_this_thread(const char *name);
+
+/// Keeps the calling thread on these CPUs. 0 or -errno: EINVAL when none of them is there to be used.
+int sluice_pin_this_thread(const uint32_t *cpus, size_t count);
 
 /// CLOCK_MONOTONIC in nanoseconds.
 uint64_t sluice_monotonic_nanoseconds(void);

@@ -96,15 +96,19 @@ public final class BufferRing: Sendable {
     state.withLock { $0.machine.giveBack(index) }?.resume(returning: index)
   }
 
-  private func buffer(at index: Int) -> PageBuffer {
+  /// The memory of a buffer, whoever holds it.
+  func bytes(at index: Int) -> UnsafeMutableRawBufferPointer {
     // All chunks come first, the tables after them: so every chunk begins at a page.
-    let bytes = unsafe UnsafeMutableRawBufferPointer(
+    unsafe UnsafeMutableRawBufferPointer(
       start: memory.start + index * layout.chunkBytes, count: layout.chunkBytes)
+  }
+
+  private func buffer(at index: Int) -> PageBuffer {
     let tableStart = unsafe memory.start + layout.count * layout.chunkBytes + index * layout.tableBytes
     let runs = unsafe UnsafeMutableBufferPointer(
       start: tableStart.bindMemory(to: MemoryRun.self, capacity: layout.runsPerBuffer),
       count: layout.runsPerBuffer)
-    return unsafe PageBuffer(ring: self, index: index, bytes: bytes, runTable: runs)
+    return unsafe PageBuffer(ring: self, index: index, bytes: bytes(at: index), runTable: runs)
   }
 }
 

@@ -8,7 +8,8 @@ public import CSluiceLinux
 @safe
 public struct PageBuffer: ~Copyable, @unchecked Sendable {
   private let ring: BufferRing
-  private let index: Int
+  /// Which buffer of the ring it is.
+  let index: Int
 
   /// Room for the data; whole pages, at a page's boundary.
   public let bytes: UnsafeMutableRawBufferPointer

@@ -1,100 +1,99 @@
-internal import CSluiceLinux
-import Glibc
-
 /// An executor that is one thread of its own, with a name.
 ///
 /// A stage that blocks in system calls (reading another process, scanning its page tables) would hold
 /// up the cooperative pool, which has one thread per CPU for the whole program; here it blocks nobody
 /// else. Actors use it as their `unownedExecutor`; tasks can prefer it.
+///
+/// A thread that is kept on some CPUs must not be the one that resumes tasks of the cooperative pool:
+/// libdispatch makes its threads from the thread that needs them, and they inherit its CPUs. So a
+/// pipeline with pinned threads runs its tasks on a `ThreadExecutor` that is not pinned.
 public final class ThreadExecutor: SerialExecutor, TaskExecutor {
+  private enum Work {
+    case job(UnownedJob)
+    case body(@Sendable () -> Void)
+  }
+
   private struct State: ~Copyable {
-    var jobs: [UnownedJob] = []
+    var work: [Work] = []
     var isShutDown = false
   }
 
-  /// The thread's name, as it stands in /proc/self/task/*/comm (15 bytes at most).
-  public let name: String
-  private let state: Locked<State>
-  private let thread: Locked<pthread_t?>
+  private let state = Locked(State())
+  private let thread: NamedThread
 
   /// Starts the thread.
-  public init(name: String) {
-    self.name = name
-    state = Locked(State())
-    thread = Locked(nil)
-    // The thread keeps the executor alive until it ends, which `shutdown` makes it do.
-    let context = unsafe Unmanaged.passRetained(self).toOpaque()
-    var handle = pthread_t()
-    let error = unsafe pthread_create(
-      &handle, nil,
-      { context in
-        guard let context = unsafe context else { return nil }
-        let executor = unsafe Unmanaged<ThreadExecutor>.fromOpaque(context).takeRetainedValue()
-        executor.run()
-        return nil
-      }, context)
-    precondition(
-      error == 0, "starting the thread \(name): \(unsafe String(cString: SystemErrno(code: error).cName))")
-    thread.withLock { $0 = handle }
+  ///
+  /// - Parameters:
+  ///   - name: as it stands in /proc/self/task/*/comm (15 bytes at most).
+  ///   - cpus: the CPUs that the thread stays on; nil for wherever the kernel likes.
+  public init(name: String, cpus: [UInt32]? = nil) {
+    thread = NamedThread(name: name, cpus: cpus)
+    thread.start { [self] in run() }
   }
+
+  /// The thread's name.
+  public var name: String { thread.name }
 
   /// Hands a job to the thread. The runtime calls this.
   public func enqueue(_ job: consuming ExecutorJob) {
-    let job = UnownedJob(job)
+    add(.job(UnownedJob(job)))
+  }
+
+  /// Runs `body` on the thread, after what was handed to it before.
+  func perform(_ body: @escaping @Sendable () -> Void) {
+    add(.body(body))
+  }
+
+  private func add(_ work: Work) {
     let isShutDown = state.withLock { state in
-      state.jobs.append(job)
+      state.work.append(work)
       return state.isShutDown
     }
     precondition(!isShutDown, "the executor \(name) was shut down while an actor or task still uses it")
     state.signal()
   }
 
-  /// Ends the thread once it has run what was enqueued, and waits for it.
+  /// Ends the thread once it has done what it was given, and waits for it.
   ///
   /// Every task and actor that runs here must have ended; the caller must be on another thread.
   public func shutdown() {
     state.withLock { $0.isShutDown = true }
     state.signal()
-    let handle = thread.withLock { $0.take() }
-    guard let handle else { return }
-    let error = pthread_join(handle, nil)
-    precondition(error == 0, "the executor \(name) was shut down from its own thread")
+    thread.join()
   }
 
   private func run() {
-    unsafe sluice_name_this_thread(name)
-    var batch: [UnownedJob] = []
+    var batch: [Work] = []
     while true {
       let goOn = state.waitWithLock { state -> Bool? in
-        if !state.jobs.isEmpty {
-          swap(&state.jobs, &batch)
+        if !state.work.isEmpty {
+          swap(&state.work, &batch)
           return true
         }
         return state.isShutDown ? false : nil
       }
       guard goOn else { return }
-      for job in batch {
-        unsafe job.runSynchronously(
-          isolatedTo: asUnownedSerialExecutor(), taskExecutor: asUnownedTaskExecutor())
+      for work in batch {
+        switch work {
+        case .job(let job):
+          unsafe job.runSynchronously(
+            isolatedTo: asUnownedSerialExecutor(), taskExecutor: asUnownedTaskExecutor())
+        case .body(let body):
+          body()
+        }
       }
       // The array goes back to the queue with the next swap: no allocation for each job.
       batch.removeAll(keepingCapacity: true)
     }
   }
 
-  private var isCurrentThread: Bool {
-    thread.withLock { handle in
-      handle.map { pthread_equal($0, pthread_self()) != 0 } ?? false
-    }
-  }
-
   /// Traps when the caller is on another thread. The runtime calls this.
   public func checkIsolated() {
-    precondition(isCurrentThread, "this must run on the thread \(name)")
+    precondition(thread.isCurrent, "this must run on the thread \(name)")
   }
 
   /// Whether the caller is on this thread. The runtime calls this.
   public func isIsolatingCurrentContext() -> Bool? {
-    isCurrentThread
+    thread.isCurrent
   }
 }

@@ -1,0 +1,65 @@
+import ArgumentParser
+import Sluice
+
+/// `--io`
+enum IOOption: String, ExpressibleByArgument, CaseIterable {
+  case auto
+  case direct
+  case buffered
+  /// For benchmarks: nothing is written, and no images are made.
+  case discard
+
+  static var allValueStrings: [String] { ["auto", "direct", "buffered"] }
+
+  var value: PreDump.Configuration.IO {
+    switch self {
+    case .auto: .automatic
+    case .direct: .direct
+    case .buffered: .buffered
+    case .discard: .discard
+    }
+  }
+}
+
+/// `--progress`
+enum ProgressOption: String, ExpressibleByArgument, CaseIterable {
+  case auto
+  case json
+  case none
+
+  var style: ProgressDisplay.Style {
+    switch self {
+    case .auto: .forTerminal
+    case .json: .json
+    case .none: .none
+    }
+  }
+}
+
+/// The hidden option `--page-states`.
+enum PageStatesOption: String, ExpressibleByArgument, CaseIterable {
+  case auto
+  case scan
+  case pagemap
+
+  var value: PreDump.Configuration.PageStates {
+    switch self {
+    case .auto: .automatic
+    case .scan: .pagemapScan
+    case .pagemap: .pagemap
+    }
+  }
+}
+
+/// The hidden option `--write-engine`.
+enum WriteEngineOption: String, ExpressibleByArgument, CaseIterable {
+  case auto
+  case pwrite
+
+  var value: PreDump.Configuration.WriteEngine {
+    switch self {
+    case .auto: .automatic
+    case .pwrite: .threads
+    }
+  }
+}

@@ -1,0 +1,65 @@
+internal import CSluiceLinux
+import Glibc
+
+/// A thread of our own, with a name and, if wanted, the CPUs that it stays on.
+final class NamedThread: Sendable {
+  /// As it stands in /proc/self/task/*/comm (15 bytes at most).
+  let name: String
+  private let cpus: [UInt32]?
+  private let handle = Locked<pthread_t?>(nil)
+
+  init(name: String, cpus: [UInt32]? = nil) {
+    self.name = name
+    self.cpus = cpus
+  }
+
+  /// Starts the thread, which ends when `body` does; `join` must be called after.
+  func start(_ body: @escaping @Sendable () -> Void) {
+    let start = Start(thread: self, body: body)
+    let context = unsafe Unmanaged.passRetained(start).toOpaque()
+    handle.withLock { handle in
+      var new = pthread_t()
+      let error = unsafe pthread_create(
+        &new, nil,
+        { context in
+          guard let context = unsafe context else { return nil }
+          let start = unsafe Unmanaged<Start>.fromOpaque(context).takeRetainedValue()
+          start.run()
+          return nil
+        }, context)
+      precondition(
+        error == 0, "starting the thread \(name): \(unsafe String(cString: SystemErrno(code: error).cName))")
+      handle = new
+    }
+  }
+
+  /// Waits until the thread has ended. The caller is another thread; a second call does nothing.
+  func join() {
+    guard let thread = handle.withLock({ $0.take() }) else { return }
+    let error = pthread_join(thread, nil)
+    precondition(error == 0, "the thread \(name) cannot wait for its own end")
+  }
+
+  var isCurrent: Bool {
+    handle.withLock { handle in
+      handle.map { pthread_equal($0, pthread_self()) != 0 } ?? false
+    }
+  }
+
+  private final class Start: Sendable {
+    private let thread: NamedThread
+    private let body: @Sendable () -> Void
+
+    init(thread: NamedThread, body: @escaping @Sendable () -> Void) {
+      self.thread = thread
+      self.body = body
+    }
+
+    func run() {
+      unsafe sluice_name_this_thread(thread.name)
+      // A CPU that was taken offline meanwhile is no reason to fail: the thread then runs anywhere.
+      if let cpus = thread.cpus { _ = unsafe sluice_pin_this_thread(cpus, cpus.count) }
+      body()
+    }
+  }
+}

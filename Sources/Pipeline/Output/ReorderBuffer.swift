@@ -1,0 +1,28 @@
+/// Puts into order what several readers deliver out of it.
+///
+/// It holds no more than the ring has buffers, since each element holds one: so an element that is early
+/// always finds its place.
+public struct ReorderBuffer<Element: ~Copyable>: ~Copyable {
+  private var slots: FixedSlots<Element>
+  private var next: UInt64 = 0
+
+  /// - Parameter capacity: how far ahead of the oldest missing element another can be.
+  public init(capacity: Int) {
+    slots = FixedSlots(count: capacity)
+  }
+
+  /// Takes an element with its place in the order, counted from 0.
+  public mutating func insert(_ element: consuming Element, sequence: UInt64) {
+    precondition(
+      sequence >= next && sequence - next < UInt64(slots.count),
+      "element \(sequence) is too far from \(next), which is missing")
+    slots.put(element, at: Int(sequence % UInt64(slots.count)))
+  }
+
+  /// The next element in order, if it has come.
+  public mutating func removeNext() -> Element? {
+    guard let element = slots.take(at: Int(next % UInt64(slots.count))) else { return nil }
+    next += 1
+    return element
+  }
+}

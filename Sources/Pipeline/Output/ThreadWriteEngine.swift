@@ -1,0 +1,68 @@
+internal import CSluiceLinux
+
+/// Does writes with pwrite on threads, where the kernel gives us no io_uring.
+///
+/// The actor that writes runs on one thread; as many others as writes can be in flight do them.
+public final class ThreadWriteEngine: WriteEngine {
+  private let executor: ThreadExecutor
+  private let requests = Locked<[WriteRequest]>([])
+  /// Counts the requests, and at the end the workers that are to stop.
+  private let work = Semaphore()
+  private let workers: [NamedThread]
+  private let handler = Locked<(@Sendable (WriteCompletion) -> Void)?>(nil)
+
+  /// Starts the threads.
+  ///
+  /// - Parameters:
+  ///   - name: the executor's name (15 bytes at most); the others add a number to it.
+  ///   - workers: how many threads write.
+  ///   - cpus: the CPUs that all of them stay on; nil for wherever the kernel likes.
+  public init(name: String, workers count: Int, cpus: [UInt32]? = nil) {
+    executor = ThreadExecutor(name: name, cpus: cpus)
+    workers = (0..<count).map { NamedThread(name: "\(name.prefix(12))-\($0)", cpus: cpus) }
+    for worker in workers {
+      worker.start { [self] in runWorker() }
+    }
+  }
+
+  /// What this engine is called.
+  public var kind: String { "pwrite" }
+  /// For actors that run here.
+  public var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
+
+  /// Says who is told of completions.
+  public func setCompletionHandler(_ handler: @escaping @Sendable (WriteCompletion) -> Void) {
+    executor.checkIsolated()
+    self.handler.withLock { $0 = handler }
+  }
+
+  /// Starts a write.
+  public func start(_ request: WriteRequest) {
+    executor.checkIsolated()
+    requests.withLock { $0.append(request) }
+    work.signal()
+  }
+
+  /// Ends the threads once every write that was started is done.
+  public func shutdown() {
+    for _ in workers { work.signal() }
+    for worker in workers { worker.join() }
+    executor.shutdown()
+  }
+
+  private func runWorker() {
+    while let request = nextRequest() {
+      let result = unsafe sluice_pwrite(
+        request.descriptor, request.bytes.baseAddress, request.bytes.count, request.offset)
+      let completion = WriteCompletion(token: request.token, result: result)
+      let handler = handler.withLock { $0 }
+      executor.perform { handler?(completion) }
+    }
+  }
+
+  /// The next request, or nil when there is none: then the engine is shutting down.
+  private func nextRequest() -> WriteRequest? {
+    work.wait()
+    return requests.withLock { $0.isEmpty ? nil : $0.removeFirst() }
+  }
+}

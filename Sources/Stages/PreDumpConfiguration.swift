@@ -1,0 +1,72 @@
+public import Logging
+
+extension PreDump {
+  /// What is to be copied, whereto and how.
+  public struct Configuration: Sendable {
+    /// How the states of pages are found.
+    public enum PageStates: Sendable {
+      /// The best that the kernel has.
+      case automatic
+      /// PAGEMAP_SCAN (Linux 6.7).
+      case pagemapScan
+      /// The entries of /proc/PID/pagemap.
+      case pagemap
+    }
+
+    /// The way that pages take to the disk.
+    public enum IO: Sendable {
+      /// Past the page cache where the filesystem can, else through it.
+      case automatic
+      /// Past the page cache (O_DIRECT), or not at all.
+      case direct
+      /// Through the page cache, from which they are dropped once they are on the disk.
+      case buffered
+      /// Nowhere: no images are made, to measure how fast the memory can be read.
+      case discard
+    }
+
+    /// What does the writes.
+    public enum WriteEngine: Sendable {
+      /// io_uring where the kernel gives us one, else threads.
+      case automatic
+      /// pwrite on threads.
+      case threads
+    }
+
+    /// The process, by the pid that we see it under.
+    public var pid: Int32
+    /// The directory for the images. It is made where there is none, and must hold no images.
+    public var imagesDirectory: String
+    /// The memory for everything that could grow, in bytes. What it does not cover is the constant base of
+    /// the program.
+    public var memoryBudget = 64 << 20
+    /// How many threads read the process' memory.
+    ///
+    /// One reads some 9 GB/s, which no disk and few networks take; each more costs the process itself memory
+    /// bandwidth and a core. So one, unless the images go to memory or to a fast array.
+    public var readers = 1
+    /// How many writes are in flight at most.
+    ///
+    /// Eight of 1 MiB keep a disk busy while completions are dealt with; more have not been measured to help.
+    public var queueDepth = 8
+    /// The way that pages take to the disk.
+    public var io = IO.automatic
+    /// What does the writes.
+    public var writeEngine = WriteEngine.automatic
+    /// Whether the kernel pins the buffers once rather than for each write. Where it refuses (RLIMIT_MEMLOCK),
+    /// writes go without.
+    public var registersBuffers = true
+    /// Whether to wait until the images are on the disk before they are declared valid.
+    public var syncs = true
+    /// Where the states of pages come from.
+    public var pageStates = PageStates.automatic
+    /// Where the steps of the work are told.
+    public var logger = Logger(label: "sluice", factory: { _ in SwiftLogNoOpLogHandler() })
+
+    /// Everything else as most want it.
+    public init(pid: Int32, imagesDirectory: String) {
+      self.pid = pid
+      self.imagesDirectory = imagesDirectory
+    }
+  }
+}

@@ -1,0 +1,58 @@
+internal import CSluiceLinux
+internal import Synchronization
+
+/// How far a pre-dump has come.
+public struct Progress: Hashable, Sendable {
+  /// Bytes that were written, or are about to be.
+  public var bytesWritten: UInt64
+  /// Bytes that will be written, as far as can be told before all of them were found: what the kernel counts
+  /// as the process' own memory.
+  public var bytesExpected: UInt64
+  /// Since the start, in microseconds.
+  public var elapsedMicroseconds: UInt64
+}
+
+/// The newest state of a pre-dump, for one who looks at it now and then: each element is the state of its
+/// moment, and what nobody looked at in time is left out. It ends when the pre-dump does.
+public final class ProgressFeed: AsyncSequence, Sendable {
+  /// The states.
+  public typealias AsyncIterator = AsyncStream<Progress>.Iterator
+
+  private let written = Atomic<UInt64>(0)
+  private let expected = Atomic<UInt64>(0)
+  private let began = Atomic<UInt64>(0)
+  private let stream: AsyncStream<Progress>
+  private let continuation: AsyncStream<Progress>.Continuation
+
+  init() {
+    (stream, continuation) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+  }
+
+  /// Iterates over states as they come.
+  public func makeAsyncIterator() -> AsyncIterator {
+    stream.makeAsyncIterator()
+  }
+
+  func start(expecting bytes: UInt64) {
+    began.store(sluice_monotonic_nanoseconds(), ordering: .relaxed)
+    expected.store(bytes, ordering: .relaxed)
+  }
+
+  func add(written bytes: Int) {
+    written.add(UInt64(bytes), ordering: .relaxed)
+  }
+
+  /// Passes the state of this moment on.
+  func publish() {
+    let bytesWritten = written.load(ordering: .relaxed)
+    continuation.yield(
+      Progress(
+        bytesWritten: bytesWritten,
+        bytesExpected: Swift.max(expected.load(ordering: .relaxed), bytesWritten),
+        elapsedMicroseconds: (sluice_monotonic_nanoseconds() - began.load(ordering: .relaxed)) / 1000))
+  }
+
+  func finish() {
+    continuation.finish()
+  }
+}
