@@ -21,8 +21,10 @@ release_flags := -c release --static-swift-stdlib -Xswiftc -use-ld=lld
 program := .build/release/sluice
 programs := .build/programs
 
-# g++ stands for the C and C++ headers and start files that the Swift compiler takes from the system.
-packages_build := binutils g++ git libc6-dev libprotobuf-c-dev liburing-dev
+# What a bare toolchain lacks on Debian 12: the libraries of its own programs, and the C and C++ headers and start
+# files that it takes from the system (g++).
+packages_toolchain := binutils g++ git libc6-dev libcurl4 libncurses6 libsqlite3-0 libxml2
+packages_build := $(packages_toolchain) libprotobuf-c-dev liburing-dev
 # criu brings crit, which decodes our images in the tests.
 packages_test := $(packages_build) criu python3
 packages_lint := $(packages_build) diffutils protobuf-c-compiler protobuf-compiler shellcheck
