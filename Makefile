@@ -11,8 +11,9 @@ DESTDIR ?=
 SWIFT ?= $(firstword $(shell command -v swift 2>/dev/null) \
   $(wildcard /opt/swift/usr/bin/swift /usr/bin/swift))
 # The scripts and the compiler's own tools find each other by the path.
-ifneq ($(SWIFT),)
-export PATH := $(PATH):$(dir $(realpath $(SWIFT)))
+swift_path := $(realpath $(shell command -v $(SWIFT) 2>/dev/null))
+ifneq ($(swift_path),)
+export PATH := $(PATH):$(dir $(swift_path))
 endif
 
 # The Swift libraries go into the program, which then needs none where it runs, and starts faster.
@@ -76,7 +77,7 @@ lint-packages:
 	@scripts/install-packages $(packages_lint)
 
 swift-found:
-	@if [ -z "$(SWIFT)" ]; then \
+	@if [ -z "$(swift_path)" ]; then \
 	  echo "no swift here: install Swift 6.3 or later (https://www.swift.org/install), or say make SWIFT=/path/to/swift" >&2; \
 	  exit 1; \
 	fi
