@@ -1,0 +1,83 @@
+# What a person or CI does with this repository; `make help` lists it. Every target installs what it needs.
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test lint interop bench install clean \
+  build-packages test-packages lint-packages swift-found
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+# A redirection makes sure that a shell reads this: `command` is no program.
+SWIFT ?= $(firstword $(shell command -v swift 2>/dev/null) \
+  $(wildcard /opt/swift/usr/bin/swift /usr/bin/swift))
+# The scripts and the compiler's own tools find each other by the path.
+swift_path := $(realpath $(shell command -v $(SWIFT) 2>/dev/null))
+ifneq ($(swift_path),)
+export PATH := $(PATH):$(dir $(swift_path))
+endif
+
+# The Swift libraries go into the program, which then needs none where it runs, and starts faster.
+# lld, because the system's linker warns of functions that those libraries name and nothing calls.
+release_flags := -c release --static-swift-stdlib -Xswiftc -use-ld=lld
+program := .build/release/sluice
+programs := .build/programs
+
+# What a bare toolchain lacks on Debian 12: the libraries of its own programs, and the C and C++ headers and start
+# files that it takes from the system (g++).
+packages_toolchain := binutils g++ git libc6-dev libcurl4 libncurses6 libsqlite3-0 libxml2
+packages_build := $(packages_toolchain) libprotobuf-c-dev liburing-dev
+# criu brings crit, which decodes our images in the tests.
+packages_test := $(packages_build) criu python3
+packages_lint := $(packages_build) diffutils protobuf-c-compiler protobuf-compiler shellcheck
+
+help: ## List these targets
+	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+build: build-packages swift-found ## Build the program: .build/release/sluice
+	$(SWIFT) build $(release_flags) --product sluice
+
+demo: build $(programs)/memory-target $(programs)/image-compare ## Copy a process that runs, and see that the copy is right
+	@scripts/demo
+
+test: test-packages swift-found ## Run the tests
+	$(SWIFT) build --build-tests
+	$(SWIFT) test --skip-build
+
+lint: lint-packages swift-found ## Check style, generated code and scripts
+	@scripts/lint
+
+interop: build ## Let the real CRIU dump and restore upon our images, in virtual machines
+	@Tests/Interop/run
+
+# Not listed until there is something to run.
+bench:
+	@echo "there are no benchmarks yet" >&2; exit 1
+
+install: $(program) ## Install the program that was built (PREFIX=/usr/local, DESTDIR=)
+	install -D -m 755 $(program) "$(DESTDIR)$(PREFIX)/bin/sluice"
+
+clean: ## Remove what was built and fetched
+	rm -rf .build .cache
+
+# Only where there is none: an installation as root should not build, with other rights, what is there already.
+$(program):
+	$(MAKE) build
+
+$(programs)/%: build-packages
+	@mkdir -p $(programs)
+	cc -std=gnu11 -O2 -Wall -Wextra -pthread -o $@ Tests/Programs/$*/*.c
+
+build-packages:
+	@scripts/install-packages $(packages_build)
+
+test-packages:
+	@scripts/install-packages $(packages_test)
+
+lint-packages:
+	@scripts/install-packages $(packages_lint)
+
+swift-found:
+	@if [ -z "$(swift_path)" ]; then \
+	  echo "no swift here: install Swift 6.3 or later (https://www.swift.org/install), or say make SWIFT=/path/to/swift" >&2; \
+	  exit 1; \
+	fi
