@@ -57,5 +57,10 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
       ],
       path: "Sources/App", swiftSettings: swiftSettings),
+
+    // Tests of Pipeline.
+    .testTarget(
+      name: "SluicePipelineTests", dependencies: ["SluicePipeline", "CSluiceLinux"],
+      path: "Tests/PipelineTests", swiftSettings: swiftSettings),
   ]
 )
