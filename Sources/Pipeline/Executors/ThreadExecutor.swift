@@ -53,12 +53,16 @@ public final class ThreadExecutor: SerialExecutor, TaskExecutor {
   ///
   /// Every task and actor that runs here must have ended; the caller must be on another thread.
   public func shutdown() {
-    state.withLock { $0.isShutDown = true }
+    let isFirst = state.withLock { state in
+      defer { state.isShutDown = true }
+      return !state.isShutDown
+    }
+    guard isFirst, let handle = thread.withLock({ $0 }) else { return }
     state.signal()
-    let handle = thread.withLock { $0.take() }
-    guard let handle else { return }
     let error = pthread_join(handle, nil)
     precondition(error == 0, "the executor \(name) was shut down from its own thread")
+    // Only now: what ran until here still had to be told that this is its thread.
+    thread.withLock { $0 = nil }
   }
 
   private func run() {
