@@ -43,10 +43,11 @@ public final class ThreadExecutor: SerialExecutor, TaskExecutor {
     let job = UnownedJob(job)
     let isShutDown = state.withLock { state in
       state.jobs.append(job)
+      // Under the lock: once that is open, the job may run to its end, and the executor go with it.
+      self.state.signal()
       return state.isShutDown
     }
     precondition(!isShutDown, "the executor \(name) was shut down while an actor or task still uses it")
-    state.signal()
   }
 
   /// Ends the thread once it has run what was enqueued, and waits for it.
