@@ -2,7 +2,7 @@ import CSluiceLinux
 import SluicePipeline
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct BufferRingTests {
+@Suite(.timeLimit(.minutes(2))) struct BufferRingTests {
   static let pageSize = sluice_page_size()
 
   static func ring(count: Int, pagesPerChunk: Int = 4) throws -> BufferRing {

@@ -1,7 +1,7 @@
 import SluicePipeline
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct BoundedChannelTests {
+@Suite(.timeLimit(.minutes(2))) struct BoundedChannelTests {
   struct Broken: Error, Hashable { let number: Int }
   typealias Channel = BoundedChannel<Token, Broken>
 
@@ -11,7 +11,7 @@ import Testing
   {
     let ledger = Ledger()
     let channel = Channel(capacity: capacity)
-    let each = 2_000
+    let each = 1_000
     let received = try await withThrowingTaskGroup(of: [Int].self) { group in
       for _ in 0..<parties.receivers {
         group.addTask {
@@ -109,7 +109,7 @@ import Testing
   /// The end comes when some are about to wait, some wait and some are on their way back.
   @Test(arguments: [false, true])
   func `the end of a channel sends everybody home`(byFailure: Bool) async {
-    for round in 0..<500 {
+    for round in 0..<300 {
       let ledger = Ledger()
       let capacity = 1 + round % 3
       let channel = Channel(capacity: capacity)
