@@ -58,9 +58,12 @@ let package = Package(
       ],
       path: "Sources/App", swiftSettings: swiftSettings),
 
-    // Tests of Pipeline.
+    // Tests of Pipeline and Images.
     .testTarget(
       name: "SluicePipelineTests", dependencies: ["SluicePipeline", "CSluiceLinux"],
       path: "Tests/PipelineTests", swiftSettings: swiftSettings),
+    .testTarget(
+      name: "SluiceImagesTests", dependencies: ["SluiceImages"],
+      path: "Tests/ImagesTests", swiftSettings: swiftSettings),
   ]
 )
