@@ -29,9 +29,8 @@ extension UnfinishedImages {
     try createPagesFile(id: id)
   }
 
-  consuming func publish() throws(ImagesError) {
-    try publish(
-      inventory: Inventory(dumpUptime: 300, preDumpMode: .read), statistics: DumpStatistics())
+  consuming func publish(statistics: DumpStatistics = DumpStatistics()) throws(ImagesError) {
+    try publish(inventory: Inventory(dumpUptime: 300, preDumpMode: .read), statistics: statistics)
   }
 }
 
