@@ -58,5 +58,13 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
       ],
       path: "Sources/App", swiftSettings: swiftSettings),
+
+    // Tests of Pipeline and Images.
+    .testTarget(
+      name: "SluicePipelineTests", dependencies: ["SluicePipeline", "CSluiceLinux"],
+      path: "Tests/PipelineTests", swiftSettings: swiftSettings),
+    .testTarget(
+      name: "SluiceImagesTests", dependencies: ["SluiceImages"],
+      path: "Tests/ImagesTests", swiftSettings: swiftSettings),
   ]
 )

@@ -48,14 +48,22 @@ public struct UnfinishedImages: ~Copyable {
       throw ImagesError(
         .cannotCreate, "another run is writing images into \(path): choose another directory")
     }
-    for name in try ImagesDirectory.names(in: descriptor, path: path) {
-      if name.hasSuffix(".img") {
-        throw ImagesError(
-          .cannotCreate, "\(path) already holds images (\(name)): choose an empty directory or remove them")
-      }
-      // Nobody holds the lock, so the run that left this is dead.
-      if name.hasSuffix(Self.suffix) { try remove(name) }
+    let names = try ImagesDirectory.names(in: descriptor, path: path)
+    if let image = names.first(where: { $0.hasSuffix(".img") }) {
+      throw ImagesError(
+        .cannotCreate, "\(path) already holds images (\(image)): choose an empty directory or remove them")
     }
+    // Nobody holds the lock, so the run that left these is dead.
+    for name in names where Self.isUnfinished(name) { try remove(name) }
+  }
+
+  /// Whether only Sluice calls a file so while it writes it: another's *.partial is none of ours.
+  private static func isUnfinished(_ name: String) -> Bool {
+    guard name.hasSuffix(suffix) else { return false }
+    let final = name.dropLast(suffix.count)
+    let isOfTask = final.hasPrefix("pages-") || final.hasPrefix("pagemap-")
+    return final == ImageFormat.statsName || final == ImageFormat.inventoryName
+      || isOfTask && final.hasSuffix(".img")
   }
 
   deinit {

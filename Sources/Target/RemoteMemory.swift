@@ -170,7 +170,7 @@ struct Reading: ~Copyable {
       advance(by: part.length)
       let last = outcome.runCount - 1
       if last >= 0, unsafe table[last].address + table[last].length == part.address {
-        unsafe table[last].length += part.length
+        unsafe table[last] = MemoryRun(address: table[last].address, length: table[last].length + part.length)
       } else {
         if outcome.runCount == unread.lowerBound { shiftUnread() }
         unsafe table[outcome.runCount] = part
@@ -189,10 +189,11 @@ struct Reading: ~Copyable {
   }
 
   private mutating func advance(by count: UInt64) {
-    let first = unread.lowerBound
-    unsafe table[first].address += count
-    unsafe table[first].length -= count
-    if unsafe table[first].length == 0 { unread = first + 1..<unread.upperBound }
+    let (first, run) = (unread.lowerBound, current)
+    // A whole run is stored, here and in `keep`: of a change to one field, the compiler (Swift 6.3) makes
+    // invalid code under ThreadSanitizer.
+    unsafe table[first] = MemoryRun(address: run.address + count, length: run.length - count)
+    if run.length == count { unread = first + 1..<unread.upperBound }
   }
 
   /// Moves what is unread by one place, to make room for the first part of a run that a hole has cut.

@@ -43,7 +43,9 @@ public struct PageBuffer: ~Copyable, @unchecked Sendable {
     if runCount > 0 {
       let last = unsafe runTable[runCount - 1]
       if last.address + last.length == run.address {
-        unsafe runTable[runCount - 1].length += added
+        // Stored whole: of a change to one field, the compiler (Swift 6.3) makes invalid code under
+        // ThreadSanitizer.
+        unsafe runTable[runCount - 1] = MemoryRun(address: last.address, length: last.length + added)
         byteCount += Int(added)
         return added
       }

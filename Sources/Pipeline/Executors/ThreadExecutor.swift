@@ -47,10 +47,11 @@ public final class ThreadExecutor: SerialExecutor, TaskExecutor {
   private func add(_ work: Work) {
     let isShutDown = state.withLock { state in
       state.work.append(work)
+      // Under the lock: once that is open, the job may run to its end, and the executor go with it.
+      self.state.signal()
       return state.isShutDown
     }
     precondition(!isShutDown, "the executor \(name) was shut down while an actor or task still uses it")
-    state.signal()
   }
 
   /// Ends the thread once it has done what it was given, and waits for it.

@@ -1,0 +1,138 @@
+import Testing
+
+@testable import SluicePipeline
+
+@Suite struct BufferRingStateMachineTests {
+  typealias Machine = BufferRingStateMachine<Int>
+
+  @Test func `hands out the buffer that came back last`() {
+    var machine = Machine(count: 3)
+    #expect(machine.taking() == [0])
+    #expect(machine.taking() == [1])
+    #expect(machine.taking() == [2])
+    #expect(machine.taking() == [])
+    for index in [1, 2, 0] { #expect(machine.giveBack(index) == nil) }
+    #expect(machine.taking() == [0])
+    #expect(machine.taking() == [2])
+    #expect(machine.taking() == [1])
+  }
+
+  @Test func `touches a buffer only when all touched ones are out`() {
+    var machine = Machine(count: 4)
+    #expect(machine.touched == 0)
+    for _ in 0..<10 {
+      #expect(machine.taking() == [0])
+      #expect(machine.touched == 1)
+      #expect(machine.giveBack(0) == nil)
+    }
+    _ = machine.taking()
+    _ = machine.taking()
+    #expect(machine.touched == 2)
+    #expect(machine.giveBack(0) == nil)
+    #expect(machine.giveBack(1) == nil)
+    #expect(machine.touched == 2)
+    #expect(machine.taken == 0)
+  }
+
+  @Test func `gives a buffer that comes back to whoever waited longest`() {
+    var machine = Machine(count: 1)
+    _ = machine.taking()
+    for waiter in 1...3 { #expect(machine.waiting(waiter) == .suspend) }
+    #expect(machine.cancelWaiter(id: 2) == 2)
+    #expect(machine.cancelWaiter(id: 2) == nil)
+    #expect(machine.giveBack(0) == 1)
+    #expect(machine.taken == 1)
+    #expect(machine.giveBack(0) == 3)
+    #expect(machine.taken == 1)
+    #expect(machine.giveBack(0) == nil)
+    #expect(machine.taken == 0)
+  }
+
+  @Test func `a buffer that came back before its waiter got in line is taken at once`() {
+    var machine = Machine(count: 1)
+    _ = machine.taking()
+    #expect(machine.taking() == [])
+    #expect(machine.giveBack(0) == nil)
+    #expect(machine.waiting(7) == .resume(7, 0))
+    #expect(machine.taken == 1)
+  }
+
+  @Test func `a waiter that was cancelled before it got in line takes nothing`() {
+    var machine = Machine(count: 1)
+    #expect(machine.waiting(7, isCancelled: true) == .resume(7, nil))
+    #expect(machine.taken == 0)
+  }
+
+  @Test func `a buffer that is home cannot come back`() async {
+    await #expect(processExitsWith: .failure) {
+      var machine = BufferRingStateMachine<Int>(count: 1)
+      _ = machine.giveBack(0)
+    }
+  }
+
+  /// Against a plain array of free buffers and one of waiters.
+  @Test(arguments: 1...4)
+  func `does what a plain model does over long random walks`(count: Int) {
+    var random = SplitMix(seed: UInt64(count))
+    var machine = Machine(count: count)
+    var free = Array((0..<count).reversed())
+    var out: [Int] = []
+    var line: [Int] = []
+    var lastID = 0
+    for _ in 0..<20_000 {
+      switch Int.random(in: 0..<4, using: &random) {
+      case 0:
+        let expected = free.popLast().map { [$0] } ?? []
+        #expect(machine.taking() == expected)
+        out += expected
+      case 1:
+        lastID += 1
+        let isCancelled = Bool.random(using: &random)
+        let outcome = machine.waiting(lastID, isCancelled: isCancelled)
+        if isCancelled {
+          #expect(outcome == .resume(lastID, nil))
+        } else if let index = free.popLast() {
+          #expect(outcome == .resume(lastID, index))
+          out.append(index)
+        } else {
+          #expect(outcome == .suspend)
+          line.append(lastID)
+        }
+      case 2:
+        let id = Int.random(in: 1...max(1, lastID), using: &random)
+        #expect(machine.cancelWaiter(id: UInt64(id)) == (line.contains(id) ? id : nil))
+        line.removeAll { $0 == id }
+      default:
+        guard let index = out.randomElement(using: &random) else { continue }
+        let expected = line.isEmpty ? nil : line.removeFirst()
+        #expect(machine.giveBack(index) == expected)
+        if expected == nil {
+          out.removeAll { $0 == index }
+          free.append(index)
+        }
+      }
+      #expect(machine.taken == out.count)
+    }
+  }
+}
+
+/// A machine's answer, as a value to compare.
+private enum Outcome: Equatable {
+  case suspend
+  case resume(Int, Int?)
+}
+
+extension BufferRingStateMachine<Int> {
+  /// The buffer that is taken; empty when it must be waited for.
+  fileprivate mutating func taking() -> [Int] {
+    if case .take(let index) = take() { [index] } else { [] }
+  }
+
+  /// Waits by a number that is both the waiter and its id.
+  fileprivate mutating func waiting(_ id: Int, isCancelled: Bool = false) -> Outcome {
+    switch waitToTake(id: UInt64(id), waiter: id, isCancelled: isCancelled) {
+    case .suspend: .suspend
+    case .resume(let waiter, let index): .resume(waiter, index)
+    }
+  }
+}

@@ -1,0 +1,121 @@
+import CSluiceLinux
+import SluicePipeline
+import Testing
+
+@Suite struct PageBufferTests {
+  static let page = UInt64(sluice_page_size())
+
+  /// An empty buffer of four pages, with a table of four runs.
+  static func buffer() async throws -> PageBuffer {
+    let ring = try BufferRing(
+      layout: BufferLayout(count: 1, chunkBytes: 4 * Int(page), pageSize: Int(page)))
+    guard let buffer = await ring.take() else { preconditionFailure("this test does not cancel") }
+    return buffer
+  }
+
+  @Test func `joins runs that touch`() async throws {
+    var buffer = try await Self.buffer()
+    #expect(buffer.adding(page: 10) == Self.page)
+    #expect(buffer.adding(page: 11, count: 2) == 2 * Self.page)
+    #expect(buffer.runs == [Run(page: 10, count: 3)])
+    #expect(buffer.byteCount == 3 * Int(Self.page))
+  }
+
+  @Test func `keeps runs apart that do not touch, in the order they came`() async throws {
+    var buffer = try await Self.buffer()
+    for page: UInt64 in [10, 12, 9, 11] { #expect(buffer.adding(page: page) == Self.page) }
+    #expect(buffer.runs == [10, 12, 9, 11].map { Run(page: $0, count: 1) })
+  }
+
+  @Test func `cuts a run where the buffer is full`() async throws {
+    var buffer = try await Self.buffer()
+    #expect(buffer.adding(page: 10, count: 3) == 3 * Self.page)
+    #expect(buffer.adding(page: 20, count: 5) == Self.page)
+    #expect(buffer.runs == [Run(page: 10, count: 3), Run(page: 20, count: 1)])
+    #expect(buffer.adding(page: 21) == 0)
+    #expect(buffer.adding(page: 40) == 0)
+    #expect(buffer.byteCount == 4 * Int(Self.page))
+  }
+
+  @Test func `cuts a run that it joins`() async throws {
+    var buffer = try await Self.buffer()
+    #expect(buffer.adding(page: 10) == Self.page)
+    #expect(buffer.adding(page: 11, count: 1 << 40) == 3 * Self.page)
+    #expect(buffer.runs == [Run(page: 10, count: 4)])
+  }
+
+  @Test func `a table that is full takes only what joins its last run`() async throws {
+    var buffer = try await Self.buffer()
+    for start: UInt64 in [0, 100, 200, 300] {
+      #expect(buffer.append(MemoryRun(address: start, length: 8)) == 8)
+    }
+    #expect(buffer.append(MemoryRun(address: 400, length: 8)) == 0)
+    #expect(buffer.append(MemoryRun(address: 308, length: 8)) == 8)
+    #expect(buffer.runCount == 4)
+    #expect(buffer.byteCount == 40)
+    #expect(buffer.runs.last == Run(address: 300, length: 16))
+  }
+
+  @Test func `an empty run adds nothing`() async throws {
+    var buffer = try await Self.buffer()
+    #expect(buffer.append(MemoryRun(address: 4_096, length: 0)) == 0)
+    #expect(buffer.runCount == 0)
+  }
+
+  @Test func `what was cut down can be filled again`() async throws {
+    var buffer = try await Self.buffer()
+    _ = buffer.adding(page: 10, count: 2)
+    _ = buffer.adding(page: 20, count: 2)
+    buffer.keep(runCount: 1, byteCount: 2 * Int(Self.page))
+    #expect(buffer.runs == [Run(page: 10, count: 2)])
+    #expect(buffer.byteCount == 2 * Int(Self.page))
+    #expect(buffer.adding(page: 12, count: 9) == 2 * Self.page)
+    #expect(buffer.runs == [Run(page: 10, count: 4)])
+  }
+
+  @Test func `a buffer that was used comes back empty`() async throws {
+    let ring = try BufferRing(
+      layout: BufferLayout(count: 1, chunkBytes: Int(Self.page), pageSize: Int(Self.page)))
+    for _ in 0..<2 {
+      guard var buffer = await ring.take() else { preconditionFailure("this test does not cancel") }
+      #expect(buffer.runCount == 0)
+      #expect(buffer.byteCount == 0)
+      #expect(buffer.adding(page: 1) == Self.page)
+    }
+  }
+
+  @Test func `a buffer never says that it has more than was planned`() async {
+    await #expect(processExitsWith: .failure) {
+      var buffer = try await PageBufferTests.buffer()
+      buffer.keep(runCount: 0, byteCount: 1)
+    }
+    await #expect(processExitsWith: .failure) {
+      var buffer = try await PageBufferTests.buffer()
+      buffer.keep(runCount: 1, byteCount: 0)
+    }
+  }
+}
+
+private struct Run: Equatable {
+  let address: UInt64
+  let length: UInt64
+
+  init(address: UInt64, length: UInt64) {
+    self.address = address
+    self.length = length
+  }
+
+  init(page: UInt64, count: UInt64) {
+    self.init(address: page * PageBufferTests.page, length: count * PageBufferTests.page)
+  }
+}
+
+extension PageBuffer {
+  fileprivate mutating func adding(page: UInt64, count: UInt64 = 1) -> UInt64 {
+    append(MemoryRun(address: page * PageBufferTests.page, length: count * PageBufferTests.page))
+  }
+
+  fileprivate var runs: [Run] {
+    (0..<runCount).map { unsafe Run(address: runTable[$0].address, length: runTable[$0].length) }
+  }
+}

@@ -1,0 +1,214 @@
+import Testing
+
+@testable import SluicePipeline
+
+@Suite(.timeLimit(.minutes(2))) struct ThreadExecutorTests {
+  @Test func `an actor runs on its thread before and after every suspension`() async {
+    let (one, other) = (ThreadExecutor(name: "test-one"), ThreadExecutor(name: "test-other"))
+    let (caller, callee) = (Stage(on: one), Stage(on: other))
+    for _ in 0..<200 {
+      #expect(await caller.namesAroundCall(to: callee) == ["test-one", "test-other", "test-one"])
+    }
+    one.shutdown()
+    other.shutdown()
+  }
+
+  @Test func `a task that prefers it runs on it, with its children, but for what belongs to an actor`() async
+  {
+    let executor = ThreadExecutor(name: "test-preferred")
+    let own = ThreadExecutor(name: "test-own")
+    let stage = Stage(on: own)
+    let names = await Task(executorPreference: executor) {
+      var names = [await Self.nameOfConcurrentFunction()]
+      names += await withTaskGroup(of: String.self) { group in
+        for _ in 0..<4 { group.addTask { Kernel.threadName } }
+        return await group.reduce(into: []) { $0.append($1) }
+      }
+      names.append(await stage.name())
+      names.append(await Self.nameOfConcurrentFunction())
+      return names
+    }.value
+    let preferred = Array(repeating: "test-preferred", count: 5)
+    #expect(names == preferred + ["test-own", "test-preferred"])
+    #expect(
+      await withTaskExecutorPreference(executor) { await Self.nameOfConcurrentFunction() } == "test-preferred"
+    )
+    executor.shutdown()
+    own.shutdown()
+  }
+
+  @Test func `a task group's child can be sent to it`() async {
+    let executor = ThreadExecutor(name: "test-child")
+    let name = await withTaskGroup(of: String.self) { group in
+      group.addTask(executorPreference: executor) { Kernel.threadName }
+      return await group.next()
+    }
+    #expect(name == "test-child")
+    executor.shutdown()
+  }
+
+  @Test func `jobs run in the order they came`() async {
+    let executor = ThreadExecutor(name: "test-order")
+    let stage = Stage(on: executor)
+    for _ in 0..<50 {
+      await withTaskGroup { group in
+        for _ in 0..<20 { group.addTask { await stage.note() } }
+      }
+    }
+    #expect(await stage.notes == 1_000)
+    executor.shutdown()
+  }
+
+  @Test func `a name that is too long for the kernel is cut off`() async {
+    let executor = ThreadExecutor(name: "a-name-of-more-than-fifteen-bytes")
+    #expect(executor.name == "a-name-of-more-than-fifteen-bytes")
+    #expect(await Stage(on: executor).name() == "a-name-of-more-")
+    executor.shutdown()
+  }
+
+  @Test func `shutdown ends the thread, and a second one does nothing`() async {
+    let executor = ThreadExecutor(name: "test-shutdown")
+    let id = await Stage(on: executor).threadID()
+    #expect(Kernel.hasThread(id: id))
+    executor.shutdown()
+    // A joined thread has left user space; the kernel takes it off its list within the same moment.
+    while Kernel.hasThread(id: id) { await Task.yield() }
+    executor.shutdown()
+  }
+
+  @Test func `what was enqueued before the shutdown still runs, and runs isolated`() async {
+    var isolated = 0
+    for _ in 0..<100 {
+      let executor = ThreadExecutor(name: "test-last-jobs")
+      let stage = Stage(on: executor)
+      let (isIn, goOn) = (Gate(), Gate())
+      // The job holds the thread up until the shutdown has begun.
+      let job = Task { await stage.pass(isIn, waitingFor: goOn) }
+      isIn.waitUntilOpen()
+      let shutdown = Task.detached { executor.shutdown() }
+      await Task.yield()
+      goOn.open()
+      if await job.value { isolated += 1 }
+      await shutdown.value
+    }
+    #expect(isolated == 100)
+  }
+
+  @Test func `many executors come and go`() async {
+    for _ in 0..<20 {
+      let executors = (0..<16).map { ThreadExecutor(name: "test-many-\($0)") }
+      let names = await withTaskGroup(of: (Int, String).self) { group in
+        for (index, executor) in executors.enumerated() {
+          group.addTask { (index, await Stage(on: executor).name()) }
+        }
+        return await group.reduce(into: [:]) { $0[$1.0] = $1.1 }
+      }
+      for index in executors.indices { #expect(names[index] == "test-many-\(index)") }
+      for executor in executors { executor.shutdown() }
+    }
+  }
+
+  @Test func `knows whether it is the one that runs`() async {
+    let executor = ThreadExecutor(name: "test-isolation")
+    let stage = Stage(on: executor)
+    #expect(executor.isIsolatingCurrentContext() == false)
+    #expect(await stage.isIsolating(executor))
+    #expect(await stage.assumesIsolation())
+    executor.shutdown()
+  }
+
+  @Test func `claiming to be on it from another thread ends the process`() async {
+    await #expect(processExitsWith: .failure) {
+      let executor = ThreadExecutor(name: "test-claim")
+      executor.checkIsolated()
+    }
+  }
+
+  @Test func `using it after its shutdown ends the process, with its name`() async throws {
+    let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
+      let executor = ThreadExecutor(name: "test-used-late")
+      let stage = Stage(on: executor)
+      _ = await stage.name()
+      executor.shutdown()
+      _ = await stage.name()
+    }
+    let message = String(decoding: try #require(result).standardErrorContent, as: UTF8.self)
+    #expect(message.contains("test-used-late"))
+  }
+
+  @Test func `shutting it down from its own thread ends the process instead of waiting for ever`() async {
+    await #expect(processExitsWith: .failure) {
+      let executor = ThreadExecutor(name: "test-own-end")
+      await Stage(on: executor).shutDown(executor)
+    }
+  }
+
+  @concurrent private static func nameOfConcurrentFunction() async -> String {
+    await Task.yield()
+    return Kernel.threadName
+  }
+}
+
+/// An actor on a thread of its own, as the stages of a pipeline are.
+private actor Stage {
+  private let executor: ThreadExecutor
+  private(set) var notes = 0
+
+  nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
+
+  init(on executor: ThreadExecutor) {
+    self.executor = executor
+  }
+
+  func name() -> String { Kernel.threadName }
+
+  func threadID() -> Int { Kernel.threadID }
+
+  func note() { notes += 1 }
+
+  func namesAroundCall(to other: Stage) async -> [String] {
+    let before = Kernel.threadName
+    let inside = await other.name()
+    return [before, inside, Kernel.threadName]
+  }
+
+  func isIsolating(_ executor: ThreadExecutor) -> Bool {
+    executor.isIsolatingCurrentContext() == true
+  }
+
+  nonisolated func assumesIsolation() async -> Bool {
+    await withTaskGroup(of: Bool.self) { group in
+      group.addTask(executorPreference: executor) { self.notesAssumingIsolation() == 0 }
+      return await group.next() ?? false
+    }
+  }
+
+  private nonisolated func notesAssumingIsolation() -> Int {
+    assumeIsolated { $0.notes }
+  }
+
+  func pass(_ isIn: Gate, waitingFor goOn: Gate) -> Bool {
+    isIn.open()
+    goOn.waitUntilOpen()
+    preconditionIsolated()
+    return executor.isIsolatingCurrentContext() == true
+  }
+
+  func shutDown(_ executor: ThreadExecutor) {
+    executor.shutdown()
+  }
+}
+
+/// Blocks threads until another opens it.
+private final class Gate: Sendable {
+  private let isOpen = Locked(false)
+
+  func open() {
+    isOpen.withLock { $0 = true }
+    isOpen.signal()
+  }
+
+  func waitUntilOpen() {
+    isOpen.waitWithLock { $0 ? () : nil }
+  }
+}
