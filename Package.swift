@@ -57,5 +57,26 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
       ],
       path: "Sources/App", swiftSettings: swiftSettings),
+
+    // Programs that the tests run, and their tests of Target, Stages and App.
+    .executableTarget(
+      name: "memory-target", path: "Tests/Programs/memory-target",
+      linkerSettings: [.linkedLibrary("pthread")]),
+    .executableTarget(name: "image-compare", path: "Tests/Programs/image-compare"),
+    .executableTarget(
+      name: "mapping-target", path: "Tests/Programs/mapping-target",
+      linkerSettings: [.linkedLibrary("pthread")]),
+    .target(
+      name: "SluiceTestSupport", dependencies: ["CSluiceLinux"], path: "Tests/Support",
+      swiftSettings: swiftSettings),
+    .testTarget(
+      name: "SluiceTargetTests", dependencies: ["SluiceTarget", "CSluiceLinux", "SluiceTestSupport"],
+      path: "Tests/TargetTests", swiftSettings: swiftSettings),
+    .testTarget(
+      name: "SluiceStagesTests", dependencies: ["Sluice", "SluiceTestSupport"], path: "Tests/StagesTests",
+      swiftSettings: swiftSettings),
+    .testTarget(
+      name: "SluiceAppTests", dependencies: ["sluice", "SluiceTestSupport"], path: "Tests/AppTests",
+      swiftSettings: swiftSettings),
   ]
 )
