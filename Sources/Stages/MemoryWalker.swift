@@ -69,7 +69,7 @@ actor MemoryWalker {
       position = try onTarget { () throws(TargetError) in
         vma.treatment == .takeWhole
           ? scanner.wholeStep(from: position, to: vma.end)
-          : try scanner.step(from: position, to: vma.end)
+          : try scanner.step(from: position, to: vma.end, isFileBacked: vma.isFileBacked)
       }
       // By index: a copy of the array would make the scanner allocate a new one for its next step.
       for index in scanner.runs.indices {

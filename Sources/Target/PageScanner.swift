@@ -90,13 +90,17 @@ public struct PageScanner: ~Copyable {
 
   /// Scans from `start` towards `end`, a step. Both are page boundaries of one mapping.
   ///
+  /// - Parameter isFileBacked: whether pages may be a file's. Elsewhere the page table's word on that is
+  ///   not asked for: it calls the huge zero page a file's too, which must be taken.
   /// - Returns: where the step ended, which is `end` when nothing is left; `runs` has what was found.
   /// - Throws: `TargetError` when the process' memory is gone or the kernel refuses.
-  public mutating func step(from start: UInt64, to end: UInt64) throws(TargetError) -> UInt64 {
+  public mutating func step(
+    from start: UInt64, to end: UInt64, isFileBacked: Bool
+  ) throws(TargetError) -> UInt64 {
     runs.removeAll(keepingCapacity: true)
     switch source {
-    case .pagemapScan: return try scanStep(from: start, to: end)
-    case .pagemap: return try pagemapStep(from: start, to: end)
+    case .pagemapScan: return try scanStep(from: start, to: end, isFileBacked: isFileBacked)
+    case .pagemap: return try pagemapStep(from: start, to: end, isFileBacked: isFileBacked)
     }
   }
 
@@ -117,14 +121,18 @@ public struct PageScanner: ~Copyable {
 
   // MARK: PAGEMAP_SCAN
 
-  private mutating func scanStep(from start: UInt64, to end: UInt64) throws(TargetError) -> UInt64 {
+  private mutating func scanStep(
+    from start: UInt64, to end: UInt64, isFileBacked: Bool
+  ) throws(TargetError) -> UInt64 {
     let stepEnd = end - start > stepBytes ? start + stepBytes : end
     var scan = sluice_scan()
     scan.start = start
     scan.end = stepEnd
     scan.max_pages = Self.populatedStepBytes / pageSize
-    scan.category_mask = UInt64(SLUICE_PAGE_FILE.rawValue)
-    scan.category_inverted = UInt64(SLUICE_PAGE_FILE.rawValue)
+    if isFileBacked {
+      scan.category_mask = UInt64(SLUICE_PAGE_FILE.rawValue)
+      scan.category_inverted = UInt64(SLUICE_PAGE_FILE.rawValue)
+    }
     scan.category_anyof_mask = UInt64(SLUICE_PAGE_PRESENT.rawValue | SLUICE_PAGE_SWAPPED.rawValue)
     // The zero page is sorted out here and not by the kernel: the *huge* zero page must be taken, since
     // CRIU before 4.0 demands it of a parent.
@@ -167,7 +175,9 @@ public struct PageScanner: ~Copyable {
 
   // MARK: /proc/PID/pagemap
 
-  private mutating func pagemapStep(from start: UInt64, to end: UInt64) throws(TargetError) -> UInt64 {
+  private mutating func pagemapStep(
+    from start: UInt64, to end: UInt64, isFileBacked: Bool
+  ) throws(TargetError) -> UInt64 {
     let wanted = min(Int((end - start) / pageSize), entries.count)
     let descriptor = process.pagemap.descriptor
     let offset = start / pageSize * UInt64(MemoryLayout<UInt64>.size)
@@ -176,19 +186,17 @@ public struct PageScanner: ~Copyable {
     }
     guard count > 0 else { throw try failure(of: "reading the page states", result: count) }
     let pages = count / MemoryLayout<UInt64>.size
-    for (index, entry) in entries[..<pages].enumerated() where isTaken(entry: entry) {
+    for (index, entry) in entries[..<pages].enumerated() where isTaken(entry, isFileBacked) {
       let address = start + UInt64(index) * pageSize
       append(from: address, to: address + pageSize)
     }
     return start + UInt64(pages) * pageSize
   }
 
-  private func isTaken(entry: UInt64) -> Bool {
-    guard entry & (PagemapEntry.present | PagemapEntry.swapped) != 0,
-      entry & (PagemapEntry.file | PagemapEntry.guardRegion) == 0
-    else {
-      return false
-    }
+  private func isTaken(_ entry: UInt64, _ isFileBacked: Bool) -> Bool {
+    guard entry & (PagemapEntry.present | PagemapEntry.swapped) != 0 else { return false }
+    if entry & PagemapEntry.guardRegion != 0 { return false }
+    if isFileBacked && entry & PagemapEntry.file != 0 { return false }
     // Without CAP_SYS_ADMIN the kernel gives 0 for every frame, and zero pages are taken as well: more
     // pages, never fewer. The huge zero page has another frame and is taken, as it must be.
     return zeroPageFrame == 0 || entry & PagemapEntry.swapped != 0

@@ -17,6 +17,9 @@ public struct VMA: Hashable, Sendable {
   /// The path of the file, a name in brackets, or nothing.
   public let name: String
 
+  /// Whether a file is mapped rather than anonymous memory.
+  public var isFileBacked: Bool { inode != 0 }
+
   /// Its size in bytes.
   public var byteCount: UInt64 { end - start }
 
