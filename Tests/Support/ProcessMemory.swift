@@ -21,7 +21,8 @@ public enum ProcessMemory {
 
   /// All mappings of a process, which should be stopped, or the list is no snapshot.
   public static func mappings(of pid: Int32) throws -> [MapsLine] {
-    let text = try String(contentsOfFile: "/proc/\(pid)/maps", encoding: .utf8)
+    // Foundation takes the file's size, which is 0, for all there is to read, and reads but one block.
+    let text = try open("/proc/\(pid)/maps").readText()
     return try text.split(separator: "\n").map { line in
       let words = line.split(separator: " ", maxSplits: 5, omittingEmptySubsequences: true)
       let bounds = words[0].split(separator: "-").compactMap { UInt64($0, radix: 16) }

@@ -115,6 +115,11 @@ public final class Program: @unchecked Sendable {
     }
   }
 
+  /// Waits until the program has ended, and leaves it unwaited for, which is to say a zombie.
+  public func untilEnded() async throws {
+    try await blocking { [self] in try waitUntilReadable(pidfd.number, "the end of \(name)") }
+  }
+
   /// What the program has written to standard error so far.
   public func errorsSoFar() throws -> String {
     try keptErrors.text()
@@ -180,10 +185,19 @@ final class Descriptor: Sendable {
 
   /// All of the file, from its start.
   func text() throws -> String {
+    try text { block, offset in unsafe pread(number, &block, block.count, off_t(offset)) }
+  }
+
+  /// What is left of the file, for one that the kernel makes up while it is read.
+  func readText() throws -> String {
+    try text { block, _ in unsafe read(number, &block, block.count) }
+  }
+
+  private func text(reading: (inout [UInt8], Int) -> Int) throws -> String {
     var bytes: [UInt8] = []
     var block = [UInt8](repeating: 0, count: 64 << 10)
     while true {
-      let count = unsafe pread(number, &block, block.count, off_t(bytes.count))
+      let count = reading(&block, bytes.count)
       guard count >= 0 else { throw TestFailure.systemCall("reading what a program has written") }
       if count == 0 { return String(decoding: bytes, as: UTF8.self) }
       bytes += block[..<count]

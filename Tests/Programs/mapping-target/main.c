@@ -13,6 +13,7 @@
 //   unmap ADDRESS PAGES
 //   protect ADDRESS PAGES none|read|write
 //   advise ADDRESS PAGES NUMBER   madvise(2)
+//   poison ADDRESS PAGES makes pages that cannot be read by anybody (Linux 6.6)
 //   zombie               a child that has ended and is not waited for -> its pid
 //   thread               another thread, which sleeps -> its id
 //   name TEXT            calls the process so
@@ -25,10 +26,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -139,6 +142,29 @@ static int protection(const char *name) {
   return PROT_READ | PROT_WRITE;
 }
 
+// The kernel's struct uffdio_poison, which the headers of Debian 12 lack.
+struct poison {
+  struct uffdio_range range;
+  uint64_t mode;
+  int64_t updated;
+};
+
+static void poison(void *address, size_t pages) {
+  struct uffdio_range range = {.start = (uintptr_t)address, .len = pages * page_size};
+  struct uffdio_api api = {.api = UFFD_API, .features = 1 << 14};  // UFFD_FEATURE_POISON
+  struct uffdio_register area = {.range = range, .mode = UFFDIO_REGISTER_MODE_MISSING};
+  struct poison order = {.range = range};
+  // It stays open: closing it would end the poison.
+  int faults = (int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
+  if (faults < 0 || ioctl(faults, UFFDIO_API, &api) < 0 || ioctl(faults, UFFDIO_REGISTER, &area) < 0 ||
+      madvise(address, pages * page_size, MADV_DONTNEED) < 0 ||
+      ioctl(faults, _IOWR(UFFDIO, 0x08, struct poison), &order) < 0) {
+    answer_errno();
+  } else {
+    answer("ok");
+  }
+}
+
 static void make_zombie(void) {
   pid_t child = fork();
   if (child == 0) _exit(0);
@@ -228,6 +254,8 @@ static void obey(char *const *arguments) {
       answer_result(mprotect((void *)start, pages * page_size, protection(word)));
     } else if (sscanf(line, "advise %" SCNxPTR " %zu %d", &start, &pages, &number) == 3) {
       answer_result(madvise((void *)start, pages * page_size, number));
+    } else if (sscanf(line, "poison %" SCNxPTR " %zu", &start, &pages) == 2) {
+      poison((void *)start, pages);
     } else if (strcmp(line, "zombie\n") == 0) {
       make_zombie();
     } else if (strcmp(line, "thread\n") == 0) {
