@@ -73,8 +73,9 @@ let package = Package(
       name: "SluiceTargetTests", dependencies: ["SluiceTarget", "CSluiceLinux", "SluiceTestSupport"],
       path: "Tests/TargetTests", swiftSettings: swiftSettings),
     .testTarget(
-      name: "SluiceStagesTests", dependencies: ["Sluice", "SluiceTestSupport"], path: "Tests/StagesTests",
-      swiftSettings: swiftSettings),
+      name: "SluiceStagesTests",
+      dependencies: ["Sluice", "SluiceImages", "SluiceTarget", "CSluiceLinux", "SluiceTestSupport"],
+      path: "Tests/StagesTests", swiftSettings: swiftSettings),
     .testTarget(
       name: "SluiceAppTests", dependencies: ["sluice", "SluiceTestSupport"], path: "Tests/AppTests",
       swiftSettings: swiftSettings),

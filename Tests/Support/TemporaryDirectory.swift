@@ -21,3 +21,8 @@ public func names(in directory: String) -> [String]? {
 public func fileSize(_ path: String) -> Int? {
   (try? FileManager.default.attributesOfItem(atPath: path))?[.size] as? Int
 }
+
+/// Whether something in the directory could pass for finished images: an inventory says that they are.
+public func looksFinished(_ directory: String) -> Bool {
+  names(in: directory)?.contains("inventory.img") == true
+}

@@ -30,3 +30,14 @@ func waitUntilReadable(_ descriptor: Int32, _ waitingFor: String) throws {
     guard ready == 0 || errno == EINTR else { throw TestFailure.systemCall("waiting for \(waitingFor)") }
   }
 }
+
+/// Waits until the condition holds.
+///
+/// - Throws: `TestFailure` after `longestWait`.
+public func eventually(_ what: String, _ condition: () throws -> Bool) async throws {
+  let deadline = ContinuousClock.now + longestWait
+  while try !condition() {
+    guard ContinuousClock.now < deadline else { throw TestFailure("waited too long until \(what)") }
+    try await Task.sleep(for: .milliseconds(1))
+  }
+}

@@ -45,6 +45,15 @@ struct ProcessStatusTests {
     #expect(try #require(ProcessStatus(stat: stat(state: "Z"), status: status())).state == "Z")
   }
 
+  @Test func knowsWhatHasEnded() throws {
+    #expect(!(try #require(ProcessStatus(stat: stat(), status: status())).hasEnded))
+    #expect(!(try #require(ProcessStatus(stat: stat(state: "T"), status: status())).hasEnded))
+    #expect(try #require(ProcessStatus(stat: stat(state: "Z"), status: status())).hasEnded)
+    #expect(try #require(ProcessStatus(stat: stat(state: "X"), status: status())).hasEnded)
+    let exiting = try #require(ProcessStatus(stat: stat(state: "R", flags: 0x40_0004), status: status()))
+    #expect(exiting.hasEnded, "its memory is gone before it is a zombie")
+  }
+
   @Test func knowsThreads() throws {
     #expect(
       try #require(ProcessStatus(stat: stat(), status: status(threadGroup: "4700"))).threadGroup == 4700)

@@ -88,6 +88,24 @@ struct TargetProcessTests {
     }
   }
 
+  /// A process that is being ended loses its memory first, and lives on for as long as that takes.
+  @Test func noticesDeathWhileItHappens() async throws {
+    for _ in 0..<5 {
+      try await MappingTarget.run { target in
+        _ = try await target.map(pages: 16 << 10)
+        let process = try TargetProcess(pid: target.pid)
+        target.program.send(SIGKILL)
+        var seen: TargetError?
+        try await eventually("the death is noticed") {
+          do throws(TargetError) { try process.checkStillTheSame() } catch { seen = error }
+          return seen != nil
+        }
+        #expect(seen?.code == .gone)
+        #expect(seen?.description.contains("ended") == true, "\(seen?.description ?? "")")
+      }
+    }
+  }
+
   @Test func noticesAnotherProgram() async throws {
     try await MappingTarget.run { target in
       let process = try TargetProcess(pid: target.pid)
