@@ -20,9 +20,4 @@ enum StagesTests {
   static func expectNoThreads() async throws {
     try await eventually("the threads of the run are gone") { threadNames().isEmpty }
   }
-
-  /// The pages of a private mapping's kind that image-compare takes for right.
-  static func compare(_ target: MemoryTarget, _ images: String) async throws -> ImageComparison {
-    try await ImageComparison.run(pid: target.pid, images: images)
-  }
 }
