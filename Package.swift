@@ -77,7 +77,11 @@ let package = Package(
       dependencies: ["Sluice", "SluiceImages", "SluiceTarget", "CSluiceLinux", "SluiceTestSupport"],
       path: "Tests/StagesTests", swiftSettings: swiftSettings),
     .testTarget(
-      name: "SluiceAppTests", dependencies: ["sluice", "SluiceTestSupport"], path: "Tests/AppTests",
-      swiftSettings: swiftSettings),
+      name: "SluiceAppTests",
+      dependencies: [
+        "sluice", "Sluice", "SluiceTestSupport",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      path: "Tests/AppTests", swiftSettings: swiftSettings),
   ]
 )
