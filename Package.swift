@@ -66,5 +66,30 @@ let package = Package(
     .testTarget(
       name: "SluiceImagesTests", dependencies: ["SluiceImages"],
       path: "Tests/ImagesTests", swiftSettings: swiftSettings),
+    // Programs that the tests run, and their tests of Target, Stages and App.
+    .executableTarget(
+      name: "memory-target", path: "Tests/Programs/memory-target",
+      linkerSettings: [.linkedLibrary("pthread")]),
+    .executableTarget(name: "image-compare", path: "Tests/Programs/image-compare"),
+    .executableTarget(
+      name: "mapping-target", path: "Tests/Programs/mapping-target",
+      linkerSettings: [.linkedLibrary("pthread")]),
+    .target(
+      name: "SluiceTestSupport", dependencies: ["CSluiceLinux"], path: "Tests/Support",
+      swiftSettings: swiftSettings),
+    .testTarget(
+      name: "SluiceTargetTests", dependencies: ["SluiceTarget", "CSluiceLinux", "SluiceTestSupport"],
+      path: "Tests/TargetTests", swiftSettings: swiftSettings),
+    .testTarget(
+      name: "SluiceStagesTests",
+      dependencies: ["Sluice", "SluiceImages", "SluiceTarget", "CSluiceLinux", "SluiceTestSupport"],
+      path: "Tests/StagesTests", swiftSettings: swiftSettings),
+    .testTarget(
+      name: "SluiceAppTests",
+      dependencies: [
+        "sluice", "Sluice", "SluiceTestSupport",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      path: "Tests/AppTests", swiftSettings: swiftSettings),
   ]
 )

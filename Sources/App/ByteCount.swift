@@ -31,7 +31,8 @@ struct ByteCount: ExpressibleByArgument, Hashable {
     var unit = 0
     var scaled = Double(bytes)
     let units = ["B", "KiB", "MiB", "GiB", "TiB"]
-    while scaled >= 1024, unit < units.count - 1 {
+    // By what will be written: 1023.96 KiB is 1.0 MiB, not 1024.0 KiB.
+    while (scaled * 10).rounded() >= 10240, unit < units.count - 1 {
       scaled /= 1024
       unit += 1
     }

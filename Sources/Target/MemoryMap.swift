@@ -87,7 +87,13 @@ public struct MemoryMap: ~Copyable {
       throw TargetError(
         .systemCall, "asking for the mappings of process \(process.pid)", errno: SystemErrno(returned: found))
     }
-    // Before Linux 6.11 there is only the whole list.
+    return try listedMapping(atOrAbove: address, of: process)
+  }
+
+  /// The same from the whole list, which is all there is before Linux 6.11.
+  static func listedMapping(
+    atOrAbove address: UInt64, of process: TargetProcess
+  ) throws(TargetError) -> Range<UInt64>? {
     var map = try MemoryMap(of: process)
     while let vma = try map.next() {
       if vma.end > address { return vma.start..<vma.end }

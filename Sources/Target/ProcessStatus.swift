@@ -5,6 +5,8 @@ struct ProcessStatus: Hashable, Sendable {
   /// When it started, in clock ticks since boot.
   var startTime: UInt64
   var isKernelThread: Bool
+  /// Whether it ends at this moment: its memory goes first, and only then it is a zombie.
+  var isExiting: Bool
   /// The command's name, as the kernel keeps it (15 bytes).
   var command: String
   /// The process that the number is a thread of; the number itself if it leads its process.
@@ -14,6 +16,11 @@ struct ProcessStatus: Hashable, Sendable {
 
   /// PF_KTHREAD of the kernel's include/linux/sched.h, stable since 2.6.
   private static let kernelThreadFlag: UInt64 = 0x0020_0000
+  /// PF_EXITING, likewise.
+  private static let exitingFlag: UInt64 = 0x0000_0004
+
+  /// Whether it has ended or does so, and has no memory any more.
+  var hasEnded: Bool { isExiting || state == "Z" || state == "X" }
 
   /// - Returns: nil when the texts are not what the manual pages describe.
   init?(stat: String, status: String) {
@@ -30,6 +37,7 @@ struct ProcessStatus: Hashable, Sendable {
     self.state = state
     self.startTime = startTime
     isKernelThread = flags & Self.kernelThreadFlag != 0
+    isExiting = flags & Self.exitingFlag != 0
 
     var threadGroup: Int32?
     var namespacePid: Int32?

@@ -86,7 +86,8 @@ public struct RemoteMemory: Sendable {
     )
   }
 
-  /// Whether the page table has data for this page at this moment.
+  /// Whether the page table has data for this page at this moment. A guard region has none, though its
+  /// entries look like those of swapped pages.
   private func isPopulated(_ address: UInt64) throws(TargetError) -> Bool {
     var entry: UInt64 = 0
     let size = MemoryLayout<UInt64>.size
@@ -95,6 +96,7 @@ public struct RemoteMemory: Sendable {
       throw try failure(of: "reading the page states", errno: SystemErrno(code: ESRCH))
     }
     return entry & (PagemapEntry.present | PagemapEntry.swapped) != 0
+      && entry & PagemapEntry.guardRegion == 0
   }
 
   /// The error to throw: that the process ended, where it did, else the system call's own.

@@ -39,7 +39,7 @@ public final class TargetProcess: Sendable {
       throw TargetError(
         .noSuchProcess, "process \(pid) (\(status.command)) is a kernel thread: it has no memory to copy")
     }
-    if status.state == "Z" || status.state == "X" {
+    if status.hasEnded {
       throw TargetError(
         .noSuchProcess, "process \(pid) (\(status.command)) has ended (it is a zombie): it has no memory left"
       )
@@ -68,7 +68,7 @@ public final class TargetProcess: Sendable {
     let count = unsafe sluice_pread(pagemap.descriptor, &entry, MemoryLayout<UInt64>.size, 0)
     guard count == MemoryLayout<UInt64>.size else {
       let now = try Self.status(of: pid)
-      if now.state == "Z" || now.state == "X" { throw Self.ended(pid) }
+      if now.hasEnded { throw Self.ended(pid) }
       throw TargetError(
         .gone, "process \(pid) executed another program (\(now.command)) while it was copied: start anew")
     }

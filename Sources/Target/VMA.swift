@@ -35,18 +35,20 @@ public struct VMA: Hashable, Sendable {
     var scanner = LineScanner(line: line)
     guard let start = scanner.hexadecimal(), scanner.skip(UInt8(ascii: "-")),
       let end = scanner.hexadecimal(), scanner.skip(UInt8(ascii: " ")), start < end,
-      let readable = scanner.next(), let writable = scanner.next(), let executable = scanner.next(),
-      let sharing = scanner.next(), scanner.skip(UInt8(ascii: " ")),
+      let isReadable = scanner.letter("r", orElse: "-"), let isWritable = scanner.letter("w", orElse: "-"),
+      let isExecutable = scanner.letter("x", orElse: "-"), let isShared = scanner.letter("s", orElse: "p"),
+      scanner.skip(UInt8(ascii: " ")),
       scanner.hexadecimal() != nil, scanner.skip(UInt8(ascii: " ")),
       scanner.hexadecimal() != nil, scanner.skip(UInt8(ascii: ":")), scanner.hexadecimal() != nil,
-      scanner.skip(UInt8(ascii: " ")), let inode = scanner.decimal()
+      scanner.skip(UInt8(ascii: " ")), let inode = scanner.decimal(),
+      scanner.isAtEnd || scanner.skip(UInt8(ascii: " "))
     else { return nil }
     self.start = start
     self.end = end
-    isReadable = readable == UInt8(ascii: "r")
-    isWritable = writable == UInt8(ascii: "w")
-    isExecutable = executable == UInt8(ascii: "x")
-    isShared = sharing == UInt8(ascii: "s")
+    self.isReadable = isReadable
+    self.isWritable = isWritable
+    self.isExecutable = isExecutable
+    self.isShared = isShared
     self.inode = inode
     scanner.skipSpaces()
     name = scanner.rest()
@@ -63,10 +65,12 @@ private struct LineScanner: ~Escapable {
     self.line = line
   }
 
-  mutating func next() -> UInt8? {
-    guard position < line.count else { return nil }
-    position += 1
-    return line[position - 1]
+  var isAtEnd: Bool { position == line.count }
+
+  /// Whether the letter is the first one; nil when it is neither.
+  mutating func letter(_ first: Unicode.Scalar, orElse second: Unicode.Scalar) -> Bool? {
+    if skip(UInt8(ascii: first)) { return true }
+    return skip(UInt8(ascii: second)) ? false : nil
   }
 
   mutating func skip(_ byte: UInt8) -> Bool {

@@ -36,7 +36,7 @@ final class NamedThread: Sendable {
   /// Waits until the thread has ended. The caller is another thread; a second call does nothing.
   func join() {
     guard let thread = handle.withLock({ $0 }) else { return }
-    let error = unsafe pthread_join(thread, nil)
+    let error = pthread_join(thread, nil)
     precondition(error == 0, "the thread \(name) cannot wait for its own end")
     // Only now: what ran until here still had to be told that this is its thread.
     handle.withLock { $0 = nil }

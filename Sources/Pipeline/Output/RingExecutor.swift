@@ -102,14 +102,14 @@ public final class RingExecutor: SerialExecutor, TaskExecutor, WriteEngine {
   }
 
   private func wake(after change: (inout State) -> Void) {
-    let wasSleeping = state.withLock { state in
+    state.withLock { state in
       change(&state)
-      defer { state.isSleeping = false }
-      return state.isSleeping
+      guard state.isSleeping else { return }
+      state.isSleeping = false
+      // Under the lock: once that is open, the job may run to its end, and the executor go with it.
+      let result = sluice_eventfd_signal(event)
+      precondition(result == 0, "an eventfd takes every signal that it is given")
     }
-    guard wasSleeping else { return }
-    let result = sluice_eventfd_signal(event)
-    precondition(result == 0, "an eventfd takes every signal that it is given")
   }
 
   /// Traps when the caller is on another thread. The runtime calls this.

@@ -1,0 +1,86 @@
+import Foundation
+import SluiceTestSupport
+import Testing
+
+@Suite("sluice show", .timeLimit(.minutes(2)))
+struct ShowCommandTests {
+  /// Runs `body` with images of a real process, and the figures of the run that made them.
+  private func withImages(
+    _ body: (_ images: String, _ figures: [String: Any]) async throws -> Void
+  ) async throws {
+    try await MemoryTarget.run(["--size", "2M"]) { target in
+      try await target.program.stop()
+      try await withTemporaryDirectory { images in
+        let result = try await SluiceCommandLine.preDump(pid: target.pid, images: images, ["--json"])
+        try await body(images, try jsonObject(result.output))
+      }
+    }
+  }
+
+  @Test func tellsPeopleWhatADirectoryHolds() async throws {
+    try await withImages { images, figures in
+      let result = try await SluiceCommandLine.run(["show", images])
+      #expect(result.end == .exited(0))
+      #expect(result.errors.isEmpty)
+      #expect(result.output.hasPrefix("\(images): finished\n"))
+      let pages = try #require(figures["pages_written"] as? Int)
+      let pid = try #require(figures["pid"] as? Int)
+      #expect(result.output.contains("pid \(pid): \(pages) pages in pages-1.img"))
+      #expect(result.output.contains("parent: none"))
+    }
+  }
+
+  @Test func tellsProgramsWhatADirectoryHolds() async throws {
+    try await withImages { images, figures in
+      let result = try await SluiceCommandLine.run(["show", images, "--json"])
+      #expect(result.end == .exited(0))
+      let object = try jsonObject(result.output)
+      #expect(object["images_dir"] as? String == images)
+      #expect(object["finished"] as? Bool == true)
+      #expect(object["pre_dump_mode"] as? String == "read")
+      #expect(try #require(object["dump_uptime_us"] as? Int) > 0)
+      let tasks = try #require(object["tasks"] as? [[String: Any]])
+      try #require(tasks.count == 1)
+      #expect(tasks[0]["pid"] as? Int == figures["namespace_pid"] as? Int)
+      #expect(tasks[0]["pages_id"] as? Int == 1)
+      #expect(tasks[0]["pages_present"] as? Int == figures["pages_written"] as? Int)
+      #expect(tasks[0]["pages_in_parent"] as? Int == 0)
+      #expect(tasks[0]["file_bytes"] as? Int == fileSize("\(images)/pages-1.img"))
+    }
+  }
+
+  @Test func saysThatImagesAreUnfinished() async throws {
+    try await withImages { images, _ in
+      try FileManager.default.removeItem(atPath: "\(images)/inventory.img")
+      let result = try await SluiceCommandLine.run(["show", images])
+      #expect(result.end == .exited(0))
+      #expect(result.output.hasPrefix("\(images): UNFINISHED"))
+      let object = try jsonObject(try await SluiceCommandLine.run(["show", images, "--json"]).output)
+      #expect(object["finished"] as? Bool == false)
+    }
+  }
+
+  @Test(arguments: ["inventory.img", "pagemap"], ["", "nonsense", "\u{16}11X\u{ff}\u{ff}"])
+  func refusesBrokenImages(name: String, contents: String) async throws {
+    try await withImages { images, figures in
+      let pid = try #require(figures["pid"] as? Int)
+      let file = name == "pagemap" ? "\(images)/pagemap-\(pid).img" : "\(images)/\(name)"
+      try Data(contents.utf8).write(to: URL(fileURLWithPath: file))
+      for options in [[], ["--json"]] {
+        expectFailure(try await SluiceCommandLine.run(["show", images] + options), code: 65, saying: file)
+      }
+    }
+  }
+
+  @Test func refusesWhatIsNoDirectoryOfImages() async throws {
+    try await withTemporaryDirectory { directory in
+      expectFailure(
+        try await SluiceCommandLine.run(["show", directory]), code: 66, saying: directory, "no images")
+      expectFailure(
+        try await SluiceCommandLine.run(["show", "\(directory)/none"]), code: 66, saying: "ENOENT")
+      try Data().write(to: URL(fileURLWithPath: "\(directory)/file"))
+      expectFailure(
+        try await SluiceCommandLine.run(["show", "\(directory)/file"]), code: 66, saying: "ENOTDIR")
+    }
+  }
+}

@@ -1,0 +1,41 @@
+import SluiceTestSupport
+import Testing
+
+@Suite("sluice", .timeLimit(.minutes(2)))
+struct SluiceCommandTests {
+  @Test(arguments: [["--help"], ["-h"], ["pre-dump", "--help"], ["show", "--help"], ["help"], []])
+  func explainsItself(arguments: [String]) async throws {
+    let result = try await SluiceCommandLine.run(arguments)
+    #expect(result.end == .exited(0))
+    #expect(result.output.contains("USAGE: sluice"))
+    #expect(result.errors.isEmpty)
+  }
+
+  @Test func tellsItsExitCodes() async throws {
+    let help = try await SluiceCommandLine.run(["--help"]).output
+    for code in ["64", "65", "66", "71", "73", "74", "75", "77", "129", "130", "143"] {
+      #expect(help.contains(code))
+    }
+  }
+
+  @Test func tellsItsVersion() async throws {
+    let result = try await SluiceCommandLine.run(["--version"])
+    #expect(result.end == .exited(0))
+    let parts = result.output.dropLast().split(separator: ".")
+    #expect(parts.count == 3 && parts.allSatisfy { Int($0) != nil }, "\(result.output)")
+  }
+
+  @Test(arguments: [
+    ["nonsense"], ["--nonsense"], ["pre-dump"], ["pre-dump", "-t", "1"], ["pre-dump", "-D", "/nowhere"],
+    ["pre-dump", "-t", "one", "-D", "/nowhere"], ["pre-dump", "-t", "99999999999", "-D", "/nowhere"],
+    ["pre-dump", "-t", "1", "-D", "/nowhere", "--nonsense"],
+    ["pre-dump", "-t", "1", "-D", "/nowhere", "more"],
+    ["show"], ["show", "/nowhere", "more"],
+  ])
+  func refusesWrongUsage(arguments: [String]) async throws {
+    let result = try await SluiceCommandLine.run(arguments)
+    #expect(result.end == .exited(64))
+    #expect(result.output.isEmpty)
+    #expect(!result.errors.isEmpty)
+  }
+}
