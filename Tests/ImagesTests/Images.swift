@@ -26,11 +26,11 @@ enum Images {
 
 extension UnfinishedImages {
   mutating func createPages(id: UInt32 = 1) throws(ImagesError) -> OutputFile {
-    try createPagesFile(id: id)
+    try createPagesFile(id: id, direct: false)
   }
 
   consuming func publish(statistics: DumpStatistics = DumpStatistics()) throws(ImagesError) {
-    try publish(inventory: Inventory(dumpUptime: 300, preDumpMode: .read), statistics: statistics)
+    try publish(inventory: Inventory(dumpUptime: 300, preDumpMode: .read), statistics: statistics, syncs: true)
   }
 }
 
