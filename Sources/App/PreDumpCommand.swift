@@ -11,19 +11,22 @@ struct PreDumpCommand: AsyncParsableCommand {
       first, so that 'criu dump --track-mem --prev-images-dir' later copies only what was written since.
       """)
 
-  @Option(name: [.customShort("t"), .customLong("tree")], help: "The process to copy.")
+  @Option(
+    name: [.customShort("t"), .customLong("tree")],
+    help: ArgumentHelp("The process to copy.", valueName: "pid"))
   var pid: Int32
 
   @Option(
     name: [.customShort("D"), .long],
-    help: "Where the images go. It is made where there is none, and must hold no images yet.")
+    help: ArgumentHelp(
+      "Where the images go. It is made where there is none, and must hold no images yet.", valueName: "dir"))
   var imagesDir: String
 
   @Option(
     help: ArgumentHelp(
       "The memory that may be used for the copying, such as 16M or 1GiB.",
       discussion: """
-        The program itself takes some 14 MiB more. Images on a tmpfs are memory as well, which the budget \
+        The program itself takes some 12 MiB more. Images on a tmpfs are memory as well, which the budget \
         does not count.
         """,
       valueName: "size"))

@@ -66,7 +66,7 @@ private struct ShowOutput: Encodable {
     var lines = ["\(imagesDir): \(finished ? "finished" : "UNFINISHED (no inventory.img)")"]
     if let dumpUptimeUs {
       lines.append(
-        "  dirty tracking since \(dumpUptimeUs / 1_000_000) s after boot, mode \(preDumpMode ?? "unknown")")
+        "  taken \(dumpUptimeUs / 1_000_000) s after the machine started, mode \(preDumpMode ?? "unknown")")
     }
     lines.append("  parent: \(parent ?? "none")")
     for task in tasks {

@@ -29,8 +29,14 @@ struct SluiceCommand: AsyncParsableCommand {
       } else {
         try command.run()
       }
+    } catch let code as ExitCode {
+      // What went wrong has been said.
+      exit(withError: code)
     } catch {
-      exit(withError: error)
+      // --help and --version come here too.
+      guard exitCode(for: error) != .success else { exit(withError: error) }
+      Terminal.message("sluice: \(message(for: error)) (see 'sluice --help')")
+      exit(withError: ExitCode(exitCode(for: error).rawValue))
     }
   }
 }

@@ -93,8 +93,7 @@ struct PreDumpCommandTests {
     try await withTemporaryDirectory { directory in
       let images = "\(directory)/images"
       let result = try await SluiceCommandLine.preDump(pid: 1, images: images, ["--memory-budget", text])
-      #expect(result.end == .exited(64))
-      #expect(result.errors.contains("--memory-budget"))
+      expectFailure(result, code: 64, saying: "--memory-budget")
       #expect(names(in: images) == nil)
     }
   }
