@@ -46,7 +46,7 @@ actor PageReader {
   /// Reads plans until there are no more.
   func run() async throws(PreDumpError) -> Counts {
     var began = sluice_monotonic_nanoseconds()
-    while var plan = try await plans.receive() {
+    while var plan = try await nextPlan() {
       counts.withoutPlan.add(since: began, bytes: plan.buffer.byteCount)
       // A read takes some 100 µs and cannot be interrupted; between two, cancellation is obeyed.
       guard !Task.isCancelled else { throw .cancelled }
@@ -61,6 +61,14 @@ actor PageReader {
     }
     guard !Task.isCancelled else { throw .cancelled }
     return counts
+  }
+
+  private func nextPlan() async throws(PreDumpError) -> ReadPlan? {
+    if let plan = try plans.receiveIfAny() { return plan }
+    // The writer is woken for several chunks at once. Now that nothing more comes from here for a while, it
+    // gets what there is: else every buffer might end up there, and nobody would go on.
+    chunks.flush()
+    return try await plans.receive()
   }
 
   private func fill(_ buffer: inout PageBuffer) throws(PreDumpError) {

@@ -58,10 +58,7 @@ public struct PreDump: Sendable {
       for thread in readerThreads { thread.shutdown() }
       engine.shutdown()
     }
-    // A plan that waits holds a buffer that is no longer in the cache when it is read: so few wait. What was
-    // read may wait a little longer, for the disk is less even than memory.
-    let plans = PlanChannel(capacity: readerThreads.count + 1)
-    let chunks = ChunkChannel(capacity: min(8, budget.buffers.count))
+    let (plans, chunks) = Self.makeChannels(readers: readerThreads.count, buffers: budget.buffers.count)
     let walker = MemoryWalker(
       process: process, source: configuration.pageStates.source, ring: ring, plans: plans,
       executor: walkerThread)
@@ -138,6 +135,18 @@ public struct PreDump: Sendable {
       )
     }
     return output
+  }
+
+  /// The channels between the stages. A thread is woken for several plans or chunks at once, where there are
+  /// buffers enough. But a plan that waits holds a buffer that is no longer in the cache when it is read: so
+  /// not more wait than it takes. What was read may wait a little longer, for the disk is less even than
+  /// memory.
+  private static func makeChannels(readers: Int, buffers: Int) -> (PlanChannel, ChunkChannel) {
+    let batch = max(1, min(4, buffers / 8))
+    return (
+      PlanChannel(capacity: readers + batch, senderBatch: batch),
+      ChunkChannel(capacity: min(8, buffers), receiverBatch: batch)
+    )
   }
 
   private func makeEngine(_ ring: BufferRing) -> any WriteEngine {

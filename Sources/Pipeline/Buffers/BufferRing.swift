@@ -66,12 +66,18 @@ public final class BufferRing: Sendable {
   public func take() async -> PageBuffer? {
     let action = state.withLock { $0.machine.take() }
     if case .take(let index) = action { return buffer(at: index) }
+    guard let index = await waitForBuffer(isolation: #isolation) else { return nil }
+    return buffer(at: index)
+  }
+
+  private func waitForBuffer(isolation: isolated (any Actor)?) async -> Int? {
     let id = state.withLock { state in
       state.lastID += 1
       return state.lastID
     }
-    let index = await withTaskCancellationHandler {
-      await Waiter.suspend { waiter in
+    return await withTaskCancellationHandler {
+      // The capture keeps the body on the caller's actor.
+      await Waiter.suspend(isolation: isolation) { waiter in
         let action = state.withLock {
           $0.machine.waitToTake(id: id, waiter: waiter, isCancelled: Task.isCancelled)
         }
@@ -80,8 +86,6 @@ public final class BufferRing: Sendable {
     } onCancel: {
       state.withLock { $0.machine.cancelWaiter(id: id) }?.resume(returning: nil)
     }
-    guard let index else { return nil }
-    return buffer(at: index)
   }
 
   /// Buffers that are out at this moment: 0 when all are home.

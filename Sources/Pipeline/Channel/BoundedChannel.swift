@@ -14,9 +14,17 @@ public final class BoundedChannel<Element: ~Copyable & Sendable, Failure: Error>
 
   private let state: Locked<State>
 
-  /// - Parameter capacity: the most elements the channel holds; at least 1.
-  public init(capacity: Int) {
-    state = Locked(State(machine: StateMachine(capacity: capacity)))
+  /// - Parameters:
+  ///   - capacity: the most elements the channel holds; at least 1.
+  ///   - receiverBatch: a receiver that waits is woken when so many elements are there, or by `flush` or the
+  ///     end. Waking a thread costs some 20 µs where its CPU has gone to sleep, so it pays to have more than
+  ///     one element for it. Whoever sends then calls `flush` before it stops sending for a while.
+  ///   - senderBatch: a sender that waits is woken when there is room for so many elements.
+  public init(capacity: Int, receiverBatch: Int = 1, senderBatch: Int = 1) {
+    state = Locked(
+      State(
+        machine: StateMachine(
+          capacity: capacity, receiverBatch: receiverBatch, senderBatch: senderBatch)))
   }
 
   /// The elements inside at this moment.
@@ -42,6 +50,7 @@ public final class BoundedChannel<Element: ~Copyable & Sendable, Failure: Error>
         return refused
       case .wait(let waiting):
         granted = await waitInLine(
+          isolation: #isolation,
           enter: { $0.machine.waitToSend(id: $1, waiter: $2, isCancelled: $3) },
           leave: { $0.machine.cancelSender(id: $1) })
         if !granted && Task.isCancelled { return waiting }
@@ -71,11 +80,36 @@ public final class BoundedChannel<Element: ~Copyable & Sendable, Failure: Error>
         throw failure
       case .wait:
         granted = await waitInLine(
+          isolation: #isolation,
           enter: { $0.machine.waitToReceive(id: $1, waiter: $2, isCancelled: $3) },
           leave: { $0.machine.cancelReceiver(id: $1) })
         if !granted && Task.isCancelled { return nil }
       }
     }
+  }
+
+  /// Receives the oldest element if there is one.
+  ///
+  /// - Returns: nil when nothing is there at this moment.
+  /// - Throws: what the channel was failed with.
+  public func receiveIfAny() throws(Failure) -> Element? {
+    let action = state.withLock { $0.machine.receive() }
+    switch consume action {
+    case .received(let element, let sender):
+      sender?.resume(returning: true)
+      return element
+    case .failed(let failure):
+      throw failure
+    case .finished:
+      return nil
+    case .wait:
+      return nil
+    }
+  }
+
+  /// Wakes receivers for what is there, although it is less than a batch.
+  public func flush() {
+    for waiter in state.withLock({ $0.machine.flush() }) { waiter.resume(returning: true) }
   }
 
   /// Says that no more elements will be sent. What is inside is still received; later sends give
@@ -94,6 +128,7 @@ public final class BoundedChannel<Element: ~Copyable & Sendable, Failure: Error>
 
   /// Suspends until it is this task's turn (true), or the channel ends or the task is cancelled (false).
   private func waitInLine(
+    isolation: isolated (any Actor)?,
     enter: (inout State, UInt64, Waiter, Bool) -> StateMachine.WaitAction,
     leave: @Sendable (inout State, UInt64) -> Waiter?
   ) async -> Bool {
@@ -102,7 +137,8 @@ public final class BoundedChannel<Element: ~Copyable & Sendable, Failure: Error>
       return state.lastID
     }
     return await withTaskCancellationHandler {
-      await SuspendedTask.suspend { task in
+      // The capture keeps the body on the caller's actor.
+      await SuspendedTask.suspend(isolation: isolation) { task in
         // Read under the lock: a cancellation that is not seen here comes to `leave` after we have
         // entered the line, and finds us.
         let action = state.withLock { enter(&$0, id, task, Task.isCancelled) }

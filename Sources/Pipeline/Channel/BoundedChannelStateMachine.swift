@@ -21,10 +21,23 @@ struct BoundedChannelStateMachine<Element: ~Copyable, Failure: Error, Waiter>: ~
   private var senders = WaiterQueue<Waiter>()
   private var receivers = WaiterQueue<Waiter>()
 
-  init(capacity: Int) {
+  /// A waiting receiver is woken when so many elements are there that nobody else was promised.
+  private let receiverBatch: Int
+  /// A waiting sender is woken when so many places are free that nobody else was promised.
+  private let senderBatch: Int
+
+  init(capacity: Int, receiverBatch: Int = 1, senderBatch: Int = 1) {
+    precondition(
+      (1...capacity).contains(receiverBatch) && (1...capacity).contains(senderBatch),
+      "a batch larger than the channel would never be complete")
     self.capacity = capacity
+    self.receiverBatch = receiverBatch
+    self.senderBatch = senderBatch
     elements = FixedQueue(capacity: capacity)
   }
+
+  private var unpromisedElements: Int { elements.count - reservedElements }
+  private var unpromisedPlaces: Int { capacity - elements.count - reservedPlaces }
 
   var count: Int { elements.count }
 
@@ -41,7 +54,7 @@ struct BoundedChannelStateMachine<Element: ~Copyable, Failure: Error, Waiter>: ~
 
   mutating func send(_ element: consuming Element) -> SendAction {
     guard case .open = phase else { return .giveBack(element) }
-    guard elements.count + reservedPlaces < capacity else { return .wait(element) }
+    guard unpromisedPlaces > 0 else { return .wait(element) }
     elements.append(element)
     return .sent(wake: grantElement())
   }
@@ -63,7 +76,7 @@ struct BoundedChannelStateMachine<Element: ~Copyable, Failure: Error, Waiter>: ~
   /// Puts a sender in line, unless things have changed since it was told to wait.
   mutating func waitToSend(id: UInt64, waiter: Waiter, isCancelled: Bool) -> WaitAction {
     guard case .open = phase, !isCancelled else { return .resume(waiter, granted: false) }
-    if elements.count + reservedPlaces < capacity {
+    if unpromisedPlaces > 0 {
       reservedPlaces += 1
       return .resume(waiter, granted: true)
     }
@@ -91,7 +104,7 @@ struct BoundedChannelStateMachine<Element: ~Copyable, Failure: Error, Waiter>: ~
 
   mutating func receive() -> ReceiveAction {
     if case .failed(let failure) = phase { return .failed(failure) }
-    if elements.count > reservedElements, let element = elements.removeFirst() {
+    if unpromisedElements > 0, let element = elements.removeFirst() {
       return .received(element, wake: grantPlace())
     }
     if case .finished = phase { return .finished }
@@ -109,7 +122,7 @@ struct BoundedChannelStateMachine<Element: ~Copyable, Failure: Error, Waiter>: ~
 
   mutating func waitToReceive(id: UInt64, waiter: Waiter, isCancelled: Bool) -> WaitAction {
     guard case .open = phase, !isCancelled else { return .resume(waiter, granted: false) }
-    if elements.count > reservedElements {
+    if unpromisedElements > 0 {
       reservedElements += 1
       return .resume(waiter, granted: true)
     }
@@ -119,6 +132,16 @@ struct BoundedChannelStateMachine<Element: ~Copyable, Failure: Error, Waiter>: ~
 
   mutating func cancelReceiver(id: UInt64) -> Waiter? {
     receivers.remove(id: id)
+  }
+
+  /// Wakes receivers for the elements that are there, however few. Returns whom to resume with `granted`.
+  mutating func flush() -> [Waiter] {
+    var woken: [Waiter] = []
+    while unpromisedElements > 0, let receiver = receivers.removeFirst() {
+      reservedElements += 1
+      woken.append(receiver)
+    }
+    return woken
   }
 
   // MARK: Ending
@@ -150,13 +173,15 @@ struct BoundedChannelStateMachine<Element: ~Copyable, Failure: Error, Waiter>: ~
   // MARK: Promises
 
   private mutating func grantElement() -> Waiter? {
-    guard let receiver = receivers.removeFirst() else { return nil }
+    guard unpromisedElements >= receiverBatch, let receiver = receivers.removeFirst() else { return nil }
     reservedElements += 1
     return receiver
   }
 
   private mutating func grantPlace() -> Waiter? {
-    guard case .open = phase, let sender = senders.removeFirst() else { return nil }
+    guard case .open = phase, unpromisedPlaces >= senderBatch, let sender = senders.removeFirst() else {
+      return nil
+    }
     reservedPlaces += 1
     return sender
   }

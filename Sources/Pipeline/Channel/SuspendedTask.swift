@@ -7,8 +7,16 @@ struct SuspendedTask<Value: Sendable>: Sendable {
   private let continuation: UnsafeContinuation<Value, Never>
 
   /// Suspends the current task until it is resumed; `register` is called with it first and must see to that.
-  static func suspend(_ register: (SuspendedTask) -> Void) async -> Value {
-    unsafe await withUnsafeContinuation { unsafe register(SuspendedTask(continuation: $0)) }
+  ///
+  /// The isolation is a parameter, here and in whatever awaits this: the body of a cancellation handler in a
+  /// `nonisolated(nonsending)` function runs on the task's preferred executor instead of the caller's actor
+  /// (Swift 6.3), which costs two more changes of thread for each wait and lets completions come in between.
+  static func suspend(
+    isolation: isolated (any Actor)? = #isolation, _ register: (SuspendedTask) -> Void
+  ) async -> Value {
+    await unsafe withUnsafeContinuation(isolation: isolation) {
+      unsafe register(SuspendedTask(continuation: $0))
+    }
   }
 
   private init(continuation: UnsafeContinuation<Value, Never>) {

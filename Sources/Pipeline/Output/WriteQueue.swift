@@ -89,7 +89,7 @@ public final class WriteQueue: @unchecked Sendable {
   ///
   /// - Throws: `Failed`, for any write.
   public func drain() async throws(Failed) {
-    while window.inFlight > 0 { await waitForCompletion(after: completions) }
+    while window.inFlight > 0 { await waitForCompletion(after: completions, isolation: #isolation) }
     if let failure { throw failure }
   }
 
@@ -122,15 +122,15 @@ public final class WriteQueue: @unchecked Sendable {
 
   private func waitForRoom(for count: Int) async {
     let began = sluice_monotonic_nanoseconds()
-    while !window.hasRoom { await waitForCompletion(after: completions) }
+    while !window.hasRoom { await waitForCompletion(after: completions, isolation: #isolation) }
     full.add(since: began, bytes: count)
   }
 
   /// Waits until more writes have ended than had when the caller looked.
   ///
   /// A suspending call may give the thread to others before it suspends, and a completion can come then.
-  private func waitForCompletion(after seen: UInt64) async {
-    await SuspendedTask<Void>.suspend { task in
+  private func waitForCompletion(after seen: UInt64, isolation: isolated (any Actor)?) async {
+    await SuspendedTask<Void>.suspend(isolation: isolation) { task in
       if completions == seen {
         waiter = task
       } else {
