@@ -32,6 +32,18 @@ extension UnfinishedImages {
   consuming func publish(statistics: DumpStatistics = DumpStatistics()) throws(ImagesError) {
     try publish(inventory: Inventory(dumpUptime: 300, preDumpMode: .read), statistics: statistics, syncs: true)
   }
+
+  struct WentWell: Error {}
+
+  /// What publishing fails with, as it must.
+  consuming func publishingError() throws -> ImagesError {
+    do throws(ImagesError) {
+      try publish()
+    } catch {
+      return error
+    }
+    throw WentWell()
+  }
 }
 
 extension OutputFile {

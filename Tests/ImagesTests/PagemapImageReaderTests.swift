@@ -137,7 +137,7 @@ import Testing
 
   @Test func `bytes at random give entries or an error`() throws {
     var random: UInt64 = 7
-    for _ in 0..<2_000 {
+    for _ in 0..<500 {
       let noise = (0..<40).map { _ in
         random = random &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
         return UInt8(random >> 56)

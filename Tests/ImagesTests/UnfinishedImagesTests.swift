@@ -179,7 +179,7 @@ import Testing
     _ = try images.createPagemap(pid: 1)
     try FileManager.default.createDirectory(
       atPath: "\(path)/\(name)", withIntermediateDirectories: false)
-    let error = try Self.publishingError(images)
+    let error = try images.publishingError()
     #expect(error.code == .io)
     #expect(error.message.contains("\(path)/\(name)"))
     #expect(try FileManager.default.contentsOfDirectory(atPath: path) == [name])
@@ -194,7 +194,7 @@ import Testing
     _ = try images.createPages()
     _ = try images.createPagemap(pid: 1)
     try directory.write([7], to: name)
-    let error = try Self.publishingError(images)
+    let error = try images.publishingError()
     #expect(error.message.contains("\(directory.path)/\(name)"))
     #expect(try directory.names() == [name])
   }
@@ -203,14 +203,5 @@ import Testing
     let directory = try TemporaryDirectory()
     try Images.publish([], at: directory.path)
     try Command.run("flock", "-n", directory.path, "true")
-  }
-
-  private static func publishingError(_ images: consuming UnfinishedImages) throws -> ImagesError {
-    do throws(ImagesError) {
-      try images.publish()
-    } catch {
-      return error
-    }
-    throw Command.Failed(description: "publishing went well")
   }
 }
