@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help build demo test lint interop bench install clean \
-  build-packages test-packages lint-packages swift-found
+  build-packages test-packages bench-packages lint-packages swift-found
 
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -28,7 +28,8 @@ packages_toolchain := binutils g++ git libc6-dev libcurl4 libncurses6 libsqlite3
 packages_build := $(packages_toolchain) libprotobuf-c-dev liburing-dev
 # criu brings crit, which decodes our images in the tests.
 packages_test := $(packages_build) criu python3
-packages_lint := $(packages_build) diffutils protobuf-c-compiler protobuf-compiler shellcheck
+packages_bench := $(packages_build) fio python3 util-linux
+packages_lint := $(packages_build) diffutils protobuf-c-compiler protobuf-compiler python3 shellcheck
 
 help: ## List these targets
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -49,9 +50,8 @@ lint: lint-packages swift-found ## Check style, generated code and scripts
 interop: build ## Let the real CRIU dump and restore upon our images, in virtual machines
 	@Tests/Interop/run
 
-# Not listed until there is something to run.
-bench:
-	@echo "there are no benchmarks yet" >&2; exit 1
+bench: bench-packages build $(programs)/memory-target $(programs)/bare-read ## Measure against limits and peers (BENCH=--quick)
+	@Benchmarks/run $(BENCH)
 
 install: $(program) ## Install the program that was built (PREFIX=/usr/local, DESTDIR=)
 	install -D -m 755 $(program) "$(DESTDIR)$(PREFIX)/bin/sluice"
@@ -63,15 +63,21 @@ clean: ## Remove what was built and fetched
 $(program):
 	$(MAKE) build
 
+$(programs)/bare-read: program_source := Benchmarks/peers/bare-read
+
+$(programs)/%: program_source = Tests/Programs/$*
 $(programs)/%: build-packages
 	@mkdir -p $(programs)
-	cc -std=gnu11 -O2 -Wall -Wextra -pthread -o $@ Tests/Programs/$*/*.c
+	cc -std=gnu11 -O2 -Wall -Wextra -pthread -o $@ $(program_source)/*.c
 
 build-packages:
 	@scripts/install-packages $(packages_build)
 
 test-packages:
 	@scripts/install-packages $(packages_test)
+
+bench-packages:
+	@scripts/install-packages $(packages_bench)
 
 lint-packages:
 	@scripts/install-packages $(packages_lint)

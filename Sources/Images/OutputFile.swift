@@ -61,6 +61,13 @@ public final class OutputFile: Sendable {
     guard result == 0 else { throw Self.writeFailed(path, result: Int(result)) }
   }
 
+  /// Allocates space, making the file as long if it was shorter.
+  ///
+  /// - Returns: false when the filesystem cannot, or has no room; the file is then as it was.
+  public func allocate(_ range: Range<UInt64>) -> Bool {
+    sluice_allocate(descriptor, range.lowerBound, UInt64(range.count)) == 0
+  }
+
   /// Whether the file lives in memory, so that its page cache is the file itself.
   public var isInMemory: Bool { sluice_is_in_memory(descriptor) == 1 }
 

@@ -28,6 +28,10 @@ struct ImageOutput: ~Copyable {
   /// page cache: there is nothing to drop.
   var goesThroughPageCache: Bool { !pages.isDirect && !pages.isInMemory }
 
+  /// Whether it pays to allocate the pages file's space before it is written. In memory it would only be written
+  /// twice; the page cache allocates by itself, late and well.
+  var wantsSpaceAhead: Bool { pages.isDirect && !pages.isInMemory }
+
   consuming func publish(
     inventory: Inventory, statistics: DumpStatistics, syncs: Bool
   ) throws(ImagesError) {

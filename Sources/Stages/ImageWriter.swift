@@ -31,20 +31,22 @@ actor ImageWriter {
   private var output: ImageOutput?
   private var counts = Counts()
   private var writeback: WritebackWindow?
+  private var spaceAhead: SpaceAhead?
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe engine.unownedExecutor }
 
   init(
     output: consuming ImageOutput?, engine: any WriteEngine, queueDepth: Int, layout: BufferLayout,
-    chunks: ChunkChannel, progress: ProgressFeed
+    chunks: ChunkChannel, progress: ProgressFeed, expectedBytes: UInt64
   ) {
     // Optional chaining would consume it.
-    let isCached =
+    let (isCached, wantsSpaceAhead) =
       switch output {
-      case .some(let output): output.goesThroughPageCache
-      case .none: false
+      case .some(let output): (output.goesThroughPageCache, output.wantsSpaceAhead)
+      case .none: (false, false)
       }
     writeback = isCached ? WritebackWindow() : nil
+    spaceAhead = wantsSpaceAhead ? SpaceAhead(expecting: expectedBytes) : nil
     self.output = consume output
     self.engine = engine
     self.queueDepth = queueDepth
@@ -114,11 +116,34 @@ actor ImageWriter {
   ) async throws(PreDumpError) {
     guard let descriptor = output?.pages.descriptor else { return }
     let parts = chunk.data.parts
+    try await prepareSpace(for: chunk.data, byteCount: chunk.buffer.byteCount, at: offset, queue)
     do throws(WriteQueue.Failed) {
       try await queue.write(chunk.buffer, parts: parts, to: descriptor, at: offset)
     } catch {
       throw writeFailed(error)
     }
+  }
+
+  /// Allocates space for what comes next, until the first hole: space that was allocated and not written is
+  /// none, and giving it back waits for all writes.
+  private func prepareSpace(
+    for data: DataParts, byteCount: Int, at offset: UInt64, _ queue: WriteQueue
+  ) async throws(PreDumpError) {
+    guard let ahead = spaceAhead, let pages = output?.pages else { return }
+    let isWhole = data.parts.reduce(0) { $0 + $1.count } == byteCount
+    if isWhole {
+      guard let range = ahead.range(toReach: offset + UInt64(byteCount)) else { return }
+      if pages.allocate(range) {
+        spaceAhead?.allocated(range)
+      } else {
+        spaceAhead?.giveUp()
+      }
+      return
+    }
+    spaceAhead = nil
+    guard ahead.end > offset else { return }
+    do throws(WriteQueue.Failed) { try await queue.drain() } catch { throw writeFailed(error) }
+    try onImages { () throws(ImagesError) in try pages.setSize(offset) }
   }
 
   private func addToPagemap(_ buffer: borrowing PageBuffer) throws(PreDumpError) {

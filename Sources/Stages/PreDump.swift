@@ -69,7 +69,7 @@ public struct PreDump: Sendable {
     }
     let writer = ImageWriter(
       output: output, engine: engine, queueDepth: configuration.queueDepth, layout: ring.layout,
-      chunks: chunks, progress: progress)
+      chunks: chunks, progress: progress, expectedBytes: expected)
 
     let tracked: Tracked
     let counts: StageCounts

@@ -1,0 +1,52 @@
+"""The programs that Sluice is measured against: they do one half of its work, and nothing else."""
+
+from dataclasses import dataclass
+
+from . import children
+from .errors import BenchmarkError
+
+IO_URING_DIRECT = ("--ioengine=io_uring", "--iodepth=8", "--direct=1", "--fixedbufs=1")
+# fio would have the tmpfs allocate all memory before its clock starts.
+PSYNC = ("--ioengine=psync", "--fallocate=none")
+
+
+@dataclass
+class Written:
+    """What fio did."""
+
+    seconds: float
+    cpu_seconds: float
+
+
+@dataclass
+class Read:
+    """What bare-read did."""
+
+    bytes: int
+    seconds: float
+    cpu_seconds: float
+
+
+def fio_write(path, size, engine):
+    """Writes a new file of random data with fio.
+
+    fio's own clock counts, which leaves out the 0.3 s that it takes to start: nobody's limit. Its buffers are
+    filled with random data once, and not again for each write, which would be work that Sluice has not.
+    """
+    path.unlink(missing_ok=True)
+    # --thread: a job that is a process of its own would outlive a killed fio.
+    finished = children.run(
+        "fio", "--name=peer", f"--filename={path}", "--rw=write", f"--size={size}", "--bs=1M",
+        "--end_fsync=1", "--thread", "--output-format=json", *engine,
+    )
+    job = finished.json["jobs"][0]
+    if job["write"]["io_bytes"] != size:
+        raise BenchmarkError(f"fio wrote {job['write']['io_bytes']} of {size} bytes")
+    # The time of the final fsync is in there.
+    return Written(job["job_runtime"] / 1000, finished.cpu_seconds)
+
+
+def bare_read(setup, pid, threads):
+    """Reads all memory of the process with bare-read."""
+    figures = children.run(str(setup.bare_read), str(pid), str(threads)).json
+    return Read(figures["bytes"], figures["seconds"], figures["cpu_seconds"])

@@ -1,0 +1,36 @@
+"""Processes whose memory is copied."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from . import children
+from .errors import BenchmarkError
+
+
+@contextlib.contextmanager
+def stopped_target(program, *options):
+    """Starts memory-target and stops it when it is filled, so that all see the same; gives its pid."""
+    # setpriv: it should not outlive us even if we are killed without a chance to clean up.
+    arguments = ["setpriv", "--pdeathsig", "KILL", "--", str(program), "--random", "--huge-pages", "no"]
+    child = subprocess.Popen(
+        [*arguments, "--seconds", "86400", *options], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+    )
+    try:
+        line = child.stdout.readline().decode()
+        if not line.startswith("ready"):
+            raise BenchmarkError(f"memory-target did not get ready: {line.strip() or 'it ended'}")
+        os.kill(child.pid, signal.SIGSTOP)
+        while _state(child.pid) != "T":
+            time.sleep(0.001)
+        yield child.pid
+    finally:
+        children.end(child)
+        child.stdout.close()
+
+
+def _state(pid):
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

@@ -1,0 +1,1 @@
+"""Tests of what Benchmarks/run makes of its figures."""
