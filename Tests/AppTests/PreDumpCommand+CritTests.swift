@@ -3,7 +3,7 @@ import SluiceTestSupport
 import Testing
 
 /// CRIU's own tool reads what Sluice writes.
-@Suite("crit", .timeLimit(.minutes(2)))
+@Suite("crit", .timeLimit(.minutes(5)))
 struct CritTests {
   private func decode(_ file: String) async throws -> [[String: Any]] {
     let result = try await Command(installed: "crit", ["decode", "-i", file]).run()

@@ -4,19 +4,13 @@ import Testing
 
 @Suite("Signals", .timeLimit(.minutes(5)))
 struct SignalsTests {
-  /// Starts a pre-dump of half a gigabyte, stops it in the middle, and has `body` go on.
+  /// Stops a pre-dump of half a gigabyte in the middle, and has `body` go on.
   private func interrupt(
-    _ body: (_ sluice: Program, _ images: String, _ target: MemoryTarget) async throws -> Void
+    _ body: (_ preDump: InterruptedPreDump, _ target: MemoryTarget) async throws -> Void
   ) async throws {
     try await MemoryTarget.run(["--size", "512M", "--write-rate", "1000"]) { target in
-      try await withTemporaryDirectory { directory in
-        let images = "\(directory)/images"
-        try await withProgram(try .preDump(pid: target.pid, images: images)) { sluice in
-          try await sluice.stopWhileItCopies(into: images)
-          try await body(sluice, images, target)
-        }
-        try await target.check()
-      }
+      try await InterruptedPreDump.run(pid: target.pid) { preDump in try await body(preDump, target) }
+      try await target.check()
     }
   }
 
@@ -24,56 +18,54 @@ struct SignalsTests {
 
   @Test(arguments: codes)
   func endARunInOrder(signal: Int32, code: Int32) async throws {
-    try await interrupt { sluice, images, _ in
-      sluice.send(signal)
-      sluice.resume()
-      let result = try await sluice.result()
+    try await interrupt { preDump, _ in
+      preDump.sluice.send(signal)
+      let result = try await preDump.goOn()
       #expect(result.end == .exited(code))
       #expect(result.output.isEmpty)
       #expect(result.errorLines.allSatisfy { $0.hasPrefix("sluice: ") }, "\(result.errors)")
       #expect(result.errorLines.last?.contains("nothing was kept") == true, "\(result.errors)")
-      #expect(names(in: images) == nil)
+      #expect(names(in: preDump.images) == nil)
     }
   }
 
   @Test func endARunAtOnceWhenTheyComeTwice() async throws {
-    try await interrupt { sluice, images, _ in
+    try await interrupt { preDump, _ in
       // Two different ones: of two that are alike the kernel keeps one.
-      sluice.send(SIGINT)
-      sluice.send(SIGTERM)
-      sluice.resume()
-      let end = try await sluice.result().end
+      preDump.sluice.send(SIGINT)
+      preDump.sluice.send(SIGTERM)
+      let end = try await preDump.goOn().end
       #expect(end == .exited(130) || end == .exited(143))
-      #expect(!looksFinished(images))
+      #expect(!looksFinished(preDump.images))
     }
   }
 
   /// Nobody can clean up after SIGKILL; what is left must not look finished, nor be in the way.
   @Test func leaveNothingThatLooksFinishedEvenWhenTheyKill() async throws {
-    try await interrupt { sluice, images, target in
-      sluice.send(SIGKILL)
-      #expect(try await sluice.result().end == .killed(SIGKILL))
-      #expect(!looksFinished(images))
-      #expect(names(in: images)?.allSatisfy { $0.hasSuffix(".partial") } == true)
-      expectFailure(try await SluiceCommandLine.run(["show", images]), code: 66, saying: "no images")
+    try await interrupt { preDump, target in
+      preDump.sluice.send(SIGKILL)
+      #expect(try await preDump.sluice.result().end == .killed(SIGKILL))
+      #expect(!looksFinished(preDump.images))
+      #expect(names(in: preDump.images)?.allSatisfy { $0.hasSuffix(".partial") } == true)
+      expectFailure(try await SluiceCommandLine.run(["show", preDump.images]), code: 66, saying: "no images")
 
       try await target.program.stop()
-      let again = try await SluiceCommandLine.preDump(pid: target.pid, images: images)
+      let again = try await SluiceCommandLine.preDump(pid: target.pid, images: preDump.images)
       #expect(again.end == .exited(0), "\(again.errors)")
-      let comparison = try await ImageComparison.run(pid: target.pid, images: images)
+      let comparison = try await ImageComparison.run(pid: target.pid, images: preDump.images)
       #expect(comparison.isEqual, "\(comparison)")
       target.program.resume()
     }
   }
 
   @Test func letNoOtherRunWriteIntoTheSameDirectory() async throws {
-    try await interrupt { sluice, images, target in
+    try await interrupt { preDump, target in
       expectFailure(
-        try await SluiceCommandLine.preDump(pid: target.pid, images: images), code: 73, saying: images,
+        try await SluiceCommandLine.preDump(pid: target.pid, images: preDump.images), code: 73,
+        saying: preDump.images,
         "another run")
-      sluice.resume()
-      #expect(try await sluice.result().end == .exited(0))
-      #expect(looksFinished(images))
+      #expect(try await preDump.goOn().end == .exited(0))
+      #expect(looksFinished(preDump.images))
     }
   }
 }

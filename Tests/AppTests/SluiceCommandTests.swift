@@ -1,7 +1,7 @@
 import SluiceTestSupport
 import Testing
 
-@Suite("sluice", .timeLimit(.minutes(2)))
+@Suite("sluice", .timeLimit(.minutes(5)))
 struct SluiceCommandTests {
   @Test(arguments: [["--help"], ["-h"], ["pre-dump", "--help"], ["show", "--help"], ["help"], []])
   func explainsItself(arguments: [String]) async throws {

@@ -7,8 +7,15 @@ public struct MappingTarget: Sendable {
   public var pid: Int32 { program.pid }
 
   /// Runs it until `body` has ended.
-  public static func run<Result>(_ body: (MappingTarget) async throws -> Result) async throws -> Result {
+  ///
+  /// - Parameter hasFixedAddresses: it has the same addresses whenever it is executed.
+  public static func run<Result>(
+    hasFixedAddresses: Bool = false, _ body: (MappingTarget) async throws -> Result
+  ) async throws -> Result {
     var command = try Command(built: "mapping-target", [])
+    if hasFixedAddresses {
+      command = try Command(installed: "setarch", ["--addr-no-randomize", command.path])
+    }
     command.hasInput = true
     command.output = .lines
     return try await withProgram(command) { program in

@@ -102,6 +102,25 @@ public final class Program: @unchecked Sendable {
     guard isStopped else { throw TestFailure("\(name) ended before it could be stopped") }
   }
 
+  /// Stops the program as soon as there is a file of this name, and waits until it stands still.
+  ///
+  /// - Returns: false when it ended before that.
+  public func stop(whenThereIs path: String) async throws -> Bool {
+    // On a thread of its own: the pool, which the tests keep busy, would look too late.
+    try await blocking { [self] in
+      let deadline = ContinuousClock.now + longestWait
+      while unsafe access(path, F_OK) != 0 {
+        guard !hasEnded else { return }
+        guard ContinuousClock.now < deadline else { throw TestFailure("waited too long for \(path)") }
+        usleep(200)
+      }
+      send(SIGSTOP)
+    }
+    guard !hasEnded else { return false }
+    do { try await stop() } catch { return false }
+    return true
+  }
+
   /// Lets a stopped program go on.
   public func resume() {
     send(SIGCONT)
@@ -136,9 +155,12 @@ public final class Program: @unchecked Sendable {
     }
   }
 
+  /// Kills what is left of the program and its children, and waits for it.
   private func reap() -> ProgramEnd {
     lock.withLock {
       if let ended { return ended }
+      // While the program is not waited for, the group's number cannot be another's.
+      kill(-pid, SIGKILL)
       var status: Int32 = 0
       while unsafe waitpid(pid, &status, 0) < 0 && errno == EINTR {}
       let signal = status & 0x7f
@@ -149,8 +171,6 @@ public final class Program: @unchecked Sendable {
   }
 
   fileprivate func end() {
-    // The group still bears the pid while a child of the program lives, even when the program itself is gone.
-    kill(-pid, SIGKILL)
     _ = reap()
   }
 }

@@ -3,7 +3,7 @@ import Testing
 
 @testable import SluiceTarget
 
-@Suite("Memory map", .timeLimit(.minutes(3)))
+@Suite("Memory map", .timeLimit(.minutes(5)))
 struct MemoryMapTests {
   private let page = ProcessMemory.pageSize
 

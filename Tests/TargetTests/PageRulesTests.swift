@@ -3,7 +3,7 @@ import Testing
 
 @testable import SluiceTarget
 
-@Suite("Page rules", .timeLimit(.minutes(1)))
+@Suite("Page rules", .timeLimit(.minutes(5)))
 struct PageRulesTests {
   @Test(arguments: [
     ("rw-p", "", VMATreatment.take),

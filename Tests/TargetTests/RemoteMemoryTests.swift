@@ -5,7 +5,7 @@ import Testing
 
 @testable import SluiceTarget
 
-@Suite("Remote memory", .timeLimit(.minutes(2)))
+@Suite("Remote memory", .timeLimit(.minutes(5)))
 struct RemoteMemoryTests {
   private let page = ProcessMemory.pageSize
 

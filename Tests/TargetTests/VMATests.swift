@@ -2,7 +2,7 @@ import Testing
 
 @testable import SluiceTarget
 
-@Suite("VMA", .timeLimit(.minutes(1)))
+@Suite("VMA", .timeLimit(.minutes(5)))
 struct VMATests {
   @Test func readsAFileMapping() throws {
     let vma = try #require(
