@@ -31,7 +31,10 @@ let package = Package(
   ],
   targets: [
     .target(
-      name: "CSluiceLinux", path: "Sources/CLinux", linkerSettings: [.linkedLibrary("uring")]),
+      name: "CSluiceLinux", path: "Sources/CLinux",
+      // Lets tests make system calls fail: Sources/CLinux/include/sluice_faults.h.
+      cSettings: [.define("SLUICE_FAULTS", .when(configuration: .debug))],
+      linkerSettings: [.linkedLibrary("uring")]),
     .target(
       name: "CSluiceImages", path: "Sources/CImages", exclude: ["proto"],
       linkerSettings: [.linkedLibrary("protobuf-c")]),
@@ -61,7 +64,7 @@ let package = Package(
 
     // Tests of Pipeline and Images.
     .testTarget(
-      name: "SluicePipelineTests", dependencies: ["SluicePipeline", "CSluiceLinux"],
+      name: "SluicePipelineTests", dependencies: ["SluicePipeline", "CSluiceLinux", "SluiceTestSupport"],
       path: "Tests/PipelineTests", swiftSettings: swiftSettings),
     .testTarget(
       name: "SluiceImagesTests", dependencies: ["SluiceImages"],
@@ -82,7 +85,9 @@ let package = Package(
       path: "Tests/TargetTests", swiftSettings: swiftSettings),
     .testTarget(
       name: "SluiceStagesTests",
-      dependencies: ["Sluice", "SluiceImages", "SluiceTarget", "CSluiceLinux", "SluiceTestSupport"],
+      dependencies: [
+        "Sluice", "SluiceImages", "SluicePipeline", "SluiceTarget", "CSluiceLinux", "SluiceTestSupport",
+      ],
       path: "Tests/StagesTests", swiftSettings: swiftSettings),
     .testTarget(
       name: "SluiceAppTests",

@@ -10,6 +10,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "faults.h"
 #include "sluice_files.h"
 
 int sluice_current_directory(void) { return AT_FDCWD; }
@@ -33,98 +34,112 @@ int sluice_open_at(int directory, const char *path, enum sluice_open_mode mode) 
       flags |= O_RDONLY | O_DIRECTORY;
       break;
   }
-  int descriptor = TEMP_FAILURE_RETRY(openat(directory, path, flags, 0600));
+  int descriptor = TEMP_FAILURE_RETRY(FAULTY(SLUICE_FAULT_OPEN, openat(directory, path, flags, 0600)));
   return descriptor < 0 ? -errno : descriptor;
 }
 
 int sluice_close(int descriptor) { return close(descriptor) < 0 ? -errno : 0; }
 
 ssize_t sluice_read(int descriptor, void *bytes, size_t count) {
-  ssize_t done = TEMP_FAILURE_RETRY(read(descriptor, bytes, count));
+  ssize_t done = TEMP_FAILURE_RETRY(FAULTY_COUNT(SLUICE_FAULT_READ, count, read(descriptor, bytes, count)));
   return done < 0 ? -errno : done;
 }
 
 ssize_t sluice_pread(int descriptor, void *bytes, size_t count, uint64_t offset) {
-  ssize_t done = TEMP_FAILURE_RETRY(pread(descriptor, bytes, count, (off_t)offset));
+  ssize_t done = TEMP_FAILURE_RETRY(
+      FAULTY_COUNT(SLUICE_FAULT_PREAD, count, pread(descriptor, bytes, count, (off_t)offset)));
   return done < 0 ? -errno : done;
 }
 
 ssize_t sluice_write(int descriptor, const void *bytes, size_t count) {
-  ssize_t done = TEMP_FAILURE_RETRY(write(descriptor, bytes, count));
+  ssize_t done = TEMP_FAILURE_RETRY(FAULTY_COUNT(SLUICE_FAULT_WRITE, count, write(descriptor, bytes, count)));
   return done < 0 ? -errno : done;
 }
 
 ssize_t sluice_pwrite(int descriptor, const void *bytes, size_t count, uint64_t offset) {
-  ssize_t done = TEMP_FAILURE_RETRY(pwrite(descriptor, bytes, count, (off_t)offset));
+  ssize_t done = TEMP_FAILURE_RETRY(
+      FAULTY_COUNT(SLUICE_FAULT_PWRITE, count, pwrite(descriptor, bytes, count, (off_t)offset)));
   return done < 0 ? -errno : done;
 }
 
-int sluice_fsync(int descriptor) { return fsync(descriptor) < 0 ? -errno : 0; }
+int sluice_fsync(int descriptor) { return TEMP_FAILURE_RETRY(FAULTY(SLUICE_FAULT_FSYNC, fsync(descriptor))) < 0 ? -errno : 0; }
 
 int sluice_set_file_size(int descriptor, uint64_t size) {
-  return TEMP_FAILURE_RETRY(ftruncate(descriptor, (off_t)size)) < 0 ? -errno : 0;
+  int result = TEMP_FAILURE_RETRY(FAULTY(SLUICE_FAULT_TRUNCATE, ftruncate(descriptor, (off_t)size)));
+  return result < 0 ? -errno : 0;
 }
 
 int sluice_allocate(int descriptor, uint64_t offset, uint64_t count) {
-  return TEMP_FAILURE_RETRY(fallocate(descriptor, 0, (off_t)offset, (off_t)count)) < 0 ? -errno : 0;
+  int result = TEMP_FAILURE_RETRY(
+      FAULTY(SLUICE_FAULT_ALLOCATE, fallocate(descriptor, 0, (off_t)offset, (off_t)count)));
+  return result < 0 ? -errno : 0;
 }
 
 int sluice_punch_hole(int descriptor, uint64_t offset, uint64_t count) {
   int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
-  return TEMP_FAILURE_RETRY(fallocate(descriptor, mode, (off_t)offset, (off_t)count)) < 0 ? -errno : 0;
+  int result = TEMP_FAILURE_RETRY(
+      FAULTY(SLUICE_FAULT_ALLOCATE, fallocate(descriptor, mode, (off_t)offset, (off_t)count)));
+  return result < 0 ? -errno : 0;
 }
 
 int sluice_start_writeback(int descriptor, uint64_t offset, uint64_t count) {
-  return sync_file_range(descriptor, (off_t)offset, (off_t)count, SYNC_FILE_RANGE_WRITE) < 0 ? -errno : 0;
+  int result = FAULTY(SLUICE_FAULT_START_WRITEBACK,
+                      sync_file_range(descriptor, (off_t)offset, (off_t)count, SYNC_FILE_RANGE_WRITE));
+  return result < 0 ? -errno : 0;
 }
 
 int sluice_finish_writeback(int descriptor, uint64_t offset, uint64_t count) {
   unsigned flags = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
-  if (sync_file_range(descriptor, (off_t)offset, (off_t)count, flags) < 0) return -errno;
-  return -posix_fadvise(descriptor, (off_t)offset, (off_t)count, POSIX_FADV_DONTNEED);
+  int result = FAULTY(SLUICE_FAULT_FINISH_WRITEBACK,
+                      sync_file_range(descriptor, (off_t)offset, (off_t)count, flags));
+  if (result < 0) return -errno;
+  // posix_fadvise returns its error instead of setting errno.
+  return FAULTY_RESULT(SLUICE_FAULT_DROP_CACHE,
+                       -posix_fadvise(descriptor, (off_t)offset, (off_t)count, POSIX_FADV_DONTNEED));
 }
 
 int sluice_is_in_memory(int descriptor) {
   struct statfs filesystem;
-  if (fstatfs(descriptor, &filesystem) < 0) return -errno;
+  if (FAULTY(SLUICE_FAULT_FILE_SYSTEM, fstatfs(descriptor, &filesystem)) < 0) return -errno;
   return filesystem.f_type == TMPFS_MAGIC || filesystem.f_type == RAMFS_MAGIC;
 }
 
 int64_t sluice_file_size(int descriptor) {
   struct stat status;
-  return fstat(descriptor, &status) < 0 ? -errno : (int64_t)status.st_size;
+  return FAULTY(SLUICE_FAULT_FILE_STATUS, fstat(descriptor, &status)) < 0 ? -errno : (int64_t)status.st_size;
 }
 
 int64_t sluice_file_allocated(int descriptor) {
   struct stat status;
   // st_blocks counts units of 512 bytes whatever the filesystem's own block is: stat(2).
-  return fstat(descriptor, &status) < 0 ? -errno : (int64_t)status.st_blocks * 512;
+  return FAULTY(SLUICE_FAULT_FILE_STATUS, fstat(descriptor, &status)) < 0 ? -errno : (int64_t)status.st_blocks * 512;
 }
 
 int sluice_mkdir(int directory, const char *path, unsigned mode) {
-  return mkdirat(directory, path, (mode_t)mode) < 0 ? -errno : 0;
+  return FAULTY(SLUICE_FAULT_MAKE_DIRECTORY, mkdirat(directory, path, (mode_t)mode)) < 0 ? -errno : 0;
 }
 
 int sluice_rename_at(int directory, const char *from, const char *to) {
-  return renameat(directory, from, directory, to) < 0 ? -errno : 0;
+  return FAULTY(SLUICE_FAULT_RENAME, renameat(directory, from, directory, to)) < 0 ? -errno : 0;
 }
 
 int sluice_unlink_at(int directory, const char *path, bool is_directory) {
-  return unlinkat(directory, path, is_directory ? AT_REMOVEDIR : 0) < 0 ? -errno : 0;
+  int flags = is_directory ? AT_REMOVEDIR : 0;
+  return FAULTY(SLUICE_FAULT_UNLINK, unlinkat(directory, path, flags)) < 0 ? -errno : 0;
 }
 
 ssize_t sluice_read_link_at(int directory, const char *path, char *text, size_t capacity) {
-  ssize_t length = readlinkat(directory, path, text, capacity);
+  ssize_t length = FAULTY(SLUICE_FAULT_READ_LINK, readlinkat(directory, path, text, capacity));
   return length < 0 ? -errno : length;
 }
 
 int sluice_lock_exclusively(int descriptor) {
-  return flock(descriptor, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
+  return FAULTY(SLUICE_FAULT_LOCK, flock(descriptor, LOCK_EX | LOCK_NB)) < 0 ? -errno : 0;
 }
 
 int sluice_list_directory(int directory, void *context, void (*visit)(void *context, const char *name)) {
   // A descriptor of its own: fdopendir takes it over, and its position is then nobody else's.
-  int own = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int own = FAULTY(SLUICE_FAULT_LIST_DIRECTORY, openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (own < 0) return -errno;
   DIR *stream = fdopendir(own);
   if (stream == NULL) {

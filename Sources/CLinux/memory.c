@@ -6,6 +6,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "faults.h"
 #include "sluice_memory.h"
 
 _Static_assert(sizeof(struct sluice_run) == sizeof(struct iovec), "runs are handed on as iovecs");
@@ -19,7 +20,8 @@ _Static_assert(sizeof(struct sluice_scan) == 96, "struct pm_scan_arg has 96 byte
 ssize_t sluice_process_vm_readv(pid_t pid, void *bytes, size_t capacity, const struct sluice_run *runs,
                                 size_t run_count) {
   struct iovec local = {.iov_base = bytes, .iov_len = capacity};
-  ssize_t done = process_vm_readv(pid, &local, 1, (const struct iovec *)runs, run_count, 0);
+  ssize_t done = FAULTY_COUNT(SLUICE_FAULT_PROCESS_READ, local.iov_len,
+                              process_vm_readv(pid, &local, 1, (const struct iovec *)runs, run_count, 0));
   return done < 0 ? -errno : done;
 }
 
@@ -28,7 +30,7 @@ int sluice_pagemap_scan(int pagemap, struct sluice_scan *scan, struct sluice_pag
   scan->size = sizeof *scan;
   scan->vec = (uint64_t)(uintptr_t)regions;
   scan->vec_len = capacity;
-  int filled = TEMP_FAILURE_RETRY(ioctl(pagemap, SLUICE_PAGEMAP_SCAN, scan));
+  int filled = TEMP_FAILURE_RETRY(FAULTY(SLUICE_FAULT_PAGEMAP_SCAN, ioctl(pagemap, SLUICE_PAGEMAP_SCAN, scan)));
   return filled < 0 ? -errno : filled;
 }
 
@@ -61,9 +63,8 @@ int sluice_next_mapping(int maps, uint64_t address, uint64_t *start, uint64_t *e
       .query_flags = SLUICE_PROCMAP_QUERY_COVERING_OR_NEXT_VMA,
       .query_addr = address,
   };
-  if (TEMP_FAILURE_RETRY(ioctl(maps, SLUICE_PROCMAP_QUERY, &query)) < 0) {
-    return errno == ENOENT ? 0 : -errno;
-  }
+  int result = TEMP_FAILURE_RETRY(FAULTY(SLUICE_FAULT_MAPPING_QUERY, ioctl(maps, SLUICE_PROCMAP_QUERY, &query)));
+  if (result < 0) return errno == ENOENT ? 0 : -errno;
   *start = query.vma_start;
   *end = query.vma_end;
   return 1;
@@ -95,7 +96,7 @@ size_t sluice_page_size(void) { return (size_t)sysconf(_SC_PAGESIZE); }
 
 // The 64-bit entry of /proc/self/pagemap for the page that `address` is in.
 static int own_pagemap_entry(const void *address, uint64_t *entry) {
-  int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+  int pagemap = FAULTY(SLUICE_FAULT_OWN_PAGEMAP, open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
   if (pagemap < 0) return -errno;
   off_t offset = (off_t)((uintptr_t)address / sluice_page_size() * sizeof *entry);
   ssize_t done = TEMP_FAILURE_RETRY(pread(pagemap, entry, sizeof *entry, offset));
@@ -106,6 +107,7 @@ static int own_pagemap_entry(const void *address, uint64_t *entry) {
 
 static int entry_of_fresh_page(bool written, uint64_t *entry) {
   size_t size = sluice_page_size();
+  if (sluice_fault_strikes(SLUICE_FAULT_OWN_PAGE, NULL)) return -errno;
   volatile char *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (page == MAP_FAILED) return -errno;
   // A huge zero page would have another frame than the one that is asked for.
@@ -135,17 +137,21 @@ int64_t sluice_zero_page_frame(void) {
 }
 
 void *sluice_map_buffers(size_t length, int *error) {
-  void *address = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void *address = MAP_FAILED;
+  if (!sluice_fault_strikes(SLUICE_FAULT_MAP_BUFFERS, NULL)) {
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    address = mmap(NULL, length, PROT_READ | PROT_WRITE, flags, -1, 0);
+  }
   if (address == MAP_FAILED) {
     *error = errno;
     return NULL;
   }
-  if (madvise(address, length, MADV_DONTFORK) < 0) {
+  if (FAULTY(SLUICE_FAULT_PROTECT_BUFFERS, madvise(address, length, MADV_DONTFORK)) < 0) {
     *error = errno;
-    munmap(address, length);
+    sluice_unmap(address, length);
     return NULL;
   }
   return address;
 }
 
-int sluice_unmap(void *address, size_t length) { return munmap(address, length) < 0 ? -errno : 0; }
+int sluice_unmap(void *address, size_t length) { return FAULTY(SLUICE_FAULT_UNMAP_BUFFERS, munmap(address, length)) < 0 ? -errno : 0; }

@@ -4,16 +4,17 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "faults.h"
 #include "sluice_process.h"
 
 int sluice_pidfd_open(pid_t pid) {
-  long descriptor = syscall(SYS_pidfd_open, pid, 0);
+  long descriptor = FAULTY(SLUICE_FAULT_PIDFD_OPEN, syscall(SYS_pidfd_open, pid, 0));
   return descriptor < 0 ? -errno : (int)descriptor;
 }
 
 int sluice_pidfd_is_alive(int pidfd) {
   struct pollfd watched = {.fd = pidfd, .events = POLLIN};
-  int ready = TEMP_FAILURE_RETRY(poll(&watched, 1, 0));
+  int ready = TEMP_FAILURE_RETRY(FAULTY(SLUICE_FAULT_PIDFD_POLL, poll(&watched, 1, 0)));
   if (ready < 0) return -errno;
   return ready == 0;
 }

@@ -5,6 +5,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "faults.h"
 #include "sluice_ring.h"
 
 // Debian 12's liburing is older than these two names; the kernel refuses what it does not know (EINVAL).
@@ -32,7 +33,7 @@ struct sluice_ring *sluice_ring_open(unsigned entries, int *error) {
   static const unsigned attempts[] = {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN, 0};
   int result = -EINVAL;
   for (size_t i = 0; i < sizeof attempts / sizeof *attempts && result == -EINVAL; i++) {
-    result = io_uring_queue_init(entries, &made->ring, attempts[i]);
+    result = FAULTY_RESULT(SLUICE_FAULT_RING_OPEN, io_uring_queue_init(entries, &made->ring, attempts[i]));
   }
   if (result < 0) {
     *error = -result;
@@ -48,13 +49,14 @@ void sluice_ring_close(struct sluice_ring *ring) {
 }
 
 int sluice_ring_reserve_buffers(struct sluice_ring *ring, unsigned count) {
-  return io_uring_register_buffers_sparse(&ring->ring, count);
+  return FAULTY_RESULT(SLUICE_FAULT_RING_RESERVE, io_uring_register_buffers_sparse(&ring->ring, count));
 }
 
 int sluice_ring_register_buffer(struct sluice_ring *ring, unsigned index, void *bytes, size_t count) {
   struct iovec buffer = {.iov_base = bytes, .iov_len = count};
   __u64 tag = 0;
-  int updated = io_uring_register_buffers_update_tag(&ring->ring, index, &buffer, &tag, 1);
+  int updated = FAULTY_RESULT(SLUICE_FAULT_RING_REGISTER,
+                              io_uring_register_buffers_update_tag(&ring->ring, index, &buffer, &tag, 1));
   return updated < 0 ? updated : 0;
 }
 
@@ -81,7 +83,7 @@ int sluice_ring_await_event(struct sluice_ring *ring, int event, uint64_t token)
 
 int sluice_ring_submit(struct sluice_ring *ring, int wait) {
   for (;;) {
-    int result = io_uring_submit_and_wait(&ring->ring, wait ? 1 : 0);
+    int result = FAULTY_RESULT(SLUICE_FAULT_RING_ENTER, io_uring_submit_and_wait(&ring->ring, wait ? 1 : 0));
     if (result >= 0) return 0;
     // The kernel is short of memory, or of room for completions: what has completed must be taken first.
     if (result == -EAGAIN || result == -EBUSY || result == -ENOMEM) {
@@ -93,17 +95,28 @@ int sluice_ring_submit(struct sluice_ring *ring, int wait) {
   }
 }
 
+#ifdef SLUICE_FAULTS
+// The wake-up's read is left alone: nobody looks at its result.
+static int32_t result_of(const struct io_uring_cqe *entry) {
+  size_t written = entry->res > 0 ? (size_t)entry->res : 0;
+  if (io_uring_cqe_get_data64(entry) > UINT32_MAX || entry->res < 0) return entry->res;
+  return FAULTY_COUNT(SLUICE_FAULT_RING_COMPLETION, written, (int32_t)written) < 0 ? -errno : (int32_t)written;
+}
+#else
+static int32_t result_of(const struct io_uring_cqe *entry) { return entry->res; }
+#endif
+
 int sluice_ring_next_completion(struct sluice_ring *ring, struct sluice_completion *completion) {
   struct io_uring_cqe *entry = NULL;
   if (io_uring_peek_cqe(&ring->ring, &entry) != 0 || entry == NULL) return 0;
   completion->token = io_uring_cqe_get_data64(entry);
-  completion->result = entry->res;
+  completion->result = result_of(entry);
   io_uring_cqe_seen(&ring->ring, entry);
   return 1;
 }
 
 int sluice_eventfd(void) {
-  int event = eventfd(0, EFD_CLOEXEC);
+  int event = FAULTY(SLUICE_FAULT_EVENT_OPEN, eventfd(0, EFD_CLOEXEC));
   return event < 0 ? -errno : event;
 }
 

@@ -8,6 +8,7 @@
 #define CSLUICELINUX_H
 
 #include "sluice_errno.h"
+#include "sluice_faults.h"
 #include "sluice_files.h"
 #include "sluice_memory.h"
 #include "sluice_process.h"

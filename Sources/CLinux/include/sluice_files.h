@@ -40,6 +40,7 @@ ssize_t sluice_write(int descriptor, const void *bytes, size_t count);
 /// pwrite(2), repeated after EINTR. Returns the bytes written, which may be fewer, or -errno.
 ssize_t sluice_pwrite(int descriptor, const void *bytes, size_t count, uint64_t offset);
 
+/// fsync(2), repeated after EINTR, which filesystems in user space and over networks give.
 int sluice_fsync(int descriptor);
 
 /// ftruncate(2): gives the file exactly this size.

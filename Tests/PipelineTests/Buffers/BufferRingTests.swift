@@ -1,5 +1,6 @@
 import CSluiceLinux
 import SluicePipeline
+import SluiceTestSupport
 import Testing
 
 @Suite(.timeLimit(.minutes(2))) struct BufferRingTests {

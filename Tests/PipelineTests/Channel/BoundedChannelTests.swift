@@ -1,4 +1,5 @@
 import SluicePipeline
+import SluiceTestSupport
 import Testing
 
 @Suite(.timeLimit(.minutes(2))) struct BoundedChannelTests {

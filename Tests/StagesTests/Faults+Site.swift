@@ -1,0 +1,93 @@
+import CSluiceLinux
+import Glibc
+import SluiceTestSupport
+
+extension Faults {
+  /// The sites of sluice_faults.h.
+  enum Site: UInt32, CaseIterable, Sendable {
+    case open, read, pread, write, pwrite, fsync, truncate, allocate
+    case startWriteback, finishWriteback, dropCache, fileSystem, fileStatus
+    case makeDirectory, rename, unlink, readLink, lock, listDirectory
+    case processRead, pagemapScan, mappingQuery
+    case mapBuffers, protectBuffers, unmapBuffers, ownPage, ownPagemap
+    case pidfdOpen, pidfdPoll, eventOpen
+    case ringOpen, ringReserve, ringRegister, ringEnter, ringCompletion
+
+    /// Errors that do not go away by trying again.
+    var lastingErrors: [Int32] {
+      switch self {
+      case .open: [EMFILE, ENFILE, EACCES, ENOMEM, EIO]
+      case .read: [EIO, ENOMEM]
+      case .pread, .write, .fileSystem, .fileStatus, .readLink, .dropCache: [EIO]
+      case .pwrite, .ringCompletion: [EIO, ENOSPC, EDQUOT, EFBIG]
+      case .fsync, .truncate, .startWriteback, .finishWriteback, .allocate: [EIO, ENOSPC]
+      case .makeDirectory: [EACCES, ENOSPC, EROFS]
+      case .rename: [EIO, ENOSPC]
+      case .unlink: [EIO, EACCES]
+      case .lock: [EAGAIN, ENOLCK]
+      case .listDirectory: [EMFILE, ENOMEM]
+      case .processRead: [EPERM, ENOMEM]
+      case .pagemapScan, .mappingQuery: [ENOMEM, EIO]
+      case .mapBuffers, .protectBuffers, .ownPage: [ENOMEM]
+      case .ownPagemap, .pidfdOpen, .eventOpen: [EMFILE, ENOMEM]
+      case .pidfdPoll: [ENOMEM]
+      case .ringOpen: [ENOSYS, EPERM, ENOMEM]
+      case .ringReserve, .ringRegister: [ENOMEM, EINVAL]
+      // What it gives beyond these are our own mistakes, at which we trap.
+      case .ringEnter: []
+      // It cannot fail.
+      case .unmapBuffers: []
+      }
+    }
+
+    /// Errors that say no more than: try again, or try another way.
+    var passingErrors: [Int32] {
+      switch self {
+      case .open, .read, .pread, .write, .pwrite, .fsync, .truncate, .pagemapScan, .mappingQuery, .pidfdPoll:
+        [EINTR]
+      case .processRead: [EFAULT]
+      case .ringEnter: [EINTR, EAGAIN, EBUSY, ENOMEM]
+      case .ringCompletion: [EINTR, EAGAIN]
+      default: []
+      }
+    }
+
+    /// Whether a run may go on and succeed although a call here has failed: there is another way, or nothing
+    /// depends on it.
+    var hasAnotherWay: Bool {
+      switch self {
+      case .ringOpen, .ringReserve, .ringRegister, .eventOpen: true
+      // Whether the filesystem is memory only decides whether its cache is dropped.
+      case .fileSystem: true
+      // Filesystems without locks do without.
+      case .lock: true
+      // A kernel without the ioctl has /proc/PID/pagemap; without the query, the whole list of mappings.
+      case .pagemapScan: true
+      // A page that cannot be read in either way is looked at again, for it may have gone and come back.
+      case .pread: true
+      // What an interrupted run left is removed first; what this one has made, at its failure.
+      case .unlink: true
+      default: false
+      }
+    }
+
+    /// Fewer bytes than were asked for, such as this call can really give; nil where it never does.
+    func shortCount(of count: Int, using random: inout SplitMix) -> Int? {
+      let pageSize = Int(sluice_page_size())
+      switch self {
+      // The kernel goes page by page.
+      case .pread, .processRead:
+        return count > pageSize ? Int.random(in: 1...(count - 1) / pageSize, using: &random) * pageSize : nil
+      // Direct I/O goes by the blocks of the disk.
+      case .pwrite where count >= pageSize:
+        return Int.random(in: 1..<count / 512, using: &random) * 512
+      case .read, .pwrite:
+        return count > 1 ? Int.random(in: 1..<count, using: &random) : nil
+      case .ringCompletion:
+        return count > 1 ? Int.random(in: 0..<count, using: &random) : nil
+      default:
+        return nil
+      }
+    }
+  }
+}

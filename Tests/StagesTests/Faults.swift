@@ -1,0 +1,144 @@
+import CSluiceLinux
+import Glibc
+import SluicePipeline
+import SluiceTestSupport
+
+/// Makes system calls of this process fail, come short or take their time, and keeps count of them.
+///
+/// One plan at a time, for the whole process: so runs with faults have a process to themselves.
+enum Faults {
+  /// A call that failed because it was told to.
+  struct Strike: Hashable, Sendable, CustomStringConvertible {
+    let site: Site
+    /// The number of the call at this site, from 0.
+    let call: Int
+    let errno: Int32
+
+    var description: String { "\(site) call \(call): \(unsafe String(cString: SystemErrno(code: errno).cName))" }
+  }
+
+  /// What happened since `start`.
+  struct Record: Sendable {
+    var calls = [Int](repeating: 0, count: Site.allCases.count)
+    var strikes: [Strike] = []
+    /// Calls that came short or took their time.
+    var disturbances = 0
+  }
+
+  private struct State: Sendable {
+    var plan = FaultPlan.none
+    var record = Record()
+    var mappedBuffers = 0
+  }
+
+  private static let state = Locked(State())
+
+  /// From now on calls go by the plan.
+  static func start(_ plan: FaultPlan) {
+    state.withLock { state in
+      state.plan = plan
+      state.record = Record()
+    }
+    unsafe sluice_set_fault_handler { site, count in unsafe Faults.decide(site, count) }
+  }
+
+  /// From now on calls are only counted.
+  static func stop() -> Record {
+    state.withLock { state in
+      state.plan = .none
+      return state.record
+    }
+  }
+
+  /// Rings whose memory has not been given back. One that has lost a buffer never gives it back, for each
+  /// buffer keeps its ring alive.
+  static var mappedBuffers: Int { state.withLock { $0.mappedBuffers } }
+
+  private static func decide(_ number: sluice_fault_site, _ count: UnsafeMutablePointer<Int>?) -> Int32 {
+    guard let site = Site(rawValue: number.rawValue) else { preconditionFailure("site \(number) has no name") }
+    let asked = unsafe count?.pointee
+    let fault = state.withLock { state in
+      let call = state.record.calls[Int(site.rawValue)]
+      state.record.calls[Int(site.rawValue)] += 1
+      let fault = state.plan.fault(at: site, call: call, count: asked)
+      switch fault {
+      case .none:
+        switch site {
+        case .mapBuffers: state.mappedBuffers += 1
+        case .unmapBuffers: state.mappedBuffers -= 1
+        default: break
+        }
+      case .error(let errno): state.record.strikes.append(Strike(site: site, call: call, errno: errno))
+      case .short, .delay: state.record.disturbances += 1
+      }
+      return fault
+    }
+    switch fault {
+    case .none: return 0
+    case .error(let errno): return errno
+    case .short(let bytes):
+      unsafe count?.pointee = bytes
+      return 0
+    case .delay(let microseconds):
+      usleep(microseconds)
+      return 0
+    }
+  }
+}
+
+/// What becomes of one call.
+enum Fault: Hashable, Sendable {
+  case none
+  /// It does not happen, and gives this error.
+  case error(Int32)
+  /// It is asked for no more than so many bytes.
+  case short(Int)
+  /// It happens after so many microseconds.
+  case delay(UInt32)
+}
+
+/// Which calls get which faults.
+enum FaultPlan: Sendable {
+  case none
+  /// Exactly this call fails.
+  case one(Faults.Strike)
+  case random(RandomFaults)
+
+  func fault(at site: Faults.Site, call: Int, count: Int?) -> Fault {
+    switch self {
+    case .none: .none
+    case .one(let strike): strike.site == site && strike.call == call ? .error(strike.errno) : .none
+    case .random(let random): random.fault(at: site, call: call, count: count)
+    }
+  }
+}
+
+/// Faults by chance. What becomes of a call depends on the seed, the site and the call's number there alone,
+/// and not on what other threads do: so a run can be had again from its seed, as far as threads allow.
+struct RandomFaults: Sendable {
+  var seed: UInt64
+  /// Of so many calls one fails for good; 0 for none.
+  var errors: UInt64
+  /// Of so many calls one is interrupted, comes short or is to be tried again.
+  var passing: UInt64
+  /// Of so many calls one takes its time.
+  var delays: UInt64
+
+  func fault(at site: Faults.Site, call: Int, count: Int?) -> Fault {
+    var random = SplitMix(seed: seed ^ UInt64(site.rawValue) << 48 ^ UInt64(call) << 16)
+    if isTurn(&random, oneIn: errors), let errno = site.lastingErrors.randomElement(using: &random) {
+      return .error(errno)
+    }
+    if isTurn(&random, oneIn: passing) {
+      if Bool.random(using: &random), let errno = site.passingErrors.randomElement(using: &random) {
+        return .error(errno)
+      }
+      if let count, let short = site.shortCount(of: count, using: &random) { return .short(short) }
+    }
+    return isTurn(&random, oneIn: delays) ? .delay(UInt32.random(in: 1...2000, using: &random)) : .none
+  }
+
+  private func isTurn(_ random: inout SplitMix, oneIn share: UInt64) -> Bool {
+    share > 0 && UInt64.random(in: 0..<share, using: &random) == 0
+  }
+}

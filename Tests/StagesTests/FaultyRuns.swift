@@ -1,0 +1,357 @@
+import CSluiceLinux
+import Foundation
+import Sluice
+import SluicePipeline
+import SluiceTestSupport
+
+/// Pre-dumps of one process, again and again, with faults; the first thing that is not as it must be ends it.
+///
+/// For a process of its own: it makes system calls of the whole process fail, and counts its threads and
+/// descriptors.
+struct FaultyRuns {
+  /// What faults there are.
+  enum Kind: String, CaseIterable, Codable, Sendable {
+    /// Errors that last, short counts, delays, and cancellation; the process stands still.
+    case anything
+    /// The same with a process that goes on.
+    case anythingWhileItRuns
+    /// What passes: short counts, interruptions, delays. The images must come out right.
+    case passing
+    /// Every call in turn fails once.
+    case eachCall
+  }
+
+  /// What must not be. The seed in the text has the run again: SLUICE_FAULT_SEED.
+  struct Violation: Error, CustomStringConvertible {
+    let description: String
+  }
+
+  /// How often each outcome was seen.
+  struct Tally: CustomStringConvertible {
+    var succeeded = 0
+    var failed = 0
+    var cancelled = 0
+    var strikes = 0
+    var struckSites: Set<Faults.Site> = []
+
+    var runs: Int { succeeded + failed + cancelled }
+    var description: String {
+      let sites = struckSites.map { "\($0)" }.sorted().joined(separator: " ")
+      return
+        "\(runs) runs: \(succeeded) succeeded, \(failed) failed, \(cancelled) cancelled; \(strikes) errors at \(sites)"
+    }
+  }
+
+  let kind: Kind
+  private let target: MemoryTarget
+  private let descriptors: Int
+  private let watchdog: Watchdog
+  private var tally = Tally()
+
+  /// Runs for so long, writes what came of it to a file, and ends this process if that is not good.
+  static func run(_ kind: Kind, for duration: Duration, reportingTo path: String) async {
+    do {
+      try "\(try await run(kind, for: duration, watchdog: Watchdog(reportingTo: path)))".write(
+        toFile: path, atomically: false, encoding: .utf8)
+    } catch {
+      try? "\(error)".write(toFile: path, atomically: false, encoding: .utf8)
+      exit(EXIT_FAILURE)
+    }
+  }
+
+  /// - Returns: what came of the runs, and of a last check of the process.
+  private static func run(_ kind: Kind, for duration: Duration, watchdog: Watchdog) async throws -> Tally {
+    var options = ["--size", "3M", "--layout", "alternate", "--odd", "--vmas", "20"]
+    if kind == .anythingWhileItRuns { options += ["--write-rate", "20000"] }
+    return try await MemoryTarget.run(options) { target in
+      if kind != .anythingWhileItRuns { try await target.program.stop() }
+      // What is made once for the whole process, such as a descriptor of the runtime's, is not to be counted.
+      _ = await PreDump(.init(pid: getpid(), imagesDirectory: "")).result(cancelledAfter: .zero)
+      try await Task.sleep(for: .milliseconds(1))
+      let descriptors = openDescriptors()
+      var runs = FaultyRuns(kind: kind, target: target, descriptors: descriptors, watchdog: watchdog)
+      switch kind {
+      case .eachCall: try await runs.eachCall(for: duration)
+      default: try await runs.many(for: duration)
+      }
+      target.program.resume()
+      try await target.check()
+      return runs.tally
+    }
+  }
+
+  private init(kind: Kind, target: MemoryTarget, descriptors: Int, watchdog: Watchdog) {
+    self.kind = kind
+    self.target = target
+    self.descriptors = descriptors
+    self.watchdog = watchdog
+  }
+
+  // MARK: Which runs
+
+  private mutating func many(for duration: Duration) async throws {
+    let end = ContinuousClock.now + duration
+    if let seed = ProcessInfo.processInfo.environment["SLUICE_FAULT_SEED"].flatMap({ UInt64($0) }) {
+      repeat { try await one(seed: seed) } while ContinuousClock.now < end
+      return
+    }
+    var random = SystemRandomNumberGenerator()
+    while ContinuousClock.now < end { try await one(seed: random.next() >> 16) }
+  }
+
+  private mutating func one(seed: UInt64) async throws {
+    var random = SplitMix(seed: seed)
+    let delay =
+      kind != .passing && Int.random(in: 0..<5, using: &random) == 0
+      ? Duration.microseconds(Int.random(in: 0...20_000, using: &random)) : nil
+    // From a run that almost surely fails to one that almost surely does not.
+    let errors: [UInt64] = kind == .passing ? [0] : [0, 20, 100, 500, 2000]
+    let faults = RandomFaults(
+      seed: seed, errors: errors.randomElement(using: &random) ?? 0,
+      passing: [2, 5, 50].randomElement(using: &random) ?? 0,
+      delays: [0, 5, 50].randomElement(using: &random) ?? 0)
+    try await run("seed \(seed)", plan: .random(faults), cancelledAfter: delay) {
+      $0.vary(using: &random)
+    }
+  }
+
+  /// Has each call of a run fail in turn, with each of its errors, in a few configurations.
+  private mutating func eachCall(for duration: Duration) async throws {
+    let end = ContinuousClock.now + duration
+    let variants: [@Sendable (inout PreDump.Configuration) -> Void] = [
+      { _ in }, { $0.io = .buffered }, { $0.writeEngine = .threads },
+      {
+        $0.pageStates = .pagemap
+        $0.readers = 3
+      },
+    ]
+    for variant in variants {
+      let calls = try await run("no faults", plan: .none, variant).calls
+      for site in Faults.Site.allCases {
+        for errno in site.lastingErrors {
+          // The first calls of a site are the most different; of the many that follow, some.
+          let count = calls[Int(site.rawValue)]
+          for call in 0..<count where call < 12 || call % 17 == 0 || call >= count - 2 {
+            guard ContinuousClock.now < end else { return }
+            let strike = Faults.Strike(site: site, call: call, errno: errno)
+            try await run("\(strike)", plan: .one(strike), variant)
+          }
+        }
+      }
+    }
+  }
+
+  // MARK: One run
+
+  @discardableResult
+  private mutating func run(
+    _ name: String, plan: FaultPlan, cancelledAfter delay: Duration? = nil,
+    _ configure: (inout PreDump.Configuration) -> Void
+  ) async throws -> Faults.Record {
+    let directory = "\(Self.place(for: name))/sluice-faults-\(UUID().uuidString)"
+    var configuration = PreDump.Configuration(pid: target.pid, imagesDirectory: directory)
+    configure(&configuration)
+    let isGiven = name.utf8.reduce(0) { $0 &+ $1 } % 2 == 0
+    if isGiven { try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: false) }
+    defer { try? FileManager.default.removeItem(atPath: directory) }
+
+    watchdog.watch("\(kind), \(name)")
+    Faults.start(plan)
+    let result = await PreDump(configuration).result(cancelledAfter: delay)
+    let record = Faults.stop()
+    watchdog.watch(nil)
+
+    tally.strikes += record.strikes.count
+    tally.struckSites.formUnion(record.strikes.map(\.site))
+    let run = FaultyRun(
+      name: "\(kind), \(name)", configuration: configuration, isGiven: isGiven, record: record, result: result,
+      wasCancelled: delay != nil)
+    try run.checkVerdict()
+    try run.checkDirectory()
+    switch result {
+    case .success:
+      tally.succeeded += 1
+      if kind != .anythingWhileItRuns { try await run.checkImages() }
+    case .failure(let error) where error.code == .cancelled: tally.cancelled += 1
+    case .failure: tally.failed += 1
+    }
+    try await checkNothingIsLeft(run)
+    return record
+  }
+
+  /// Most runs write to memory, which is quick; the rest where files usually are.
+  private static func place(for name: String) -> String {
+    let memory = "/dev/shm"
+    let isForDisk = name.utf8.reduce(0) { $0 &* 31 &+ $1 } % 4 == 0
+    return isForDisk || !FileManager.default.isWritableFile(atPath: memory)
+      ? FileManager.default.temporaryDirectory.path : memory
+  }
+
+  private func checkNothingIsLeft(_ run: FaultyRun) async throws {
+    try await eventually("the threads of the run are gone: \(run)") { StagesTests.threadNames().isEmpty }
+    try await eventually("all buffers are home: \(run)") { Faults.mappedBuffers == 0 }
+    try await eventually("all descriptors are closed: \(run)") { Self.openDescriptors() == descriptors }
+    if tally.runs % 100 == 99 {
+      let isStopped = kind != .anythingWhileItRuns
+      if isStopped { target.program.resume() }
+      try await target.check()
+      if isStopped { try await target.program.stop() }
+    }
+  }
+
+  private static func openDescriptors() -> Int {
+    names(in: "/proc/self/fd")?.count ?? 0
+  }
+}
+
+/// One run and what came of it.
+private struct FaultyRun: CustomStringConvertible {
+  let name: String
+  let configuration: PreDump.Configuration
+  let isGiven: Bool
+  let record: Faults.Record
+  let result: Result<PreDumpReport, PreDumpError>
+  let wasCancelled: Bool
+
+  var description: String {
+    "\(name); lasting errors: \(lasting), passing ones: \(passingCounts); \(configuration.summary); result: \(outcome)"
+  }
+
+  private var outcome: String {
+    switch result {
+    case .success: "success"
+    case .failure(let error): "\(error.code): \(error)"
+    }
+  }
+
+  private var passingCounts: [Faults.Site: Int] {
+    record.strikes.reduce(into: [:]) { counts, strike in
+      if strike.site.passingErrors.contains(strike.errno) { counts[strike.site, default: 0] += 1 }
+    }
+  }
+
+  private var lasting: [Faults.Strike] {
+    record.strikes.filter { !$0.site.passingErrors.contains($0.errno) }
+  }
+
+  /// An error is reported where one was made, the one that was made, and none else.
+  func checkVerdict() throws {
+    switch result {
+    case .success:
+      if let swallowed = lasting.first(where: { !$0.site.hasAnotherWay }) {
+        throw FaultyRuns.Violation(description: "\(swallowed) was passed over: \(self)")
+      }
+    case .failure(let error):
+      if error.code == .cancelled, wasCancelled { return }
+      guard let first = lasting.first else {
+        throw FaultyRuns.Violation(description: "it failed without a lasting error: \(self)")
+      }
+      let isOurs =
+        if let errno = error.errno {
+          lasting.count == 1 ? errno.code == first.errno : lasting.contains { $0.errno == errno.code }
+        } else {
+          lasting.contains { $0.isToldInWords(as: error.code) }
+        }
+      guard isOurs else { throw FaultyRuns.Violation(description: "the error is not the one that was made: \(self)") }
+    }
+  }
+
+  /// Nothing is left after a failure, and nothing looks unfinished after a success.
+  func checkDirectory() throws {
+    let found = names(in: configuration.imagesDirectory)
+    // What must be removed cannot be, if that fails too.
+    let isRemovable = !record.strikes.contains { $0.site == .unlink }
+    switch result {
+    case .success:
+      guard let found, found.contains("inventory.img"), !found.contains(where: { $0.hasSuffix(".partial") })
+      else { throw FaultyRuns.Violation(description: "the images are not finished: \(found ?? []): \(self)") }
+    case .failure:
+      guard !isRemovable || found == (isGiven ? [] : nil) else {
+        throw FaultyRuns.Violation(description: "something is left: \(found ?? []): \(self)")
+      }
+      guard found?.contains("inventory.img") != true else {
+        throw FaultyRuns.Violation(description: "it looks finished: \(self)")
+      }
+    }
+  }
+
+  func checkImages() async throws {
+    let comparison = try await ImageComparison.run(
+      pid: configuration.pid, images: configuration.imagesDirectory)
+    guard comparison.isEqual else {
+      throw FaultyRuns.Violation(description: "the images are not equal: \(self)\n\(comparison)")
+    }
+  }
+}
+
+extension Faults.Strike {
+  /// Errors that are reported for what they mean, without the kernel's name for them.
+  fileprivate func isToldInWords(as code: PreDumpError.Code) -> Bool {
+    switch site {
+    case .lock: errno == EAGAIN && code == .cannotCreate
+    // Neither way to read a page that is there has worked.
+    case .pread: code == .io || code == .targetGone
+    default: false
+    }
+  }
+}
+
+extension PreDump.Configuration {
+  fileprivate mutating func vary(using random: inout SplitMix) {
+    memoryBudget = [1 << 20, 2 << 20, 8 << 20, 64 << 20].randomElement(using: &random) ?? memoryBudget
+    readers = Int.random(in: 1...3, using: &random)
+    queueDepth = [1, 2, 8, 64].randomElement(using: &random) ?? queueDepth
+    io = [.automatic, .automatic, .buffered].randomElement(using: &random) ?? io
+    writeEngine = Int.random(in: 0..<3, using: &random) == 0 ? .threads : .automatic
+    registersBuffers = Int.random(in: 0..<4, using: &random) > 0
+    syncs = Bool.random(using: &random)
+    pageStates = Int.random(in: 0..<4, using: &random) == 0 ? .pagemap : .automatic
+  }
+
+  fileprivate var summary: String {
+    "budget \(memoryBudget), readers \(readers), depth \(queueDepth), io \(io), engine \(writeEngine), "
+      + "registers \(registersBuffers), syncs \(syncs), page states \(pageStates), \(imagesDirectory)"
+  }
+}
+
+extension PreDump {
+  fileprivate func result(cancelledAfter delay: Duration?) async -> Result<PreDumpReport, PreDumpError> {
+    let task = Task { () -> Result<PreDumpReport, PreDumpError> in
+      do throws(PreDumpError) { return .success(try await run()) } catch { return .failure(error) }
+    }
+    if let delay {
+      try? await Task.sleep(for: delay)
+      task.cancel()
+    }
+    return await task.value
+  }
+}
+
+/// Ends the process with a word about what hangs.
+private final class Watchdog: Sendable {
+  private struct State {
+    var name: String?
+    var since = ContinuousClock.now
+  }
+
+  private let state = Locked(State())
+
+  init(reportingTo path: String) {
+    Thread.detachNewThread { [state] in
+      while true {
+        sleep(1)
+        let hung = state.withLock { $0.since + .seconds(60) < .now ? $0.name : nil }
+        if let hung {
+          let threads = StagesTests.threadNames().joined(separator: " ")
+          try? "it hangs: \(hung); threads: \(threads)".write(toFile: path, atomically: false, encoding: .utf8)
+          _exit(1)
+        }
+      }
+    }
+  }
+
+  /// - Parameter name: what runs from now on; nil for nothing.
+  func watch(_ name: String?) {
+    state.withLock { $0 = State(name: name) }
+  }
+}

@@ -1,0 +1,29 @@
+import Foundation
+import SluiceTestSupport
+import Testing
+
+extension StagesTests {
+  /// Thousands of runs in which system calls fail, are interrupted, come short or take their time, and which are
+  /// cancelled: none hangs, harms the process, loses a buffer, or leaves anything that looks finished.
+  @Suite("Faults in a pre-dump")
+  struct FaultTests {
+    /// For how long in all; a night has room for more than CI.
+    private static let seconds =
+      ProcessInfo.processInfo.environment["SLUICE_FAULT_SECONDS"].flatMap { Double($0) } ?? 60
+
+    @Test(arguments: FaultyRuns.Kind.allCases)
+    func areSurvivedOrReported(kind: FaultyRuns.Kind) async throws {
+      let share = Self.seconds / Double(FaultyRuns.Kind.allCases.count)
+      try await withTemporaryDirectory { directory in
+        // What a process has written to its standard error is not told of one that ended in failure.
+        let report = "\(directory)/report"
+        await #expect(processExitsWith: .success) { [kind, share = share as Double, report = report as String] in
+          await FaultyRuns.run(kind, for: .seconds(share), reportingTo: report)
+        }
+        let text = (try? String(contentsOfFile: report, encoding: .utf8)) ?? "no report: it crashed"
+        print("faults, \(kind): \(text)")
+        if !text.contains(" runs: ") { Issue.record("\(text)") }
+      }
+    }
+  }
+}
