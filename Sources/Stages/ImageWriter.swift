@@ -34,6 +34,7 @@ actor ImageWriter {
   private var spaceAhead: SpaceAhead?
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe engine.unownedExecutor }
+  nonisolated var taskExecutor: any TaskExecutor { engine.taskExecutor }
 
   init(
     output: consuming ImageOutput?, engine: any WriteEngine, queueDepth: Int, layout: BufferLayout,

@@ -33,6 +33,7 @@ actor MemoryWalker {
   private var open: PageBuffer?
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
+  nonisolated var taskExecutor: any TaskExecutor { executor }
 
   init(
     process: TargetProcess, source: PageScanner.Source?, ring: BufferRing, plans: PlanChannel,

@@ -32,6 +32,7 @@ actor PageReader {
   private var counts = Counts()
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
+  nonisolated var taskExecutor: any TaskExecutor { executor }
 
   init(
     memory: RemoteMemory, pageSize: Int, plans: PlanChannel, chunks: ChunkChannel, executor: ThreadExecutor

@@ -31,11 +31,19 @@ struct Stages: Sendable {
     var failure: PreDumpError?
     var readersLeft = readers.count
     await withTaskGroup(of: End.self) { group in
-      group.addTask { .walker(await result { () async throws(PreDumpError) in try await walker.run() }) }
-      for reader in readers {
-        group.addTask { .reader(await result { () async throws(PreDumpError) in try await reader.run() }) }
+      // Each task prefers its stage's own thread: a continuation resumes on the preferred executor first (Swift
+      // 6.3), and every wait of a stage would go through another thread.
+      group.addTask(executorPreference: walker.taskExecutor) {
+        .walker(await result { () async throws(PreDumpError) in try await walker.run() })
       }
-      group.addTask { .writer(await result { () async throws(PreDumpError) in try await writer.run() }) }
+      for reader in readers {
+        group.addTask(executorPreference: reader.taskExecutor) {
+          .reader(await result { () async throws(PreDumpError) in try await reader.run() })
+        }
+      }
+      group.addTask(executorPreference: writer.taskExecutor) {
+        .writer(await result { () async throws(PreDumpError) in try await writer.run() })
+      }
       group.addTask {
         await publishProgress()
         return .progress

@@ -81,6 +81,8 @@ public final class RingExecutor: SerialExecutor, TaskExecutor, WriteEngine {
   public var kind: String { "io_uring" }
   /// For actors that run here.
   public var unownedExecutor: UnownedSerialExecutor { unsafe asUnownedSerialExecutor() }
+  /// For their tasks.
+  public var taskExecutor: any TaskExecutor { self }
 
   // MARK: Jobs
 

@@ -29,6 +29,8 @@ public final class ThreadWriteEngine: WriteEngine {
   public var kind: String { "pwrite" }
   /// For actors that run here.
   public var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
+  /// For their tasks.
+  public var taskExecutor: any TaskExecutor { executor }
 
   /// Says who is told of completions.
   public func setCompletionHandler(_ handler: @escaping @Sendable (WriteCompletion) -> Void) {

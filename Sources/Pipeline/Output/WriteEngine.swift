@@ -27,6 +27,9 @@ public protocol WriteEngine: Sendable {
   /// What the writing actor runs on.
   var unownedExecutor: UnownedSerialExecutor { get }
 
+  /// The same, for the task that the actor's work is in.
+  var taskExecutor: any TaskExecutor { get }
+
   /// Its name, as it is shown to people.
   var kind: String { get }
 
