@@ -26,6 +26,7 @@ public struct UnfinishedImages: ~Copyable {
     }
     let result = unsafe sluice_open_at(sluice_current_directory(), path, SLUICE_OPEN_DIRECTORY)
     guard result >= 0 else {
+      if made == 0 { _ = unsafe sluice_unlink_at(sluice_current_directory(), path, true) }
       throw ImagesError(
         .cannotCreate, "opening the images directory \(path)", errno: SystemErrno(returned: result))
     }

@@ -29,12 +29,14 @@ public final class TargetProcess: Sendable {
     guard pid != getpid() else {
       throw TargetError(.invalidPid, "process \(pid) is sluice itself, which cannot copy its own memory")
     }
-    let pidfd = sluice_pidfd_open(pid)
+    let opened = sluice_pidfd_open(pid)
+    // Owned at once: it is closed whatever the process' state says.
+    let pidfd = opened >= 0 ? ProcFile(adopting: opened) : nil
     let status = try Self.status(of: pid)
-    guard pidfd >= 0 else {
-      throw TargetError(.systemCall, "opening process \(pid)", errno: SystemErrno(returned: pidfd))
+    guard let pidfd else {
+      throw TargetError(.systemCall, "opening process \(pid)", errno: SystemErrno(returned: opened))
     }
-    self.pidfd = ProcFile(adopting: pidfd)
+    self.pidfd = pidfd
     if status.isKernelThread {
       throw TargetError(
         .noSuchProcess, "process \(pid) (\(status.command)) is a kernel thread: it has no memory to copy")
@@ -77,13 +79,14 @@ public final class TargetProcess: Sendable {
   /// The memory that the process has for itself, resident or swapped, in bytes: about what there is to copy.
   /// 0 when the kernel does not tell (before Linux 4.5).
   ///
-  /// - Throws: `TargetError` when the process is gone.
+  /// - Throws: `TargetError` when the process is gone, or what the kernel says cannot be read.
   public func ownMemoryBytes() throws(TargetError) -> UInt64 {
     let text: String
     do throws(ProcFile.OpenFailed) {
       text = try ProcFile.text(ofFileAt: "/proc/\(pid)/status")
     } catch {
-      throw Self.ended(pid)
+      if error.errno.code == ENOENT || error.errno.code == ESRCH { throw Self.ended(pid) }
+      throw TargetError(.systemCall, "reading /proc/\(pid)/status", errno: error.errno)
     }
     return ProcessStatus.kibibytes(in: text, of: ["RssAnon:", "VmSwap:"]) << 10
   }

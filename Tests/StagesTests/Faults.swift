@@ -21,14 +21,24 @@ enum Faults {
   struct Record: Sendable {
     var calls = [Int](repeating: 0, count: Site.allCases.count)
     var strikes: [Strike] = []
-    /// Calls that came short or took their time.
-    var disturbances = 0
   }
 
   private struct State: Sendable {
     var plan = FaultPlan.none
     var record = Record()
     var mappedBuffers = 0
+
+    mutating func note(_ fault: Fault, at site: Site, call: Int) {
+      if case .error(let errno) = fault {
+        record.strikes.append(Strike(site: site, call: call, errno: errno))
+        return
+      }
+      switch site {
+      case .mapBuffers: mappedBuffers += 1
+      case .unmapBuffers: mappedBuffers -= 1
+      default: break
+      }
+    }
   }
 
   private static let state = Locked(State())
@@ -61,16 +71,7 @@ enum Faults {
       let call = state.record.calls[Int(site.rawValue)]
       state.record.calls[Int(site.rawValue)] += 1
       let fault = state.plan.fault(at: site, call: call, count: asked)
-      switch fault {
-      case .none:
-        switch site {
-        case .mapBuffers: state.mappedBuffers += 1
-        case .unmapBuffers: state.mappedBuffers -= 1
-        default: break
-        }
-      case .error(let errno): state.record.strikes.append(Strike(site: site, call: call, errno: errno))
-      case .short, .delay: state.record.disturbances += 1
-      }
+      state.note(fault, at: site, call: call)
       return fault
     }
     switch fault {

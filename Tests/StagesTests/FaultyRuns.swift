@@ -188,14 +188,23 @@ struct FaultyRuns {
   }
 
   private func checkNothingIsLeft(_ run: FaultyRun) async throws {
-    try await eventually("the threads of the run are gone: \(run)") { StagesTests.threadNames().isEmpty }
-    try await eventually("all buffers are home: \(run)") { Faults.mappedBuffers == 0 }
-    try await eventually("all descriptors are closed: \(run)") { Self.openDescriptors() == descriptors }
+    try await settle("threads are left", run) { StagesTests.threadNames().isEmpty }
+    try await settle("buffers are missing", run) { Faults.mappedBuffers == 0 }
+    try await settle("descriptors are left open", run) { Self.openDescriptors() == descriptors }
     if tally.runs % 100 == 99 {
       let isStopped = kind != .anythingWhileItRuns
       if isStopped { target.program.resume() }
       try await target.check()
       if isStopped { try await target.program.stop() }
+    }
+  }
+
+  /// What ended with the run may be gone only a moment after.
+  private func settle(_ violation: String, _ run: FaultyRun, _ isSettled: () -> Bool) async throws {
+    let deadline = ContinuousClock.now + .seconds(10)
+    while !isSettled() {
+      guard ContinuousClock.now < deadline else { throw Violation(description: "\(violation): \(run)") }
+      try await Task.sleep(for: .milliseconds(1))
     }
   }
 

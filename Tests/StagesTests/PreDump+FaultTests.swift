@@ -11,9 +11,15 @@ extension StagesTests {
     private static let seconds =
       ProcessInfo.processInfo.environment["SLUICE_FAULT_SECONDS"].flatMap { Double($0) } ?? 60
 
-    @Test(arguments: FaultyRuns.Kind.allCases)
+    /// All, or the one that is to be had again (with SLUICE_FAULT_SEED).
+    private static let kinds =
+      ProcessInfo.processInfo.environment["SLUICE_FAULT_KIND"].map { name in
+        FaultyRuns.Kind.allCases.filter { $0.rawValue == name }
+      } ?? FaultyRuns.Kind.allCases
+
+    @Test(arguments: kinds)
     func areSurvivedOrReported(kind: FaultyRuns.Kind) async throws {
-      let share = Self.seconds / Double(FaultyRuns.Kind.allCases.count)
+      let share = Self.seconds / Double(Self.kinds.count)
       try await withTemporaryDirectory { directory in
         // What a process has written to its standard error is not told of one that ended in failure.
         let report = "\(directory)/report"
