@@ -30,7 +30,8 @@ extension UnfinishedImages {
   }
 
   consuming func publish(statistics: DumpStatistics = DumpStatistics()) throws(ImagesError) {
-    try publish(inventory: Inventory(dumpUptime: 300, preDumpMode: .read), statistics: statistics, syncs: true)
+    try publish(
+      inventory: Inventory(dumpUptime: 300, preDumpMode: .read), statistics: statistics, syncs: true)
   }
 
   struct WentWell: Error {}

@@ -2,7 +2,7 @@ import Testing
 
 @testable import SluicePipeline
 
-@Suite(.timeLimit(.minutes(2))) struct ThreadExecutorTests {
+@Suite(.timeLimit(.minutes(5))) struct ThreadExecutorTests {
   @Test func `an actor runs on its thread before and after every suspension`() async {
     let (one, other) = (ThreadExecutor(name: "test-one"), ThreadExecutor(name: "test-other"))
     let (caller, callee) = (Stage(on: one), Stage(on: other))
