@@ -152,7 +152,9 @@ struct FaultyRuns {
     var configuration = PreDump.Configuration(pid: target.pid, imagesDirectory: directory)
     configure(&configuration)
     let isGiven = name.utf8.reduce(0) { $0 &+ $1 } % 2 == 0
-    if isGiven { try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: false) }
+    if isGiven {
+      try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: false)
+    }
     defer { try? FileManager.default.removeItem(atPath: directory) }
 
     watchdog.watch("\(kind), \(name)")
@@ -164,7 +166,8 @@ struct FaultyRuns {
     tally.strikes += record.strikes.count
     tally.struckSites.formUnion(record.strikes.map(\.site))
     let run = FaultyRun(
-      name: "\(kind), \(name)", configuration: configuration, isGiven: isGiven, record: record, result: result,
+      name: "\(kind), \(name)", configuration: configuration, isGiven: isGiven, record: record,
+      result: result,
       wasCancelled: delay != nil)
     try run.checkVerdict()
     try run.checkDirectory()
@@ -252,7 +255,9 @@ private struct FaultyRun: CustomStringConvertible {
         } else {
           lasting.contains { $0.isToldInWords(as: error.code) }
         }
-      guard isOurs else { throw FaultyRuns.Violation(description: "the error is not the one that was made: \(self)") }
+      guard isOurs else {
+        throw FaultyRuns.Violation(description: "the error is not the one that was made: \(self)")
+      }
     }
   }
 
@@ -343,7 +348,8 @@ private final class Watchdog: Sendable {
         let hung = state.withLock { $0.since + .seconds(60) < .now ? $0.name : nil }
         if let hung {
           let threads = StagesTests.threadNames().joined(separator: " ")
-          try? "it hangs: \(hung); threads: \(threads)".write(toFile: path, atomically: false, encoding: .utf8)
+          try? "it hangs: \(hung); threads: \(threads)".write(
+            toFile: path, atomically: false, encoding: .utf8)
           _exit(1)
         }
       }
