@@ -14,7 +14,9 @@ enum Faults {
     let call: Int
     let errno: Int32
 
-    var description: String { "\(site) call \(call): \(unsafe String(cString: SystemErrno(code: errno).cName))" }
+    var description: String {
+      "\(site) call \(call): \(unsafe String(cString: SystemErrno(code: errno).cName))"
+    }
   }
 
   /// What happened since `start`.
@@ -65,7 +67,9 @@ enum Faults {
   static var mappedBuffers: Int { state.withLock { $0.mappedBuffers } }
 
   private static func decide(_ number: sluice_fault_site, _ count: UnsafeMutablePointer<Int>?) -> Int32 {
-    guard let site = Site(rawValue: number.rawValue) else { preconditionFailure("site \(number) has no name") }
+    guard let site = Site(rawValue: number.rawValue) else {
+      preconditionFailure("site \(number) has no name")
+    }
     let asked = unsafe count?.pointee
     let fault = state.withLock { state in
       let call = state.record.calls[Int(site.rawValue)]

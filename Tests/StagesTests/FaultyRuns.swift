@@ -50,6 +50,9 @@ struct FaultyRuns {
 
   /// Runs for so long, writes what came of it to a file, and ends this process if that is not good.
   static func run(_ kind: Kind, for duration: Duration, reportingTo path: String) async {
+    // The word of a trap, which nobody would hear.
+    let errors = unsafe open("\(path).errors", O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
+    if errors >= 0 { dup2(errors, STDERR_FILENO) }
     do {
       try "\(try await run(kind, for: duration, watchdog: Watchdog(reportingTo: path)))".write(
         toFile: path, atomically: false, encoding: .utf8)
@@ -152,7 +155,9 @@ struct FaultyRuns {
     var configuration = PreDump.Configuration(pid: target.pid, imagesDirectory: directory)
     configure(&configuration)
     let isGiven = name.utf8.reduce(0) { $0 &+ $1 } % 2 == 0
-    if isGiven { try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: false) }
+    if isGiven {
+      try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: false)
+    }
     defer { try? FileManager.default.removeItem(atPath: directory) }
 
     watchdog.watch("\(kind), \(name)")
@@ -164,7 +169,8 @@ struct FaultyRuns {
     tally.strikes += record.strikes.count
     tally.struckSites.formUnion(record.strikes.map(\.site))
     let run = FaultyRun(
-      name: "\(kind), \(name)", configuration: configuration, isGiven: isGiven, record: record, result: result,
+      name: "\(kind), \(name)", configuration: configuration, isGiven: isGiven, record: record,
+      result: result,
       wasCancelled: delay != nil)
     try run.checkVerdict()
     try run.checkDirectory()
@@ -261,7 +267,9 @@ private struct FaultyRun: CustomStringConvertible {
         } else {
           lasting.contains { $0.isToldInWords(as: error.code) }
         }
-      guard isOurs else { throw FaultyRuns.Violation(description: "the error is not the one that was made: \(self)") }
+      guard isOurs else {
+        throw FaultyRuns.Violation(description: "the error is not the one that was made: \(self)")
+      }
     }
   }
 
@@ -344,15 +352,18 @@ private final class Watchdog: Sendable {
   }
 
   private let state = Locked(State())
+  private let path: String
 
   init(reportingTo path: String) {
+    self.path = path
     Thread.detachNewThread { [state] in
       while true {
         sleep(1)
         let hung = state.withLock { $0.since + .seconds(60) < .now ? $0.name : nil }
         if let hung {
           let threads = StagesTests.threadNames().joined(separator: " ")
-          try? "it hangs: \(hung); threads: \(threads)".write(toFile: path, atomically: false, encoding: .utf8)
+          try? "it hangs: \(hung); threads: \(threads)".write(
+            toFile: path, atomically: false, encoding: .utf8)
           _exit(1)
         }
       }
@@ -361,6 +372,8 @@ private final class Watchdog: Sendable {
 
   /// - Parameter name: what runs from now on; nil for nothing.
   func watch(_ name: String?) {
+    // Should it crash, this is what is left to be read.
+    if let name { try? "it crashed: \(name)".write(toFile: path, atomically: false, encoding: .utf8) }
     state.withLock { $0 = State(name: name) }
   }
 }

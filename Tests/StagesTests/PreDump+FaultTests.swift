@@ -23,12 +23,14 @@ extension StagesTests {
       try await withTemporaryDirectory { directory in
         // What a process has written to its standard error is not told of one that ended in failure.
         let report = "\(directory)/report"
-        await #expect(processExitsWith: .success) { [kind, share = share as Double, report = report as String] in
+        await #expect(processExitsWith: .success) {
+          [kind, share = share as Double, report = report as String] in
           await FaultyRuns.run(kind, for: .seconds(share), reportingTo: report)
         }
-        let text = (try? String(contentsOfFile: report, encoding: .utf8)) ?? "no report: it crashed"
-        print("faults, \(kind): \(text)")
-        if !text.contains(" runs: ") { Issue.record("\(text)") }
+        let text = (try? String(contentsOfFile: report, encoding: .utf8)) ?? "no report"
+        let errors = (try? String(contentsOfFile: "\(report).errors", encoding: .utf8)) ?? ""
+        print("faults, \(kind): \(text)\(errors)")
+        if !text.contains(" runs: ") { Issue.record("\(text)\(errors)") }
       }
     }
   }
