@@ -27,7 +27,7 @@ programs := .build/programs
 packages_toolchain := binutils g++ git libc6-dev libcurl4 libncurses6 libsqlite3-0 libxml2
 packages_build := $(packages_toolchain) libprotobuf-c-dev liburing-dev
 # criu brings crit, which decodes our images in the tests.
-packages_test := $(packages_build) criu python3
+packages_test := $(packages_build) criu python3 strace
 packages_bench := $(packages_build) fio python3 util-linux
 packages_lint := $(packages_build) diffutils protobuf-c-compiler protobuf-compiler python3 shellcheck
 
