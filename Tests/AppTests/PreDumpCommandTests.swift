@@ -65,8 +65,30 @@ struct PreDumpCommandTests {
         #expect(try number("clear_us") <= number("duration_us"))
         #expect(try number("memory_budget") == 2 << 20)
         #expect(try (1..<2 << 20).contains(number("buffers_bytes")))
+        #expect(try (1..<26 << 20).contains(number("peak_rss_bytes")))
         #expect(figures["images_dir"] as? String == images)
         #expect(try number("pid") == Int(target.pid))
+      }
+    }
+  }
+
+  @Test func tellsItsProgressAsJSON() async throws {
+    try await MemoryTarget.run(["--size", "128M"]) { target in
+      try await withTemporaryDirectory { images in
+        let result = try await SluiceCommandLine.preDump(
+          pid: target.pid, images: images, ["--progress", "json"])
+        #expect(result.end == .exited(0), "\(result.errors)")
+        let lines = result.errorLines.filter { $0.hasPrefix("{") }
+        #expect(!lines.isEmpty, "the last state is told however short the run is")
+        var before = 0
+        for line in lines {
+          let state = try jsonObject(line + "\n")
+          let written = try #require(state["bytes_written"] as? Int)
+          #expect(written >= before)
+          #expect(try #require(state["bytes_expected"] as? Int) >= written)
+          before = written
+        }
+        #expect(before == fileSize("\(images)/pages-1.img"))
       }
     }
   }
@@ -337,20 +359,21 @@ struct PreDumpCommandTests {
   func keepsToItsBudget(mebibytes: Int) async throws {
     try await MemoryTarget.run(["--size", "1G"]) { target in
       try await withTemporaryDirectory { directory in
-        let options = ["--memory-budget", "\(mebibytes)M"]
+        let options = ["--memory-budget", "\(mebibytes)M", "--json"]
         let command = try Command(
           built: "sluice", ["pre-dump", "-t", "\(target.pid)", "-D", "\(directory)/images"] + options)
         try await withProgram(command) { sluice in
-          var peak = 0
+          var seen = 0
           try await eventually("it has ended") {
-            // The kernel keeps the highest value; the last one that is seen is the peak, or very nearly.
-            peak = ProcessMemory.status("VmHWM", of: sluice.pid) ?? peak
+            // The kernel keeps the highest value, so that the last one is the peak, or nearly so.
+            seen = ProcessMemory.status("VmHWM", of: sluice.pid) ?? seen
             return sluice.hasEnded
           }
           let result = try await sluice.result()
           #expect(result.end == .exited(0), "\(result.errors)")
-          #expect(peak > 0)
-          #expect(peak <= (mebibytes + 24) << 10, "\(peak) KiB")
+          let told = try #require(try jsonObject(result.output)["peak_rss_bytes"] as? Int)
+          #expect(seen > 0 && seen << 10 <= told + 1 << 20, "what it says of itself is not too little")
+          #expect(max(told, seen << 10) <= (mebibytes + 24) << 20, "\(told), \(seen) KiB")
         }
       }
     }

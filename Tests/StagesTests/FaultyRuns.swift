@@ -50,6 +50,9 @@ struct FaultyRuns {
 
   /// Runs for so long, writes what came of it to a file, and ends this process if that is not good.
   static func run(_ kind: Kind, for duration: Duration, reportingTo path: String) async {
+    // The word of a trap, which nobody would hear.
+    let errors = unsafe open("\(path).errors", O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
+    if errors >= 0 { dup2(errors, STDERR_FILENO) }
     do {
       try "\(try await run(kind, for: duration, watchdog: Watchdog(reportingTo: path)))".write(
         toFile: path, atomically: false, encoding: .utf8)
@@ -349,8 +352,10 @@ private final class Watchdog: Sendable {
   }
 
   private let state = Locked(State())
+  private let path: String
 
   init(reportingTo path: String) {
+    self.path = path
     Thread.detachNewThread { [state] in
       while true {
         sleep(1)
@@ -367,6 +372,8 @@ private final class Watchdog: Sendable {
 
   /// - Parameter name: what runs from now on; nil for nothing.
   func watch(_ name: String?) {
+    // Should it crash, this is what is left to be read.
+    if let name { try? "it crashed: \(name)".write(toFile: path, atomically: false, encoding: .utf8) }
     state.withLock { $0 = State(name: name) }
   }
 }

@@ -31,8 +31,17 @@ extension StagesTests {
       }
     }
 
-    @Test(arguments: [1 << 20, 64 << 20])
-    func leavesNothingWheneverItComes(budget: Int) async throws {
+    static let ways: [Way] = [
+      Way(), Way { $0.memoryBudget = 1 << 20 },
+      Way {
+        $0.readers = 3
+        $0.io = .buffered
+        $0.writeEngine = .threads
+      },
+    ]
+
+    @Test(arguments: ways)
+    func leavesNothingWheneverItComes(way: Way) async throws {
       try await MemoryTarget.run(["--size", "24M", "--vmas", "200", "--write-rate", "1000"]) { target in
         var cancelled = 0
         var finished = 0
@@ -46,7 +55,7 @@ extension StagesTests {
             let isGiven = cancelled % 2 == 0
             let images = isGiven ? directory : "\(directory)/images"
             var configuration = PreDump.Configuration(pid: target.pid, imagesDirectory: images)
-            configuration.memoryBudget = budget
+            way.choose(&configuration)
             switch try await run(configuration, cancelledAfter: delay) {
             case .finished:
               finished += 1

@@ -43,6 +43,36 @@ extension StagesTests {
       }
     }
 
+    /// The ways that pages can take through the pipeline; the first is the usual one.
+    static let ways: [Way] = [
+      Way(), Way { $0.readers = 3 }, Way { $0.io = .direct }, Way { $0.io = .buffered },
+      Way { $0.writeEngine = .threads }, Way { $0.registersBuffers = false }, Way { $0.queueDepth = 1 },
+      Way { $0.syncs = false },
+      Way {
+        $0.readers = 4
+        $0.io = .buffered
+        $0.writeEngine = .threads
+        $0.queueDepth = 2
+        $0.memoryBudget = 1 << 20
+      },
+    ]
+
+    @Test(arguments: ways)
+    func copiesTheSameInEveryWay(way: Way) async throws {
+      try await MemoryTarget.run(["--size", "24M", "--layout", "alternate", "--odd"]) { target in
+        try await target.program.stop()
+        try await withTemporaryDirectory { directory in
+          var configuration = PreDump.Configuration(pid: target.pid, imagesDirectory: directory)
+          way.choose(&configuration)
+          let report = try await PreDump(configuration).run()
+          let comparison = try await ImageComparison.run(pid: target.pid, images: directory)
+          #expect(comparison.isEqual, "\(comparison)")
+          #expect(comparison.counts["in_images"] == Int(report.pagesWritten))
+        }
+      }
+      try await expectNoThreads()
+    }
+
     @Test func doesNotHarmAProcessThatGoesOn() async throws {
       try await MemoryTarget.run(["--size", "64M", "--write-rate", "max", "--odd"]) { target in
         for _ in 0..<5 {
@@ -73,13 +103,13 @@ extension StagesTests {
     @Test func refusesADirectoryThatHoldsImages() async throws {
       try await MemoryTarget.run(["--size", "1M"]) { target in
         try await withTemporaryDirectory { directory in
-          let preDump = PreDump(.init(pid: target.pid, imagesDirectory: "\(directory)/images"))
-          _ = try await preDump.run()
-          let before = try contents(preDump.configuration.imagesDirectory)
-          let error = await #expect(throws: PreDumpError.self) { _ = try await preDump.run() }
+          let configuration = PreDump.Configuration(pid: target.pid, imagesDirectory: directory)
+          _ = try await PreDump(configuration).run()
+          let before = try contents(directory)
+          let error = await failure(configuration)
           #expect(error?.code == .cannotCreate)
           #expect(error?.message.contains("already holds images") == true)
-          #expect(try contents(preDump.configuration.imagesDirectory) == before, "they are as they were")
+          #expect(try contents(directory) == before, "they are as they were")
         }
       }
       try await expectNoThreads()

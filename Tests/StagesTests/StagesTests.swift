@@ -1,4 +1,5 @@
 import Foundation
+import Sluice
 import SluiceTestSupport
 import Testing
 
@@ -19,5 +20,24 @@ enum StagesTests {
   /// A thread that was joined may still be listed for a moment.
   static func expectNoThreads() async throws {
     try await eventually("the threads of the run are gone") { threadNames().isEmpty }
+  }
+}
+
+/// A way to go about a pre-dump: what differs from the usual configuration.
+struct Way: Sendable {
+  let choose: @Sendable (inout PreDump.Configuration) -> Void
+
+  init(_ choose: @escaping @Sendable (inout PreDump.Configuration) -> Void = { _ in }) {
+    self.choose = choose
+  }
+}
+
+extension Way: CustomTestStringConvertible {
+  var testDescription: String {
+    var configuration = PreDump.Configuration(pid: 0, imagesDirectory: "")
+    choose(&configuration)
+    return
+      "\(configuration.readers) readers, \(configuration.io), \(configuration.writeEngine), depth \(configuration.queueDepth)"
+      + ", registers \(configuration.registersBuffers), syncs \(configuration.syncs), budget \(configuration.memoryBudget)"
   }
 }

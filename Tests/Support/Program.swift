@@ -282,6 +282,9 @@ private struct SpawnFiles: ~Copyable {
   }
 
   mutating func spawn(_ command: Command) throws -> Int32 {
+    // Nothing else is for the program. The pipe of an exit test that begins at this moment, above all: it would
+    // not be at its end before the program is. (A number that is not in use is no error.)
+    for number in Int32(3)..<256 { close(number) }
     var attributes = posix_spawnattr_t()
     unsafe posix_spawnattr_init(&attributes)
     defer { unsafe posix_spawnattr_destroy(&attributes) }

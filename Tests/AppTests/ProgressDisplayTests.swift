@@ -1,0 +1,43 @@
+import Foundation
+import Testing
+
+@testable import Sluice
+@testable import sluice
+
+@Suite("Progress display", .timeLimit(.minutes(5)))
+struct ProgressDisplayTests {
+  private func progress(_ written: UInt64, of expected: UInt64, after microseconds: UInt64) -> Sluice.Progress
+  {
+    Sluice.Progress(bytesWritten: written, bytesExpected: expected, elapsedMicroseconds: microseconds)
+  }
+
+  @Test(arguments: 20...200)
+  func fitsIntoEveryTerminal(width: Int) {
+    let states: [(UInt64, UInt64, UInt64)] = [
+      (0, 0, 0), (0, 1 << 30, 0), (1, 1 << 30, 1), (1 << 29, 1 << 30, 1_000_000), (1 << 30, 1 << 30, 1),
+      (1 << 45, 1 << 46, 3_600_000_000), (1, 1 << 46, 3_600_000_000),
+    ]
+    for (written, expected, microseconds) in states {
+      let line = ProgressDisplay.line(
+        for: progress(written, of: expected, after: microseconds), width: width)
+      // The last column stays free: a terminal that wraps there could not go back to the line's start.
+      #expect(line.count < width, "\(line)")
+      #expect(line.contains("%"))
+    }
+  }
+
+  @Test func saysHowFarAndHowFast() {
+    let line = ProgressDisplay.line(for: progress(1 << 29, of: 1 << 30, after: 1_000_000), width: 100)
+    #expect(line.contains("50%"))
+    #expect(line.contains("512 MiB, 512 MiB/s, 1 s left"))
+    let bar = line.prefix(while: { $0 != "]" })
+    #expect(bar.count { $0 == "#" } == bar.count { $0 == "." })
+  }
+
+  @Test func isOneJSONObject() throws {
+    let line = ProgressDisplay.jsonLine(for: progress(10, of: 20, after: 2_000_000))
+    let object = try #require(try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Int])
+    #expect(
+      object == ["bytes_written": 10, "bytes_expected": 20, "bytes_per_second": 5, "elapsed_us": 2_000_000])
+  }
+}
