@@ -87,6 +87,9 @@ actor ImageWriter {
       counts.withoutChunk.add(since: began, bytes: chunk.buffer.byteCount)
       guard !Task.isCancelled else { throw .cancelled }
       let sequence = chunk.sequence
+      // A reader has failed and given back the buffer of a chunk that is missing here, and with it others went
+      // on. What they read is dropped; the reader's error is about to end the channel.
+      guard ordered.hasRoom(for: sequence) else { continue }
       ordered.insert(chunk, sequence: sequence)
       while let next = ordered.removeNext() {
         try await write(next, through: queue)

@@ -9,7 +9,7 @@ extension StagesTests {
   struct FaultTests {
     /// For how long in all; a night has room for more than CI.
     private static let seconds =
-      ProcessInfo.processInfo.environment["SLUICE_FAULT_SECONDS"].flatMap { Double($0) } ?? 60
+      ProcessInfo.processInfo.environment["SLUICE_FAULT_SECONDS"].flatMap { Double($0) } ?? 30
 
     /// All, or the one that is to be had again (with SLUICE_FAULT_SEED).
     private static let kinds =

@@ -1,7 +1,7 @@
 /// Puts into order what several readers deliver out of it.
 ///
-/// It holds no more than the ring has buffers, since each element holds one: so an element that is early
-/// always finds its place.
+/// It holds no more than the ring has buffers, since each element holds one: so an element that is early finds
+/// its place, unless one before it was lost with a reader that failed.
 public struct ReorderBuffer<Element: ~Copyable>: ~Copyable {
   private var slots: FixedSlots<Element>
   private var next: UInt64 = 0
@@ -11,11 +11,15 @@ public struct ReorderBuffer<Element: ~Copyable>: ~Copyable {
     slots = FixedSlots(count: capacity)
   }
 
-  /// Takes an element with its place in the order, counted from 0.
+  /// Whether an element with this place in the order can be taken now.
+  public func hasRoom(for sequence: UInt64) -> Bool {
+    sequence >= next && sequence - next < UInt64(slots.count)
+  }
+
+  /// Takes an element with its place in the order, counted from 0; there must be room for it.
   public mutating func insert(_ element: consuming Element, sequence: UInt64) {
     precondition(
-      sequence >= next && sequence - next < UInt64(slots.count),
-      "element \(sequence) is too far from \(next), which is missing")
+      hasRoom(for: sequence), "element \(sequence) is too far from \(next), which is missing")
     slots.put(element, at: Int(sequence % UInt64(slots.count)))
   }
 

@@ -27,6 +27,7 @@ final class ScriptedEngine: WriteEngine {
 
   var kind: String { "scripted" }
   var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
+  var taskExecutor: any TaskExecutor { executor }
   /// What was written.
   var file: [UInt8] { state.withLock { $0.file } }
   /// The most writes that were in flight.
