@@ -106,12 +106,15 @@ import Testing
   }
 
   @Test(arguments: [0 as UInt64, 0x1000, 0x2000])
-  func `entries that are out of order end the process`(address: UInt64) async {
-    await #expect(processExitsWith: .failure) { [address] in
-      _ = try PagemapImageWriterTests.written([
-        PagemapRun(address: 0x1000, pageCount: 2, flags: .present),
-        PagemapRun(address: address, pageCount: 1, flags: .parent),
-      ])
+  func `entries that are out of order end the process`(address: UInt64) async throws {
+    // Made here, since what ends so cleans up nothing.
+    let directory = try TemporaryDirectory()
+    await #expect(processExitsWith: .failure) { [address, path = directory.path as String] in
+      try Images.publish(
+        [
+          PagemapRun(address: 0x1000, pageCount: 2, flags: .present),
+          PagemapRun(address: address, pageCount: 1, flags: .parent),
+        ], at: path)
     }
   }
 

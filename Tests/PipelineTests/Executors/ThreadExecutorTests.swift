@@ -47,16 +47,23 @@ import Testing
     executor.shutdown()
   }
 
-  @Test func `jobs run in the order they came`() async {
-    let executor = ThreadExecutor(name: "test-order")
-    let stage = Stage(on: executor)
-    for _ in 0..<50 {
-      await withTaskGroup { group in
-        for _ in 0..<20 { group.addTask { await stage.note() } }
-      }
+  @Test func `work is done in the order it came, and all of it before the thread ends`() {
+    let (executor, opener) = (ThreadExecutor(name: "test-order"), ThreadExecutor(name: "test-opener"))
+    let (isIn, goOn) = (Gate(), Gate())
+    let order = Locked<[Int]>([])
+    // This holds the thread up, so that the rest is still to be done when the shutdown begins.
+    executor.perform {
+      isIn.open()
+      goOn.waitUntilOpen()
     }
-    #expect(await stage.notes == 1_000)
+    isIn.waitUntilOpen()
+    for number in 0..<100 {
+      executor.perform { order.withLock { $0.append(number) } }
+    }
+    opener.perform { goOn.open() }
     executor.shutdown()
+    opener.shutdown()
+    #expect(order.withLock { $0 } == Array(0..<100))
   }
 
   @Test func `a name that is too long for the kernel is cut off`() async {
@@ -152,7 +159,7 @@ import Testing
 /// An actor on a thread of its own, as the stages of a pipeline are.
 private actor Stage {
   private let executor: ThreadExecutor
-  private(set) var notes = 0
+  private var calls = 0
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
 
@@ -163,8 +170,6 @@ private actor Stage {
   func name() -> String { Kernel.threadName }
 
   func threadID() -> Int { Kernel.threadID }
-
-  func note() { notes += 1 }
 
   func namesAroundCall(to other: Stage) async -> [String] {
     let before = Kernel.threadName
@@ -178,13 +183,13 @@ private actor Stage {
 
   nonisolated func assumesIsolation() async -> Bool {
     await withTaskGroup(of: Bool.self) { group in
-      group.addTask(executorPreference: executor) { self.notesAssumingIsolation() == 0 }
+      group.addTask(executorPreference: executor) { self.callsAssumingIsolation() == 0 }
       return await group.next() ?? false
     }
   }
 
-  private nonisolated func notesAssumingIsolation() -> Int {
-    assumeIsolated { $0.notes }
+  private nonisolated func callsAssumingIsolation() -> Int {
+    assumeIsolated { $0.calls }
   }
 
   func pass(_ isIn: Gate, waitingFor goOn: Gate) -> Bool {
