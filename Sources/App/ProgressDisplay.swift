@@ -46,7 +46,7 @@ enum ProgressDisplay {
   }
 
   /// One line of at most `width` columns, without colours, so that NO_COLOR has nothing to forbid.
-  static func line(for progress: Progress, width: Int) -> String {
+  static func line(for progress: PreDumpProgress, width: Int) -> String {
     let share =
       progress.bytesExpected > 0 ? Double(progress.bytesWritten) / Double(progress.bytesExpected) : 0
     let percent = "\(Int(share * 100))%"
@@ -68,18 +68,18 @@ enum ProgressDisplay {
       + text
   }
 
-  private static func bytesPerSecond(_ progress: Progress) -> Double {
+  private static func bytesPerSecond(_ progress: PreDumpProgress) -> Double {
     guard progress.elapsedMicroseconds > 0 else { return 0 }
     return Double(progress.bytesWritten) * 1_000_000 / Double(progress.elapsedMicroseconds)
   }
 
-  private static func seconds(left progress: Progress, rate: Double) -> Int? {
+  private static func seconds(left progress: PreDumpProgress, rate: Double) -> Int? {
     guard rate > 0 else { return nil }
     return Int((Double(progress.bytesExpected - progress.bytesWritten) / rate).rounded(.up))
   }
 
   /// One JSON object, as `--progress json` writes it.
-  static func jsonLine(for progress: Progress) -> String {
+  static func jsonLine(for progress: PreDumpProgress) -> String {
     let rate = Int(bytesPerSecond(progress))
     return
       "{\"bytes_written\":\(progress.bytesWritten),\"bytes_expected\":\(progress.bytesExpected),\"bytes_per_second\":\(rate),\"elapsed_us\":\(progress.elapsedMicroseconds)}"

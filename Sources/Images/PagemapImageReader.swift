@@ -29,6 +29,9 @@ public struct PagemapImageReader: ~Copyable {
       unsafe PagemapRun($0)
     }
   }
+
+  /// The error for a pagemap whose entries contradict each other.
+  func malformed(_ reason: String) -> ImagesError { reader.malformed(reason) }
 }
 
 extension PagemapRun {

@@ -145,7 +145,7 @@ public struct PreDump: Sendable {
     let batch = max(1, min(4, buffers / 8))
     return (
       PlanChannel(capacity: readers + batch, senderBatch: batch),
-      ChunkChannel(capacity: min(8, buffers), receiverBatch: batch)
+      ChunkChannel(capacity: min(8, buffers), receiverBatch: batch, senderBatch: batch)
     )
   }
 

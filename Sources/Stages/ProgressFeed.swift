@@ -2,7 +2,7 @@ internal import CSluiceLinux
 internal import Synchronization
 
 /// How far a pre-dump has come.
-public struct Progress: Hashable, Sendable {
+public struct PreDumpProgress: Hashable, Sendable {
   /// Bytes that were written, or are about to be.
   public var bytesWritten: UInt64
   /// Bytes that will be written, as far as can be told before all of them were found: what the kernel counts
@@ -16,13 +16,13 @@ public struct Progress: Hashable, Sendable {
 /// moment, and what nobody looked at in time is left out. It ends when the pre-dump does.
 public final class ProgressFeed: AsyncSequence, Sendable {
   /// The states.
-  public typealias AsyncIterator = AsyncStream<Progress>.Iterator
+  public typealias AsyncIterator = AsyncStream<PreDumpProgress>.Iterator
 
   private let written = Atomic<UInt64>(0)
   private let expected = Atomic<UInt64>(0)
   private let began = Atomic<UInt64>(0)
-  private let stream: AsyncStream<Progress>
-  private let continuation: AsyncStream<Progress>.Continuation
+  private let stream: AsyncStream<PreDumpProgress>
+  private let continuation: AsyncStream<PreDumpProgress>.Continuation
 
   init() {
     (stream, continuation) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
@@ -46,7 +46,7 @@ public final class ProgressFeed: AsyncSequence, Sendable {
   func publish() {
     let bytesWritten = written.load(ordering: .relaxed)
     continuation.yield(
-      Progress(
+      PreDumpProgress(
         bytesWritten: bytesWritten,
         bytesExpected: Swift.max(expected.load(ordering: .relaxed), bytesWritten),
         elapsedMicroseconds: (sluice_monotonic_nanoseconds() - began.load(ordering: .relaxed)) / 1000))

@@ -6,9 +6,9 @@ import Testing
 
 @Suite("Progress display", .timeLimit(.minutes(5)))
 struct ProgressDisplayTests {
-  private func progress(_ written: UInt64, of expected: UInt64, after microseconds: UInt64) -> Sluice.Progress
+  private func progress(_ written: UInt64, of expected: UInt64, after microseconds: UInt64) -> PreDumpProgress
   {
-    Sluice.Progress(bytesWritten: written, bytesExpected: expected, elapsedMicroseconds: microseconds)
+    PreDumpProgress(bytesWritten: written, bytesExpected: expected, elapsedMicroseconds: microseconds)
   }
 
   @Test(arguments: 20...200)

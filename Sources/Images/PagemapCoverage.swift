@@ -1,0 +1,60 @@
+/// Tells which pages a pagemap has, in one pass from low addresses to high ones and in memory of a fixed size.
+///
+/// A page that an entry names is had, whether its bytes are in this directory or further up the chain.
+public struct PagemapCoverage: ~Copyable {
+  private var pagemap: PagemapImageReader
+  private let pageSize: UInt64
+  private var current: Range<UInt64>?
+  private var lastAsked: UInt64 = 0
+
+  private init(_ pagemap: consuming PagemapImageReader, pageSize: UInt64) {
+    self.pagemap = pagemap
+    self.pageSize = pageSize
+  }
+
+  /// - Returns: nil when the directory has no pagemap of that pid.
+  /// - Throws: `ImagesError` when the file cannot be read or is no pagemap.
+  public static func open(
+    pid: Int32, in directory: borrowing ImagesDirectory
+  ) throws(ImagesError) -> PagemapCoverage? {
+    guard let pagemap = try PagemapImageReader(pid: pid, in: directory) else { return nil }
+    var coverage = PagemapCoverage(pagemap, pageSize: directory.pageSize)
+    try coverage.advance()
+    return coverage
+  }
+
+  /// What is to be said of the start of a range: whether the pagemap has it, and up to where that holds.
+  ///
+  /// - Parameter range: not empty; begins no lower than the end of the answer before.
+  /// - Throws: `ImagesError` when the file cannot be read, or its entries are not in order.
+  public mutating func next(in range: Range<UInt64>) throws(ImagesError) -> (isCovered: Bool, end: UInt64) {
+    precondition(range.lowerBound >= lastAsked && !range.isEmpty, "a pagemap is read upwards, once")
+    while let entry = current, entry.upperBound <= range.lowerBound { try advance() }
+    let end: UInt64
+    let isCovered: Bool
+    if let entry = current, entry.lowerBound < range.upperBound {
+      isCovered = entry.lowerBound <= range.lowerBound
+      end = isCovered ? min(entry.upperBound, range.upperBound) : entry.lowerBound
+    } else {
+      (isCovered, end) = (false, range.upperBound)
+    }
+    lastAsked = end
+    return (isCovered, end)
+  }
+
+  private mutating func advance() throws(ImagesError) {
+    let lowest = current?.upperBound ?? 0
+    current = nil
+    while let run = try pagemap.next() {
+      // Entries without a page say nothing, nor do those of pages that were left to be restored lazily.
+      guard run.pageCount > 0, !run.flags.isDisjoint(with: [.present, .parent]) else { continue }
+      let (byteCount, tooLong) = run.pageCount.multipliedReportingOverflow(by: pageSize)
+      let (end, tooHigh) = run.address.addingReportingOverflow(byteCount)
+      guard !tooLong, !tooHigh, run.address >= lowest else {
+        throw pagemap.malformed("the entry at 0x\(String(run.address, radix: 16)) overlaps another")
+      }
+      current = run.address..<end
+      return
+    }
+  }
+}
