@@ -77,6 +77,9 @@ let package = Package(
     .executableTarget(
       name: "mapping-target", path: "Tests/Programs/mapping-target",
       linkerSettings: [.linkedLibrary("pthread")]),
+    .executableTarget(
+      name: "thread-target", path: "Tests/Programs/thread-target",
+      linkerSettings: [.linkedLibrary("pthread")]),
     .target(
       name: "SluiceTestSupport", dependencies: ["CSluiceLinux"], path: "Tests/Support",
       swiftSettings: swiftSettings),

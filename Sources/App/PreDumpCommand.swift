@@ -13,7 +13,7 @@ struct PreDumpCommand: AsyncParsableCommand {
 
   @Option(
     name: [.customShort("t"), .customLong("tree")],
-    help: ArgumentHelp("The process to copy.", valueName: "pid"))
+    help: ArgumentHelp("The process to copy, with all of its descendants.", valueName: "pid"))
   var pid: Int32
 
   @Option(
@@ -21,6 +21,17 @@ struct PreDumpCommand: AsyncParsableCommand {
     help: ArgumentHelp(
       "Where the images go. It is made where there is none, and must hold no images yet.", valueName: "dir"))
   var imagesDir: String
+
+  @Option(
+    help: ArgumentHelp(
+      "Earlier images of the same processes: pages that nothing wrote since are left to them.",
+      valueName: "dir"))
+  var prevImagesDir: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "What tells which pages were written: auto, soft-dirty or none.", valueName: "tracker"))
+  var tracker = TrackerOption.auto
 
   @Option(
     help: ArgumentHelp(
@@ -106,6 +117,10 @@ struct PreDumpCommand: AsyncParsableCommand {
 extension PreDumpCommand {
   private var configuration: PreDump.Configuration {
     var configuration = PreDump.Configuration(pid: pid, imagesDirectory: imagesDir)
+    configuration.parentDirectory = prevImagesDir.map {
+      ParentPath.resolve($0, imagesDirectory: imagesDir)
+    }
+    configuration.tracker = tracker.value
     configuration.memoryBudget = memoryBudget.bytes
     configuration.readers = readers
     configuration.queueDepth = queueDepth

@@ -21,6 +21,21 @@ enum IOOption: String, ExpressibleByArgument, CaseIterable {
   }
 }
 
+/// `--tracker`
+enum TrackerOption: String, ExpressibleByArgument, CaseIterable {
+  case auto
+  case softDirty = "soft-dirty"
+  case none
+
+  var value: PreDump.Configuration.Tracker {
+    switch self {
+    case .auto: .automatic
+    case .softDirty: .softDirty
+    case .none: .none
+    }
+  }
+}
+
 /// `--progress`
 enum ProgressOption: String, ExpressibleByArgument, CaseIterable {
   case auto

@@ -5,6 +5,9 @@ struct PreDumpOutput: Encodable {
   let pid: Int32
   let namespacePid: Int32
   let imagesDir: String
+  let parentDir: String?
+  let tasks: [Task]
+  let tasksSkipped: [String: String]
   let tracker: String
   let pageSize: UInt64
   let pagesScanned: UInt64
@@ -17,6 +20,7 @@ struct PreDumpOutput: Encodable {
   let mappingsSkipped: [String: Int]
   let durationUs: UInt64
   let frozenUs: UInt64
+  let stop: Stop
   let clearUs: UInt64
   let memoryBudget: Int
   let buffersBytes: Int
@@ -28,6 +32,25 @@ struct PreDumpOutput: Encodable {
   let writeEngine: String
   let directIo: Bool
   let stalls: Stalls
+
+  /// One of the tasks.
+  struct Task: Encodable {
+    let pid: Int32
+    let namespacePid: Int32
+    let pagesId: UInt32
+    let error: String?
+    let pagesScanned: UInt64
+    let pagesWritten: UInt64
+    let pagesSkippedParent: UInt64
+  }
+
+  /// The parts of a stop.
+  struct Stop: Encodable {
+    let stopUs: UInt64
+    let scanUs: UInt64
+    let clearUs: UInt64
+    let resumeUs: UInt64
+  }
 
   /// How long the stages waited for each other.
   struct Stalls: Encodable {
@@ -54,6 +77,15 @@ struct PreDumpOutput: Encodable {
     pid = report.pid
     namespacePid = report.namespacePid
     imagesDir = report.imagesDirectory
+    parentDir = report.parentDirectory
+    tasks = report.tasks.map {
+      Task(
+        pid: $0.pid, namespacePid: $0.namespacePid, pagesId: $0.pagesID, error: $0.error?.description,
+        pagesScanned: $0.pagesScanned, pagesWritten: $0.pagesWritten,
+        pagesSkippedParent: $0.pagesSkippedParent)
+    }
+    tasksSkipped = Dictionary(
+      report.tasksSkipped.map { ("\($0.key)", $0.value) }, uniquingKeysWith: { first, _ in first })
     tracker = report.tracker.rawValue
     pageSize = report.pageSize
     pagesScanned = report.pagesScanned
@@ -66,6 +98,9 @@ struct PreDumpOutput: Encodable {
     mappingsSkipped = report.mappingsSkipped
     durationUs = report.durationMicroseconds
     frozenUs = report.frozenMicroseconds
+    stop = Stop(
+      stopUs: report.stop.stopMicroseconds, scanUs: report.stop.scanMicroseconds,
+      clearUs: report.stop.clearMicroseconds, resumeUs: report.stop.resumeMicroseconds)
     clearUs = report.clearMicroseconds
     memoryBudget = report.memoryBudget
     buffersBytes = report.buffersBytes
@@ -86,7 +121,7 @@ struct PreDumpOutput: Encodable {
 
   var summary: String {
     var lines = [
-      "sluice: process \(pid): \(ByteCount.text(Int(bytesWritten))) (\(pagesWritten) pages) into \(imagesDir)"
+      "sluice: \(subject): \(ByteCount.text(Int(bytesWritten))) (\(pagesWritten) pages) into \(imagesDir)"
         + " in \(Self.seconds(durationUs)), \(rate)",
       "  buffers: \(ByteCount.text(buffersBytes)) of a budget of \(ByteCount.text(memoryBudget));"
         + " the process was stopped for \(Self.seconds(frozenUs))",
@@ -98,6 +133,12 @@ struct PreDumpOutput: Encodable {
         "  tracker: none (this kernel keeps no soft-dirty bit, so 'criu dump' cannot take these images as a parent)"
       )
     }
+    if let parentDir {
+      lines.append("  \(pagesSkippedParent) pages were not written since and are left to \(parentDir)")
+    }
+    for (pid, reason) in tasksSkipped.sorted(by: { $0.key < $1.key }) {
+      lines.append("  process \(pid) was left out: \(reason)")
+    }
     if holeBytes > 0 {
       lines.append("  \(ByteCount.text(Int(holeBytes))) of zeros take no space")
     }
@@ -105,6 +146,14 @@ struct PreDumpOutput: Encodable {
       lines.append("  \(pagesVanished) pages were unmapped by the process before they could be read")
     }
     return lines.joined(separator: "\n")
+  }
+
+  private var subject: String {
+    switch tasks.count {
+    case 1: "process \(pid)"
+    case 2: "process \(pid) and a descendant"
+    default: "process \(pid) and \(tasks.count - 1) descendants"
+    }
   }
 
   private var rate: String {

@@ -133,6 +133,10 @@ ssize_t sluice_read_link_at(int directory, const char *path, char *text, size_t 
   return length < 0 ? -errno : length;
 }
 
+int sluice_symlink_at(const char *text, int directory, const char *path) {
+  return FAULTY(SLUICE_FAULT_MAKE_LINK, symlinkat(text, directory, path)) < 0 ? -errno : 0;
+}
+
 int sluice_lock_exclusively(int descriptor) {
   return FAULTY(SLUICE_FAULT_LOCK, flock(descriptor, LOCK_EX | LOCK_NB)) < 0 ? -errno : 0;
 }

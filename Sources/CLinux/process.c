@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
+#include <linux/kcmp.h>
 #include <poll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -18,3 +19,10 @@ int sluice_pidfd_is_alive(int pidfd) {
   if (ready < 0) return -errno;
   return ready == 0;
 }
+
+int sluice_share_memory(pid_t one, pid_t other) {
+  long order = syscall(SYS_kcmp, one, other, KCMP_VM, 0, 0);
+  return order < 0 ? -errno : order == 0;
+}
+
+int sluice_has_children_lists(void) { return access("/proc/thread-self/children", F_OK) == 0; }

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "sluice_threads.h"
 
@@ -27,3 +28,5 @@ uint64_t sluice_monotonic_nanoseconds(void) {
   clock_gettime(CLOCK_MONOTONIC, &now);
   return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
+
+long sluice_clock_ticks_per_second(void) { return sysconf(_SC_CLK_TCK); }

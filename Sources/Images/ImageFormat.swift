@@ -9,9 +9,13 @@ enum ImageFormat {
   static let inventoryMagic: UInt32 = 0x5831_3116
   static let pagemapMagic: UInt32 = 0x5608_4025
   static let statsMagic: UInt32 = 0x5709_3306
+  /// Sluice's own; no kind of CRIU's has it.
+  static let trackedMagic: UInt32 = 0x536c_7401
 
   static let inventoryName = "inventory.img"
   static let statsName = "stats-dump"
+  static let trackedName = "tracked.img"
+  static let parentName = "parent"
 
   static func pagemapName(pid: Int32) -> String { "pagemap-\(pid).img" }
   static func pagesName(id: UInt32) -> String { "pages-\(id).img" }

@@ -1,7 +1,7 @@
 internal import CSluiceLinux
 
 /// A directory of images, opened for looking at it.
-public struct ImagesDirectory: ~Copyable {
+public struct ImagesDirectory: ~Copyable, Sendable {
   /// The directory, as it was named.
   public let path: String
   /// The size of a page in bytes: that of this machine, since images do not say.
@@ -68,14 +68,24 @@ public struct ImagesDirectory: ~Copyable {
   ///
   /// - Throws: `ImagesError` with `io`.
   public func parentLink() throws(ImagesError) -> String? {
+    try link(named: ImageFormat.parentName)
+  }
+
+  func link(named name: String) throws(ImagesError) -> String? {
+    try Self.link(named: name, in: descriptor, path: path)
+  }
+
+  static func link(
+    named name: String, in descriptor: Int32, path: String
+  ) throws(ImagesError) -> String? {
     var text = [UInt8](repeating: 0, count: 4096)
     let count = unsafe text.withUnsafeMutableBytes {
-      unsafe sluice_read_link_at(descriptor, "parent", $0.baseAddress, $0.count)
+      unsafe sluice_read_link_at(descriptor, name, $0.baseAddress, $0.count)
     }
     if count < 0 {
       let errno = SystemErrno(returned: count)
       if errno.name == "ENOENT" { return nil }
-      throw ImagesError(.io, "reading the link \(path)/parent", errno: errno)
+      throw ImagesError(.io, "reading the link \(path)/\(name)", errno: errno)
     }
     return String(decoding: text[..<count], as: UTF8.self)
   }

@@ -2,6 +2,9 @@ internal import CSluiceImages
 
 /// Reads a pagemap image, entry by entry.
 public struct PagemapImageReader: ~Copyable {
+  /// The bytes that a reader holds.
+  public static let bufferBytes = RecordReader.bufferBytes
+
   private var reader: RecordReader
   /// The number in the name of the pages file.
   public let pagesID: UInt32

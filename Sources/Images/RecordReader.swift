@@ -3,9 +3,11 @@ internal import CSluiceLinux
 /// Reads an image record by record, in memory of a fixed size. The file may come from anywhere: nothing in
 /// it is believed before it was checked.
 struct RecordReader: ~Copyable {
+  static let bufferBytes = 2 * ImageFormat.longestRecord
+
   let path: String
   private let descriptor: Int32
-  private var buffer = [UInt8](repeating: 0, count: 2 * ImageFormat.longestRecord)
+  private var buffer = [UInt8](repeating: 0, count: RecordReader.bufferBytes)
   private var position = 0
   private var length = 0
 

@@ -73,6 +73,22 @@ extension Sluice__PagemapEntry {
   }
 }
 
+extension Sluice__TrackedHead {
+  static var blank: Self {
+    var message = unsafe Self()
+    unsafe sluice__tracked_head__init(&message)
+    return unsafe message
+  }
+}
+
+extension Sluice__TrackedTask {
+  static var blank: Self {
+    var message = unsafe Self()
+    unsafe sluice__tracked_task__init(&message)
+    return unsafe message
+  }
+}
+
 extension Sluice__DumpStatsEntry {
   static var blank: Self {
     var message = unsafe Self()

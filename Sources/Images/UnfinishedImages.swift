@@ -9,16 +9,22 @@ public struct UnfinishedImages: ~Copyable {
   public let path: String
   private let descriptor: Int32
   private let isNewDirectory: Bool
-  private var files: [(name: String, file: OutputFile)] = []
+  /// The files by their final names, in the order in which they were made; nil once they are closed.
+  private var files: [(name: String, file: OutputFile?)] = []
+  /// Whether the link to the parent is ours.
+  private var madeLink = false
   /// Names without the suffix, once files have them.
   private var renamed: [String] = []
   private var isPublished = false
 
   /// Takes a directory for new images, making it where there is none.
   ///
+  /// - Parameter parent: the images that these build on.
   /// - Throws: `ImagesError` with `cannotCreate` when it cannot be written, holds images already or is being
   ///   written by another run.
-  public static func create(at path: String) throws(ImagesError) -> UnfinishedImages {
+  public static func create(
+    at path: String, parent: ParentImages? = nil
+  ) throws(ImagesError) -> UnfinishedImages {
     let made = unsafe sluice_mkdir(sluice_current_directory(), path, 0o700)
     guard made == 0 || SystemErrno(returned: made).name == "EEXIST" else {
       throw ImagesError(
@@ -30,8 +36,9 @@ public struct UnfinishedImages: ~Copyable {
       throw ImagesError(
         .cannotCreate, "opening the images directory \(path)", errno: SystemErrno(returned: result))
     }
-    let images = UnfinishedImages(path: path, descriptor: result, isNewDirectory: made == 0)
+    var images = UnfinishedImages(path: path, descriptor: result, isNewDirectory: made == 0)
     try images.claim()
+    try images.link(to: parent)
     return images
   }
 
@@ -58,12 +65,32 @@ public struct UnfinishedImages: ~Copyable {
     for name in names where Self.isUnfinished(name) { try remove(name) }
   }
 
+  /// Makes the link to the parent say what is so: one that an earlier run has left is replaced or removed.
+  private mutating func link(to parent: ParentImages?) throws(ImagesError) {
+    let text = try parent?.relativePath(from: descriptor, named: path)
+    guard text != "." else {
+      throw ImagesError(.cannotCreate, "\(path) cannot be its own parent: choose another directory")
+    }
+    let found = try ImagesDirectory.link(named: ImageFormat.parentName, in: descriptor, path: path)
+    guard found != text else { return }
+    if found != nil { try remove(ImageFormat.parentName) }
+    guard let text else { return }
+    let result = unsafe sluice_symlink_at(text, descriptor, ImageFormat.parentName)
+    guard result == 0 else {
+      throw ImagesError(
+        .cannotCreate, "making the link \(path)/\(ImageFormat.parentName)",
+        errno: SystemErrno(returned: result))
+    }
+    madeLink = true
+  }
+
   /// Whether only Sluice calls a file so while it writes it: another's *.partial is none of ours.
   private static func isUnfinished(_ name: String) -> Bool {
     guard name.hasSuffix(suffix) else { return false }
     let final = name.dropLast(suffix.count)
     let isOfTask = final.hasPrefix("pages-") || final.hasPrefix("pagemap-")
     return final == ImageFormat.statsName || final == ImageFormat.inventoryName
+      || final == ImageFormat.trackedName
       || isOfTask && final.hasSuffix(".img")
   }
 
@@ -94,15 +121,37 @@ public struct UnfinishedImages: ~Copyable {
     return file
   }
 
+  /// Ends the two files of a task: nothing is written to them any more.
+  ///
+  /// - Parameter syncs: whether to wait until they are on the disk.
+  /// - Throws: `ImagesError` with `io`.
+  public mutating func close(pagesID: UInt32, pid: Int32, syncs: Bool) throws(ImagesError) {
+    for name in [ImageFormat.pagesName(id: pagesID), ImageFormat.pagemapName(pid: pid)] {
+      guard let index = files.firstIndex(where: { $0.name == name }) else { continue }
+      if syncs { try files[index].file?.sync() }
+      files[index].file = nil
+    }
+  }
+
+  /// Removes the two files of a task, which then has no images. What cannot be removed is not published.
+  public mutating func discard(pagesID: UInt32, pid: Int32) {
+    for name in [ImageFormat.pagesName(id: pagesID), ImageFormat.pagemapName(pid: pid)] {
+      guard let index = files.firstIndex(where: { $0.name == name }) else { continue }
+      files.remove(at: index)
+      _ = unsafe sluice_unlink_at(descriptor, name + Self.suffix, false)
+    }
+  }
+
   /// Makes the images valid: everything goes to the disk, files take their names, the inventory last.
   ///
   /// - Parameter syncs: whether to wait until everything is on the disk. Without it, a machine that goes
   ///   down soon after may leave images that look finished and are not.
   /// - Throws: `ImagesError` with `io`; the images are then removed.
   public consuming func publish(
-    inventory: Inventory, statistics: DumpStatistics, syncs: Bool
+    inventory: Inventory, statistics: DumpStatistics, trackedTasks: TrackedTasks? = nil, syncs: Bool
   ) throws(ImagesError) {
     try createWhole(ImageFormat.statsName, bytes: statistics.encoded())
+    if let trackedTasks { try createWhole(ImageFormat.trackedName, bytes: trackedTasks.encoded()) }
     if syncs { try syncFiles() }
     for (name, _) in files { try rename(name) }
     files.removeAll()
@@ -115,7 +164,7 @@ public struct UnfinishedImages: ~Copyable {
   }
 
   private func syncFiles() throws(ImagesError) {
-    for (_, file) in files { try file.sync() }
+    for (_, file) in files { try file?.sync() }
   }
 
   private mutating func createWhole(_ name: String, bytes: [UInt8]) throws(ImagesError) {
@@ -135,7 +184,7 @@ public struct UnfinishedImages: ~Copyable {
     let result = unsafe sluice_unlink_at(descriptor, name, false)
     guard result == 0 else {
       throw ImagesError(
-        .cannotCreate, "removing \(path)/\(name), which an interrupted run has left",
+        .cannotCreate, "removing \(path)/\(name), which an earlier run has left",
         errno: SystemErrno(returned: result))
     }
   }
@@ -145,6 +194,7 @@ public struct UnfinishedImages: ~Copyable {
   private func discard() {
     for name in renamed.reversed() { _ = unsafe sluice_unlink_at(descriptor, name, false) }
     for (name, _) in files { _ = unsafe sluice_unlink_at(descriptor, name + Self.suffix, false) }
+    if madeLink { _ = unsafe sluice_unlink_at(descriptor, ImageFormat.parentName, false) }
     if isNewDirectory { _ = unsafe sluice_unlink_at(sluice_current_directory(), path, true) }
   }
 }

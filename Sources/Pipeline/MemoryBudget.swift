@@ -71,6 +71,22 @@ public struct MemoryBudget: Hashable, Sendable {
   }
 }
 
+extension MemoryBudget {
+  /// So much is in use at most where the output is memory, too: small buffers that stay in the processor's cache
+  /// (measured on a tmpfs: 2.5 GB/s with 4 MiB of them, 2.2 with 64).
+  private static let mostBytesForMemory = 4 << 20
+  private static let chunkBytesForMemory = 256 << 10
+
+  /// The buffers where the output is a file in memory, which is written by copying.
+  public var forMemory: BufferLayout {
+    let chunk = max(buffers.pageSize, min(buffers.chunkBytes, Self.chunkBytesForMemory))
+    let one = BufferLayout(count: 1, chunkBytes: chunk, pageSize: buffers.pageSize).totalBytes
+    return BufferLayout(
+      count: min(buffers.totalBytes, Self.mostBytesForMemory) / one, chunkBytes: chunk,
+      pageSize: buffers.pageSize)
+  }
+}
+
 extension MemoryBudget: CustomStringConvertible {
   /// How the budget was divided, in one line.
   public var description: String {

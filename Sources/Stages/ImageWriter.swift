@@ -5,15 +5,28 @@ internal import SluicePipeline
 /// The last stage: puts what was read into order and writes it, without waiting for one write before the
 /// next is started. It runs on the write engine's own thread.
 actor ImageWriter {
-  /// What was written.
+  /// What was written of a task.
   struct Counts: Sendable {
     var pagesWritten: UInt64 = 0
-    /// The length of the pages file so far.
+    /// The length of the pages file.
     var bytesWritten: UInt64 = 0
     /// Pages that are all zeros.
     var zeroPages: UInt64 = 0
     /// Bytes of the pages file that were left out as holes.
     var holeBytes: UInt64 = 0
+
+    static func += (total: inout Counts, other: Counts) {
+      total.pagesWritten += other.pagesWritten
+      total.bytesWritten += other.bytesWritten
+      total.zeroPages += other.zeroPages
+      total.holeBytes += other.holeBytes
+    }
+  }
+
+  /// What the writing came to.
+  struct Result: Sendable {
+    /// By task.
+    var tasks: [Counts]
     /// From the first chunk to the end of the last write, in nanoseconds.
     var writingNanoseconds: UInt64 = 0
     /// How long the writer waited for something to write.
@@ -22,44 +35,52 @@ actor ImageWriter {
     var queueFull = Stall()
   }
 
+  /// How the writer works.
+  struct Configuration: Sendable {
+    let queueDepth: Int
+    let layout: BufferLayout
+    /// Whether pages files are written past the page cache.
+    let direct: Bool
+    /// Whether files are on the disk before they are taken for written.
+    let syncs: Bool
+  }
+
   private nonisolated let engine: any WriteEngine
-  private let queueDepth: Int
-  private let layout: BufferLayout
+  private let configuration: Configuration
+  private let tasks: [DumpTask]
   private let chunks: ChunkChannel
   private let progress: ProgressFeed
   /// Nil where what was read is dropped, to measure the reading.
-  private var output: ImageOutput?
-  private var counts = Counts()
-  private var writeback: WritebackWindow?
-  private var spaceAhead: SpaceAhead?
+  private var images: UnfinishedImages?
+  /// The files of the task that is being written; nil between two tasks.
+  private var output: TaskOutput?
+  private var result: Result
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe engine.unownedExecutor }
   nonisolated var taskExecutor: any TaskExecutor { engine.taskExecutor }
 
+  /// - Parameters:
+  ///   - images: nil where nothing is to be written.
+  ///   - first: the files of the first task, which are made before anything is done to a process.
   init(
-    output: consuming ImageOutput?, engine: any WriteEngine, queueDepth: Int, layout: BufferLayout,
-    chunks: ChunkChannel, progress: ProgressFeed, expectedBytes: UInt64
+    images: consuming UnfinishedImages?, first: consuming TaskOutput?, tasks: [DumpTask],
+    configuration: Configuration, engine: any WriteEngine, chunks: ChunkChannel, progress: ProgressFeed
   ) {
-    // Optional chaining would consume it.
-    let (isCached, wantsSpaceAhead) =
-      switch output {
-      case .some(let output): (output.goesThroughPageCache, output.wantsSpaceAhead)
-      case .none: (false, false)
-      }
-    writeback = isCached ? WritebackWindow() : nil
-    spaceAhead = wantsSpaceAhead ? SpaceAhead(expecting: expectedBytes) : nil
-    self.output = consume output
+    self.images = consume images
+    output = consume first
+    self.tasks = tasks
+    self.configuration = configuration
     self.engine = engine
-    self.queueDepth = queueDepth
-    self.layout = layout
     self.chunks = chunks
     self.progress = progress
+    result = Result(tasks: Array(repeating: Counts(), count: tasks.count))
   }
 
   /// Writes chunks until there are no more, and everything that was started has completed.
-  func run() async throws(PreDumpError) -> Counts {
+  func run() async throws(PreDumpError) -> Result {
     // Here, since the engine wants to be told on its own thread who asks.
-    let queue = WriteQueue(engine: engine, depth: queueDepth, pageSize: layout.pageSize)
+    let queue = WriteQueue(
+      engine: engine, depth: configuration.queueDepth, pageSize: configuration.layout.pageSize)
     var failure: PreDumpError?
     do throws(PreDumpError) {
       try await writeChunks(through: queue)
@@ -67,24 +88,23 @@ actor ImageWriter {
       failure = error
     }
     // Whatever happened: the kernel reads from the buffers until its last completion has come.
-    do throws(WriteQueue.Failed) {
-      try await queue.drain()
+    do throws(PreDumpError) {
+      try await drain(queue)
     } catch {
-      failure = failure ?? writeFailed(error)
+      failure = failure ?? error
     }
     if let failure { throw failure }
-    counts.queueFull = queue.full
-    try finishFiles()
-    return counts
+    result.queueFull = queue.full
+    return result
   }
 
   private func writeChunks(through queue: WriteQueue) async throws(PreDumpError) {
     // Several readers deliver out of order. Each chunk holds a buffer, so none is further ahead than that.
-    var ordered = ReorderBuffer<FilledChunk>(capacity: layout.count)
+    var ordered = ReorderBuffer<FilledChunk>(capacity: configuration.layout.count)
     var began = sluice_monotonic_nanoseconds()
     let first = began
     while let chunk = try await chunks.receive() {
-      counts.withoutChunk.add(since: began, bytes: chunk.buffer.byteCount)
+      result.withoutChunk.add(since: began, bytes: chunk.buffer.byteCount)
       guard !Task.isCancelled else { throw .cancelled }
       let sequence = chunk.sequence
       // A reader has failed and given back the buffer of a chunk that is missing here, and with it others went
@@ -97,106 +117,98 @@ actor ImageWriter {
       began = sluice_monotonic_nanoseconds()
     }
     guard !Task.isCancelled else { throw .cancelled }
-    counts.writingNanoseconds = sluice_monotonic_nanoseconds() - first
+    result.writingNanoseconds = sluice_monotonic_nanoseconds() - first
   }
 
   private func write(_ chunk: consuming FilledChunk, through queue: WriteQueue) async throws(PreDumpError) {
-    let byteCount = chunk.buffer.byteCount
-    let offset = counts.bytesWritten
-    counts.bytesWritten += UInt64(byteCount)
-    counts.pagesWritten += UInt64(byteCount / layout.pageSize)
-    counts.zeroPages += UInt64(chunk.data.zeroPages)
-    counts.holeBytes += UInt64(byteCount - chunk.data.parts.reduce(0) { $0 + $1.count })
-    if output != nil {
-      try addToPagemap(chunk.buffer)
-      try await writePages(chunk, at: offset, through: queue)
-      try limitPageCache(queue)
-    }
+    let (task, endsTask, byteCount) = (tasks[chunk.task], chunk.endsTask, chunk.buffer.byteCount)
+    result.tasks[task.index].bytesWritten += UInt64(byteCount)
+    result.tasks[task.index].pagesWritten += UInt64(byteCount / configuration.layout.pageSize)
+    result.tasks[task.index].zeroPages += UInt64(chunk.data.zeroPages)
+    result.tasks[task.index].holeBytes += UInt64(byteCount - chunk.data.byteCount)
+    try openOutput(of: task)
+    if output != nil { try await writePages(chunk, through: queue) }
     progress.add(written: byteCount)
+    if endsTask, output != nil { try await finish(task, queue) }
+  }
+
+  private func openOutput(of task: DumpTask) throws(PreDumpError) {
+    guard output == nil, images != nil else { return }
+    do throws(ImagesError) {
+      output = try TaskOutput.create(
+        in: &images!, of: task, pageSize: UInt64(configuration.layout.pageSize),
+        direct: configuration.direct, expecting: 0)
+    } catch {
+      throw PreDumpError(error)
+    }
   }
 
   private func writePages(
-    _ chunk: consuming FilledChunk, at offset: UInt64, through queue: WriteQueue
+    _ chunk: consuming FilledChunk, through queue: WriteQueue
   ) async throws(PreDumpError) {
-    guard let descriptor = output?.pages.descriptor else { return }
-    let parts = chunk.data.parts
-    try await prepareSpace(for: chunk.data, byteCount: chunk.buffer.byteCount, at: offset, queue)
-    do throws(WriteQueue.Failed) {
-      try await queue.write(chunk.buffer, parts: parts, to: descriptor, at: offset)
-    } catch {
-      throw writeFailed(error)
-    }
-  }
-
-  /// Allocates space for what comes next, until the first hole: space that was allocated and not written is
-  /// none, and giving it back waits for all writes.
-  private func prepareSpace(
-    for data: DataParts, byteCount: Int, at offset: UInt64, _ queue: WriteQueue
-  ) async throws(PreDumpError) {
-    guard let ahead = spaceAhead, let pages = output?.pages else { return }
-    let isWhole = data.parts.reduce(0) { $0 + $1.count } == byteCount
-    if isWhole {
-      guard let range = ahead.range(toReach: offset + UInt64(byteCount)) else { return }
-      if pages.allocate(range) {
-        spaceAhead?.allocated(range)
-      } else {
-        spaceAhead?.giveUp()
-      }
-      return
-    }
-    spaceAhead = nil
-    guard ahead.end > offset else { return }
-    do throws(WriteQueue.Failed) { try await queue.drain() } catch { throw writeFailed(error) }
-    try onImages { () throws(ImagesError) in try pages.setSize(offset) }
-  }
-
-  private func addToPagemap(_ buffer: borrowing PageBuffer) throws(PreDumpError) {
-    do throws(ImagesError) {
-      for index in 0..<buffer.runCount {
-        let run = unsafe buffer.runTable[index]
-        let pageCount = run.length / UInt64(layout.pageSize)
-        try output?.pagemap.append(
-          PagemapRun(address: run.address, pageCount: pageCount, flags: .present))
-      }
-    } catch {
-      throw PreDumpError(error)
-    }
-  }
-
-  /// Sees to it that what was written through the page cache does not stay there.
-  private func limitPageCache(_ queue: WriteQueue) throws(PreDumpError) {
-    guard writeback != nil, let pages = output?.pages else { return }
-    let written = queue.lowestFileOffsetInFlight ?? counts.bytesWritten
-    guard let action = writeback?.advance(to: written) else { return }
-    try onImages { () throws(ImagesError) in
-      if let range = action.start { try pages.startWriteback(range) }
-      if let range = action.finish { try pages.finishWriteback(range) }
-    }
-  }
-
-  private func finishFiles() throws(PreDumpError) {
     guard let pages = output?.pages else { return }
+    let (data, byteCount) = (chunk.data, chunk.buffer.byteCount)
+    do throws(ImagesError) { try output?.addToPagemap(chunk.buffer) } catch { throw PreDumpError(error) }
+    guard let offset = output?.reserve(byteCount) else { return }
+    if case .giveBack(let size) = output?.prepareSpace(for: data, byteCount: byteCount, at: offset) {
+      try await drain(queue)
+      try onImages { () throws(ImagesError) in try pages.setSize(size) }
+    }
+    do throws(WriteQueue.Failed) {
+      try await queue.write(chunk.buffer, parts: data.parts, to: pages.descriptor, at: offset)
+    } catch {
+      throw PreDumpError(pages.writeFailed(errno: error.errno))
+    }
     do throws(ImagesError) {
-      // The last pages may be a hole, which no write has made part of the file.
-      try pages.setSize(counts.bytesWritten)
-      try output?.pagemap.finish()
-      if let writeback { try pages.finishWriteback(writeback.rest(to: counts.bytesWritten)) }
+      try output?.limitPageCache(writtenUpTo: queue.lowestFileOffsetInFlight)
     } catch {
       throw PreDumpError(error)
     }
   }
 
-  private func writeFailed(_ error: WriteQueue.Failed) -> PreDumpError {
-    guard let pages = output?.pages else { preconditionFailure("without files nothing is written") }
-    return PreDumpError(pages.writeFailed(errno: error.errno))
+  /// Ends a task's files before the next task's are begun: so few are open at any time.
+  private func finish(_ task: DumpTask, _ queue: WriteQueue) async throws(PreDumpError) {
+    // A descriptor is not closed while the kernel may yet be told to write to it.
+    try await drain(queue)
+    do throws(ImagesError) {
+      if task.hasFailed {
+        output = nil
+        images?.discard(pagesID: task.pagesID, pid: task.namespacePid)
+        return
+      }
+      try output?.finish()
+      output = nil
+      try images?.close(
+        pagesID: task.pagesID, pid: task.namespacePid, syncs: configuration.syncs)
+    } catch {
+      throw PreDumpError(error)
+    }
+  }
+
+  private func drain(_ queue: WriteQueue) async throws(PreDumpError) {
+    do throws(WriteQueue.Failed) {
+      try await queue.drain()
+    } catch {
+      guard let pages = output?.pages else { preconditionFailure("without files nothing is written") }
+      throw PreDumpError(pages.writeFailed(errno: error.errno))
+    }
+  }
+
+  /// Gives up the images of a task whose files have ended.
+  func discard(_ task: DumpTask) {
+    images?.discard(pagesID: task.pagesID, pid: task.namespacePid)
   }
 
   /// Makes the images valid.
-  func publish(inventory: Inventory, statistics: DumpStatistics, syncs: Bool) throws(PreDumpError) {
-    guard let output = output.take() else { return }
+  func publish(
+    inventory: Inventory, statistics: DumpStatistics, trackedTasks: TrackedTasks?
+  ) throws(PreDumpError) {
+    guard let images = images.take() else { return }
     // Not through `onImages`: a closure may not consume what it captures.
     do throws(ImagesError) {
-      try output.publish(inventory: inventory, statistics: statistics, syncs: syncs)
+      try images.publish(
+        inventory: inventory, statistics: statistics, trackedTasks: trackedTasks,
+        syncs: configuration.syncs)
     } catch {
       throw PreDumpError(error)
     }
@@ -205,5 +217,6 @@ actor ImageWriter {
   /// Removes what was written.
   func discard() {
     output = nil
+    images = nil
   }
 }

@@ -2,19 +2,34 @@ internal import CSluiceLinux
 internal import SluicePipeline
 internal import SluiceTarget
 
-/// The first stage: walks the mappings of a process in address order and cuts the pages to be taken into
+/// The first stage: walks the mappings of each task in address order and cuts the pages to be taken into
 /// plans, each as large as a buffer.
 ///
 /// It has a thread of its own, because the system calls that look at page tables block.
 actor MemoryWalker {
-  /// What the walk came across.
+  /// What the walk of one task came across.
   struct Counts: Sendable {
-    /// Pages that hold data of the process' own.
+    /// Pages that hold data of the task's own.
     var pagesFound: UInt64 = 0
+    /// Pages among them that were not written since the parent's images, which have them.
+    var pagesInParent: UInt64 = 0
     /// Mappings that were walked.
     var mappings = 0
     /// Mappings that were left out, by reason.
     var skipped: [SkipReason: Int] = [:]
+
+    static func += (total: inout Counts, other: Counts) {
+      total.pagesFound += other.pagesFound
+      total.pagesInParent += other.pagesInParent
+      total.mappings += other.mappings
+      total.skipped.merge(other.skipped, uniquingKeysWith: +)
+    }
+  }
+
+  /// What the whole walk came to.
+  struct Result: Sendable {
+    /// By task.
+    var tasks: [Counts]
     /// How long the walk waited for a buffer to come back.
     var withoutBuffer = Stall()
     /// How long it waited for a reader to take a plan.
@@ -24,91 +39,140 @@ actor MemoryWalker {
   }
 
   private nonisolated let executor: ThreadExecutor
-  private let process: TargetProcess
+  private let tasks: [DumpTask]
+  private let base: RoundBase?
   private let source: PageScanner.Source?
   private let ring: BufferRing
   private let plans: PlanChannel
-  private var counts = Counts()
+  private var result: Result
   private var sequence: UInt64 = 0
   private var open: PageBuffer?
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
   nonisolated var taskExecutor: any TaskExecutor { executor }
 
+  /// - Parameter base: what need not be copied; nil where everything is.
   init(
-    process: TargetProcess, source: PageScanner.Source?, ring: BufferRing, plans: PlanChannel,
+    tasks: [DumpTask], base: RoundBase?, source: PageScanner.Source?, ring: BufferRing, plans: PlanChannel,
     executor: ThreadExecutor
   ) {
-    self.process = process
+    self.tasks = tasks
+    self.base = base
     self.source = source
     self.ring = ring
     self.plans = plans
     self.executor = executor
+    result = Result(tasks: Array(repeating: Counts(), count: tasks.count))
   }
 
-  /// Walks the whole address space once, then finishes the channel of plans.
-  func run() async throws(PreDumpError) -> Counts {
-    var map = try onTarget { () throws(TargetError) in try MemoryMap(of: process) }
-    var scanner = try onTarget { () throws(TargetError) in
-      try PageScanner(of: process, source: source)
+  /// Walks the address spaces of all tasks once, then finishes the channel of plans.
+  func run() async throws(PreDumpError) -> Result {
+    for task in tasks {
+      try await walk(task)
+      // The end of a task is told in its turn, whether or not anything is left to read.
+      try await openBuffer()
+      try await sendPlan(of: task, endsTask: true)
     }
-    while let vma = try onTarget({ () throws(TargetError) in try map.next() }) {
-      counts.mappings += 1
+    plans.finish()
+    result.endedAt = sluice_monotonic_nanoseconds()
+    return result
+  }
+
+  private func walk(_ task: DumpTask) async throws(PreDumpError) {
+    guard
+      var map = try task.attempt({ () throws(TargetError) in try MemoryMap(of: task.process) }),
+      var scanner = try task.attempt({ () throws(TargetError) in
+        try PageScanner(of: task.process, source: source)
+      })
+    else { return }
+    var known = try RoundBase.known(of: task, by: base)
+    while case .some(.some(let vma)) = try task.attempt({ () throws(TargetError) in try map.next() }) {
+      result.tasks[task.index].mappings += 1
       switch vma.treatment {
       case .skip(let reason):
-        counts.skipped[reason, default: 0] += 1
+        result.tasks[task.index].skipped[reason, default: 0] += 1
       case .take, .takeWhole:
-        try await walk(vma, with: &scanner)
+        try await walk(vma, of: task, with: &scanner, &known)
       }
     }
-    try await sendPlan()
-    plans.finish()
-    counts.endedAt = sluice_monotonic_nanoseconds()
-    return counts
   }
 
-  private func walk(_ vma: VMA, with scanner: inout PageScanner) async throws(PreDumpError) {
+  private func walk(
+    _ vma: VMA, of task: DumpTask, with scanner: inout PageScanner, _ known: inout KnownPages
+  ) async throws(PreDumpError) {
     var position = vma.start
     while position < vma.end {
       guard !Task.isCancelled else { throw .cancelled }
-      position = try onTarget { () throws(TargetError) in
+      let end = try task.attempt { () throws(TargetError) in
         vma.treatment == .takeWhole
           ? scanner.wholeStep(from: position, to: vma.end)
           : try scanner.step(from: position, to: vma.end, isFileBacked: vma.isFileBacked)
       }
+      guard let end else { return }
+      position = end
       // By index: a copy of the array would make the scanner allocate a new one for its next step.
       for index in scanner.runs.indices {
-        try await plan(scanner.runs[index])
+        try await sort(scanner.runs[index], of: task, &known)
       }
     }
   }
 
-  /// Adds a run to the plan that is being made, and hands plans on as they become full.
-  private func plan(_ run: MemoryRun) async throws(PreDumpError) {
-    counts.pagesFound += run.length / UInt64(ring.layout.pageSize)
-    var rest = run
-    while rest.length > 0 {
-      if open == nil { open = await takeBuffer() }
-      guard let added = open?.append(rest) else { throw .cancelled }
-      rest.address += added
-      rest.length -= added
-      if rest.length > 0 { try await sendPlan() }
+  /// Plans to read what the parent's images lack, and lists what they have.
+  private func sort(
+    _ scanned: ScannedRun, of task: DumpTask, _ known: inout KnownPages
+  ) async throws(PreDumpError) {
+    result.tasks[task.index].pagesFound += scanned.run.length / UInt64(ring.layout.pageSize)
+    let end = scanned.run.address + scanned.run.length
+    var position = scanned.run.address
+    while position < end {
+      let part = try known.next(in: position..<end, mustCopy: scanned.mustCopy)
+      let run = MemoryRun(address: position, length: part.end - position)
+      if part.isInParent {
+        try await list(run, of: task)
+      } else {
+        try await plan(run, of: task)
+      }
+      position = part.end
     }
   }
 
-  private func takeBuffer() async -> PageBuffer? {
-    let began = sluice_monotonic_nanoseconds()
-    defer { counts.withoutBuffer.add(since: began, bytes: ring.layout.chunkBytes) }
-    return await ring.take()
+  private func list(_ run: MemoryRun, of task: DumpTask) async throws(PreDumpError) {
+    result.tasks[task.index].pagesInParent += run.length / UInt64(ring.layout.pageSize)
+    while true {
+      try await openBuffer()
+      if open?.list(run) == true { return }
+      try await sendPlan(of: task)
+    }
   }
 
-  private func sendPlan() async throws(PreDumpError) {
+  /// Adds a run to the plan that is being made, and hands plans on as they become full.
+  private func plan(_ run: MemoryRun, of task: DumpTask) async throws(PreDumpError) {
+    var rest = run
+    while rest.length > 0 {
+      try await openBuffer()
+      let added = open?.append(rest) ?? 0
+      rest.address += added
+      rest.length -= added
+      if rest.length > 0 { try await sendPlan(of: task) }
+    }
+  }
+
+  private func openBuffer() async throws(PreDumpError) {
+    guard open == nil else { return }
+    let began = sluice_monotonic_nanoseconds()
+    open = await ring.take()
+    result.withoutBuffer.add(since: began, bytes: ring.layout.chunkBytes)
+    guard open != nil else { throw .cancelled }
+  }
+
+  private func sendPlan(of task: DumpTask, endsTask: Bool = false) async throws(PreDumpError) {
     guard let buffer = open.take() else { return }
     let (began, byteCount) = (sluice_monotonic_nanoseconds(), buffer.byteCount)
-    let refused = await plans.send(ReadPlan(sequence: sequence, buffer: buffer))
+    let refused = await plans.send(
+      ReadPlan(sequence: sequence, task: task.index, endsTask: endsTask, buffer: buffer))
     // The channel was failed by a later stage, whose error is the one to report.
     guard refused == nil else { throw .cancelled }
-    counts.plansFull.add(since: began, bytes: byteCount)
+    result.plansFull.add(since: began, bytes: byteCount)
     sequence += 1
   }
 }

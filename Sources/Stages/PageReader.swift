@@ -25,7 +25,7 @@ actor PageReader {
   }
 
   private nonisolated let executor: ThreadExecutor
-  private let memory: RemoteMemory
+  private let tasks: [DumpTask]
   private let pageSize: Int
   private let plans: PlanChannel
   private let chunks: ChunkChannel
@@ -35,9 +35,9 @@ actor PageReader {
   nonisolated var taskExecutor: any TaskExecutor { executor }
 
   init(
-    memory: RemoteMemory, pageSize: Int, plans: PlanChannel, chunks: ChunkChannel, executor: ThreadExecutor
+    tasks: [DumpTask], pageSize: Int, plans: PlanChannel, chunks: ChunkChannel, executor: ThreadExecutor
   ) {
-    self.memory = memory
+    self.tasks = tasks
     self.pageSize = pageSize
     self.plans = plans
     self.chunks = chunks
@@ -51,11 +51,12 @@ actor PageReader {
       counts.withoutPlan.add(since: began, bytes: plan.buffer.byteCount)
       // A read takes some 100 µs and cannot be interrupted; between two, cancellation is obeyed.
       guard !Task.isCancelled else { throw .cancelled }
-      try fill(&plan.buffer)
+      try fill(&plan.buffer, of: tasks[plan.task])
       let (data, byteCount) = (DataParts(of: plan.buffer, pageSize: pageSize), plan.buffer.byteCount)
       began = sluice_monotonic_nanoseconds()
       let refused = await chunks.send(
-        FilledChunk(sequence: plan.sequence, buffer: plan.buffer, data: data))
+        FilledChunk(
+          sequence: plan.sequence, task: plan.task, endsTask: plan.endsTask, buffer: plan.buffer, data: data))
       guard refused == nil else { throw .cancelled }
       counts.chunksFull.add(since: began, bytes: byteCount)
       began = sluice_monotonic_nanoseconds()
@@ -72,12 +73,13 @@ actor PageReader {
     return try await plans.receive()
   }
 
-  private func fill(_ buffer: inout PageBuffer) throws(PreDumpError) {
-    let outcome = try onTarget { () throws(TargetError) in
+  private func fill(_ buffer: inout PageBuffer, of task: DumpTask) throws(PreDumpError) {
+    let memory = RemoteMemory(of: task.process)
+    let outcome = try task.attempt { () throws(TargetError) in
       unsafe try memory.read(table: buffer.runTable, runCount: buffer.runCount, into: buffer.bytes)
     }
-    buffer.keep(runCount: outcome.runCount, byteCount: outcome.byteCount)
-    counts.vanishedBytes += outcome.vanishedBytes
-    counts.forcedBytes += outcome.forcedBytes
+    buffer.keep(runCount: outcome?.runCount ?? 0, byteCount: outcome?.byteCount ?? 0)
+    counts.vanishedBytes += outcome?.vanishedBytes ?? 0
+    counts.forcedBytes += outcome?.forcedBytes ?? 0
   }
 }

@@ -38,47 +38,49 @@ public struct PreDump: Sendable {
     defer { progress.finish() }
     let began = sluice_monotonic_nanoseconds()
     let budget = try makeBudget()
-    let process = try onTarget { () throws(TargetError) in try TargetProcess(pid: configuration.pid) }
-    let ring = try makeRing(budget)
-    let output = try makeOutput(for: process, pageSize: ring.layout.pageSize)
-    let expected = try onTarget { () throws(TargetError) in try process.ownMemoryBytes() }
+    let tree = try onTarget { () throws(TargetError) in try ProcessTree(root: configuration.pid) }
+    let parent = try openParent()
+    let expected = try onTarget { () throws(TargetError) in try tree.ownMemoryBytes() }
     progress.start(expecting: expected)
+    var images = try makeImages(parent: parent)
+    let first = try makeFirstOutput(in: &images, of: tree, expecting: parent == nil ? expected : 0)
+    let kind = OutputKind(of: first)
+    let ring = try makeRing(kind.isInMemory ? budget.forMemory : budget.buffers)
 
-    // Optional chaining would consume it.
-    let isDirect =
-      switch output {
-      case .some(let output): output.isDirect
-      case .none: false
-      }
     let engine = makeEngine(ring)
+    let starterThread = ThreadExecutor(name: "sluice-start")
     let walkerThread = ThreadExecutor(name: "sluice-walker")
     let readerThreads = (0..<max(1, configuration.readers)).map { ThreadExecutor(name: "sluice-read-\($0)") }
     defer {
+      starterThread.shutdown()
       walkerThread.shutdown()
       for thread in readerThreads { thread.shutdown() }
       engine.shutdown()
     }
-    let (plans, chunks) = Self.makeChannels(readers: readerThreads.count, buffers: budget.buffers.count)
+    let starter = RoundStarter(
+      configuration: configuration, dirtyBytes: Self.dirtyBytes(of: configuration), executor: starterThread)
+    let start = try await starter.start(tree, parent: parent)
+    let (plans, chunks) = Self.makeChannels(readers: readerThreads.count, buffers: ring.layout.count)
     let walker = MemoryWalker(
-      process: process, source: configuration.pageStates.source, ring: ring, plans: plans,
+      tasks: start.tasks, base: start.base, source: configuration.pageStates.source, ring: ring, plans: plans,
       executor: walkerThread)
     let readers = readerThreads.map {
       PageReader(
-        memory: RemoteMemory(of: process), pageSize: ring.layout.pageSize, plans: plans, chunks: chunks,
-        executor: $0)
+        tasks: start.tasks, pageSize: ring.layout.pageSize, plans: plans, chunks: chunks, executor: $0)
     }
     let writer = ImageWriter(
-      output: output, engine: engine, queueDepth: configuration.queueDepth, layout: ring.layout,
-      chunks: chunks, progress: progress, expectedBytes: expected)
+      images: images, first: first, tasks: start.tasks,
+      configuration: ImageWriter.Configuration(
+        queueDepth: configuration.queueDepth, layout: ring.layout, direct: configuration.io != .buffered,
+        syncs: configuration.syncs),
+      engine: engine, chunks: chunks, progress: progress)
 
-    let tracked: Tracked
     let counts: StageCounts
     do throws(PreDumpError) {
-      tracked = try track(process)
       counts = try await Stages(
         walker: walker, readers: readers, writer: writer, plans: plans, chunks: chunks, progress: progress
       ).run()
-      try onTarget { () throws(TargetError) in try process.checkStillTheSame() }
+      try await checkTasks(start.tasks, writer)
       guard !Task.isCancelled else { throw .cancelled }
     } catch {
       await writer.discard()
@@ -87,11 +89,54 @@ public struct PreDump: Sendable {
     precondition(ring.takenCount == 0, "every buffer is home when the stages have ended")
 
     let report = PreDumpReport(
-      configuration: configuration, process: process, tracked: tracked, counts: counts, ring: ring,
-      engine: engine.kind, isDirect: isDirect, began: began)
-    let inventory = Inventory(dumpUptime: tracked.uptime, preDumpMode: .read)
-    try await writer.publish(inventory: inventory, statistics: report.statistics, syncs: configuration.syncs)
+      configuration: configuration, start: start, counts: counts, ring: ring, engine: engine.kind,
+      isDirect: kind.isDirect, parent: parent?.path, began: began)
+    try await publish(report, start, by: writer)
     return report.finished(at: sluice_monotonic_nanoseconds())
+  }
+
+  /// Makes sure that what was read was these tasks' memory all the while.
+  private func checkTasks(_ tasks: [DumpTask], _ writer: ImageWriter) async throws(PreDumpError) {
+    for task in tasks where !task.hasFailed {
+      _ = try task.attempt { () throws(TargetError) in try task.process.checkStillTheSame() }
+      if task.hasFailed { await writer.discard(task) }
+    }
+    for task in tasks {
+      guard let error = task.error else { continue }
+      configuration.logger.warning("process \(task.process.pid) has no images: \(error)")
+    }
+  }
+
+  /// Makes the images valid, and only then the parent's again.
+  private func publish(
+    _ report: PreDumpReport, _ start: RoundStart, by writer: ImageWriter
+  ) async throws(PreDumpError) {
+    let inventory = Inventory(dumpUptime: start.uptime, preDumpMode: .read)
+    let tracked = try start.trackedTasks()
+    try await writer.publish(inventory: inventory, statistics: report.statistics, trackedTasks: tracked)
+    guard let base = start.base else { return }
+    try onImages { () throws(ImagesError) in
+      try base.parent.noteChild(at: configuration.imagesDirectory)
+      try base.parent.putBack()
+    }
+  }
+
+  /// The parent's images, if they can be built on.
+  private func openParent() throws(PreDumpError) -> ParentImages? {
+    guard let path = configuration.parentDirectory, configuration.io != .discard else { return nil }
+    let parent = try onImages { () throws(ImagesError) in try ParentImages(path: path) }
+    let machine = try onTarget { () throws(TargetError) in
+      ParentVerdict.Machine(uptime: try Uptime.microseconds(), bootID: try Uptime.bootID())
+    }
+    switch ParentVerdict.judge(
+      inventory: parent.inventory, tracked: parent.tracked, isSetAside: parent.isSetAside,
+      child: parent.child, machine: machine)
+    {
+    case .usable: return parent
+    case .ignored(let reason):
+      configuration.logger.warning("copying everything, since the images in \(path) are no base: \(reason)")
+      return nil
+    }
   }
 
   private func makeBudget() throws(PreDumpError) -> MemoryBudget {
@@ -102,7 +147,7 @@ public struct PreDump: Sendable {
           .init(purpose: "mappings", byteCount: MemoryMap.textBytes),
           .init(purpose: "page states", byteCount: PageScanner.tableBytes),
           .init(purpose: "pagemap records", byteCount: PagemapImageWriter.bufferBytes),
-        ],
+        ] + sharesForParent,
         pageSize: Int(sluice_page_size()))
       configuration.logger.info("\(budget)")
       return budget
@@ -111,24 +156,49 @@ public struct PreDump: Sendable {
     }
   }
 
-  private func makeRing(_ budget: MemoryBudget) throws(PreDumpError) -> BufferRing {
+  /// The memory for what was written since the parent's images were made: a share of the whole.
+  private static func dirtyBytes(of configuration: Configuration) -> Int {
+    max(DirtySet.smallestBytes, configuration.memoryBudget / 8)
+  }
+
+  private var sharesForParent: [MemoryBudget.Share] {
+    guard configuration.parentDirectory != nil else { return [] }
+    return [
+      .init(purpose: "written pages", byteCount: Self.dirtyBytes(of: configuration)),
+      .init(purpose: "their states", byteCount: SoftDirtyScanner.tableBytes),
+      .init(purpose: "the parent's pagemap", byteCount: PagemapImageReader.bufferBytes),
+    ]
+  }
+
+  private func makeRing(_ layout: BufferLayout) throws(PreDumpError) -> BufferRing {
     do throws(BufferRing.MappingFailed) {
-      return try BufferRing(layout: budget.buffers)
+      return try BufferRing(layout: layout)
     } catch {
       throw PreDumpError(error)
     }
   }
 
-  private func makeOutput(
-    for process: TargetProcess, pageSize: Int
-  ) throws(PreDumpError) -> ImageOutput? {
+  private func makeImages(parent: ParentImages?) throws(PreDumpError) -> UnfinishedImages? {
     guard configuration.io != .discard else { return nil }
-    let output = try onImages { () throws(ImagesError) in
-      try ImageOutput.create(
-        in: configuration.imagesDirectory, namespacePid: process.namespacePid, pageSize: UInt64(pageSize),
-        direct: configuration.io != .buffered)
+    return try onImages { () throws(ImagesError) in
+      try UnfinishedImages.create(at: configuration.imagesDirectory, parent: parent)
     }
-    if configuration.io == .direct && !output.isDirect {
+  }
+
+  /// The first task's files: what they can do is known before anything is done to a process.
+  private func makeFirstOutput(
+    in images: inout UnfinishedImages?, of tree: ProcessTree, expecting expected: UInt64
+  ) throws(PreDumpError) -> TaskOutput? {
+    // If this throws, what was made goes with it.
+    guard var unfinished = images.take() else { return nil }
+    let task = DumpTask(index: 0, process: tree.processes[0])
+    let output = try onImages { () throws(ImagesError) in
+      try TaskOutput.create(
+        in: &unfinished, of: task, pageSize: UInt64(sluice_page_size()),
+        direct: configuration.io != .buffered, expecting: expected)
+    }
+    images = consume unfinished
+    if configuration.io == .direct && !output.pages.isDirect {
       throw PreDumpError(
         .cannotCreate,
         "the filesystem of \(configuration.imagesDirectory) has no direct I/O (O_DIRECT): leave --io at auto"
@@ -168,26 +238,11 @@ public struct PreDump: Sendable {
     }
     return ThreadWriteEngine(name: "sluice-writer", workers: configuration.queueDepth)
   }
-
-  /// Begins to track what the process writes, where the kernel can. What is written from then on is dirty,
-  /// what was written before is in the copy: so the first round needs no stop.
-  private func track(_ process: TargetProcess) throws(PreDumpError) -> Tracked {
-    let tracked = try onTarget { () throws(TargetError) in
-      // Before the clear, never after: a process that was started later is another one to CRIU.
-      let uptime = try Uptime.microseconds()
-      // Without images there is nothing that later rounds could build on.
-      guard configuration.io != .discard, try SoftDirty.isSupported() else {
-        return Tracked(tracker: .none, uptime: uptime, clearNanoseconds: 0)
-      }
-      return Tracked(tracker: .softDirty, uptime: uptime, clearNanoseconds: try SoftDirty.clear(process))
-    }
-    configuration.logger.info("tracker: \(tracked.tracker.rawValue)")
-    return tracked
-  }
 }
 
 extension PreDump.Configuration.PageStates {
-  fileprivate var source: PageScanner.Source? {
+  /// The same in the words of the scanner.
+  var source: PageScanner.Source? {
     switch self {
     case .automatic: nil
     case .pagemapScan: .pagemapScan
@@ -196,10 +251,16 @@ extension PreDump.Configuration.PageStates {
   }
 }
 
-/// What came of the tracker's start.
-struct Tracked: Sendable {
-  let tracker: PreDumpReport.Tracker
-  /// Microseconds since boot when it was cleared.
-  let uptime: UInt64
-  let clearNanoseconds: UInt64
+/// What a pages file can do.
+private struct OutputKind {
+  let isDirect: Bool
+  let isInMemory: Bool
+
+  init(of output: borrowing TaskOutput?) {
+    // Optional chaining would consume it.
+    switch output {
+    case .some(let output): (isDirect, isInMemory) = (output.pages.isDirect, output.pages.isInMemory)
+    case .none: (isDirect, isInMemory) = (false, false)
+    }
+  }
 }

@@ -13,6 +13,16 @@ extension PreDump {
       case pagemap
     }
 
+    /// What tells which pages were written since the last round.
+    public enum Tracker: Sendable {
+      /// The best that the kernel has.
+      case automatic
+      /// The soft-dirty bit, which CRIU's final dump understands too.
+      case softDirty
+      /// Nothing: everything is copied, and later rounds cannot build on it.
+      case none
+    }
+
     /// The way that pages take to the disk.
     public enum IO: Sendable {
       /// Past the page cache where the filesystem can, else through it.
@@ -33,10 +43,15 @@ extension PreDump {
       case threads
     }
 
-    /// The process, by the pid that we see it under.
+    /// The process that is copied with all of its descendants, by the pid that we see it under.
     public var pid: Int32
     /// The directory for the images. It is made where there is none, and must hold no images.
     public var imagesDirectory: String
+    /// Earlier images of the same processes, which the new ones build on: pages that nothing wrote since are left
+    /// to them. Nil copies everything.
+    public var parentDirectory: String?
+    /// What tells which pages were written.
+    public var tracker = Tracker.automatic
     /// The memory for everything that could grow, in bytes. What it does not cover is the constant base of
     /// the program.
     public var memoryBudget = 64 << 20

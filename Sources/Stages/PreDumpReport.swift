@@ -17,8 +17,14 @@ public struct PreDumpReport: Sendable {
   public let pid: Int32
   /// The pid in the process' own pid namespace, which the images are named by.
   public let namespacePid: Int32
+  /// All tasks that were copied, the process first.
+  public let tasks: [TaskReport]
+  /// Descendants that were not copied: their pids and why.
+  public let tasksSkipped: [Int32: String]
   /// Where the images are, as it was asked for.
   public let imagesDirectory: String
+  /// The images that these build on; nil where everything was copied.
+  public let parentDirectory: String?
   /// What tracks the writes since.
   public let tracker: Tracker
   /// Bytes.
@@ -45,8 +51,11 @@ public struct PreDumpReport: Sendable {
   public let mappingsSkipped: [String: Int]
   /// From the call to the valid images, in microseconds.
   public private(set) var durationMicroseconds: UInt64 = 0
-  /// How long the process was stopped, in microseconds.
+  /// How long the processes stood still, in microseconds: from the moment when the last one was stopped until
+  /// all ran again.
   public let frozenMicroseconds: UInt64
+  /// What that was spent on.
+  public let stop: Stop
   /// How long the tracker took to clear, in microseconds; a thread of the process that maps memory waits
   /// for that.
   public let clearMicroseconds: UInt64
@@ -68,27 +77,33 @@ public struct PreDumpReport: Sendable {
   let statistics: DumpStatistics
 
   init(
-    configuration: PreDump.Configuration, process: TargetProcess, tracked: Tracked, counts: StageCounts,
-    ring: BufferRing, engine: String, isDirect: Bool, began: UInt64
+    configuration: PreDump.Configuration, start: RoundStart, counts: StageCounts, ring: BufferRing,
+    engine: String, isDirect: Bool, parent: String?, began: UInt64
   ) {
-    pid = process.pid
-    namespacePid = process.namespacePid
+    tasks = start.tasks.map { TaskReport($0, counts) }
+    let total = counts.total(of: start.tasks)
+    pid = start.tasks[0].process.pid
+    namespacePid = start.tasks[0].process.namespacePid
+    tasksSkipped = Dictionary(
+      start.skipped.map { ($0.pid, $0.reason) }, uniquingKeysWith: { first, _ in first })
     imagesDirectory = configuration.imagesDirectory
-    tracker = tracked.tracker
+    parentDirectory = parent
+    tracker = start.tracker
     pageSize = UInt64(ring.layout.pageSize)
-    pagesScanned = counts.walker.pagesFound
-    pagesWritten = counts.writer.pagesWritten
-    pagesSkippedParent = 0
+    pagesScanned = total.walker.pagesFound
+    pagesWritten = total.writer.pagesWritten
+    pagesSkippedParent = total.walker.pagesInParent
     pagesVanished = counts.readers.vanishedBytes / pageSize
     pagesForced = counts.readers.forcedBytes / pageSize
-    bytesWritten = counts.writer.bytesWritten
-    pagesZero = counts.writer.zeroPages
-    holeBytes = counts.writer.holeBytes
-    mappings = counts.walker.mappings
+    bytesWritten = total.writer.bytesWritten
+    pagesZero = total.writer.zeroPages
+    holeBytes = total.writer.holeBytes
+    mappings = total.walker.mappings
     mappingsSkipped = Dictionary(
-      uniqueKeysWithValues: counts.walker.skipped.map { ($0.key.rawValue, $0.value) })
-    frozenMicroseconds = 0
-    clearMicroseconds = tracked.clearNanoseconds / 1000
+      uniqueKeysWithValues: total.walker.skipped.map { ($0.key.rawValue, $0.value) })
+    stop = Stop(start.stop)
+    frozenMicroseconds = stop.scanMicroseconds + stop.clearMicroseconds + stop.resumeMicroseconds
+    clearMicroseconds = start.clearNanoseconds / 1000
     memoryBudget = configuration.memoryBudget
     buffersBytes = ring.touchedBytes
     writeEngine = engine
@@ -98,6 +113,8 @@ public struct PreDumpReport: Sendable {
     self.began = began
 
     var statistics = DumpStatistics()
+    statistics.freezingMicroseconds = UInt32(clamping: stop.stopMicroseconds)
+    statistics.frozenMicroseconds = UInt32(clamping: frozenMicroseconds)
     statistics.collectingMicroseconds = Self.short(counts.walker.endedAt - began)
     statistics.writingMicroseconds = Self.short(counts.writer.writingNanoseconds)
     statistics.pagesScanned = pagesScanned
@@ -119,6 +136,53 @@ public struct PreDumpReport: Sendable {
 }
 
 extension PreDumpReport {
+  /// What became of one task.
+  public struct TaskReport: Sendable {
+    /// The process, by the pid that we see it under.
+    public let pid: Int32
+    /// The pid in its own pid namespace, which its images are named by.
+    public let namespacePid: Int32
+    /// The number in the name of its pages file.
+    public let pagesID: UInt32
+    /// Why it has no images; nil where it has.
+    public let error: PreDumpError?
+    /// Pages with data of its own that the page tables showed.
+    public let pagesScanned: UInt64
+    /// Pages in its pages file.
+    public let pagesWritten: UInt64
+    /// Pages that the parent has already.
+    public let pagesSkippedParent: UInt64
+
+    init(_ task: DumpTask, _ counts: StageCounts) {
+      pid = task.process.pid
+      namespacePid = task.process.namespacePid
+      pagesID = task.pagesID
+      error = task.error
+      pagesScanned = counts.walker.tasks[task.index].pagesFound
+      pagesWritten = counts.writer.tasks[task.index].pagesWritten
+      pagesSkippedParent = counts.walker.tasks[task.index].pagesInParent
+    }
+  }
+
+  /// The parts of a stop, in microseconds; all 0 where there was none.
+  public struct Stop: Hashable, Sendable {
+    /// From the first attempt to stop anything until everything stood still.
+    public let stopMicroseconds: UInt64
+    /// Until it was known which pages were written.
+    public let scanMicroseconds: UInt64
+    /// Until the tracker was cleared.
+    public let clearMicroseconds: UInt64
+    /// Until everything ran again.
+    public let resumeMicroseconds: UInt64
+
+    init(_ times: RoundStart.StopTimes?) {
+      stopMicroseconds = (times?.stopping ?? 0) / 1000
+      scanMicroseconds = (times?.scanning ?? 0) / 1000
+      clearMicroseconds = (times?.clearing ?? 0) / 1000
+      resumeMicroseconds = (times?.resuming ?? 0) / 1000
+    }
+  }
+
   /// How long the stages waited for each other. The stage that hardly waits is the one that bounds the rate.
   public struct Stalls: Hashable, Sendable {
     /// One kind of wait.

@@ -2,10 +2,20 @@ internal import SluicePipeline
 
 /// What all stages have counted when they ended well.
 struct StageCounts: Sendable {
-  var walker = MemoryWalker.Counts()
+  var walker = MemoryWalker.Result(tasks: [])
   /// Of all of them together.
   var readers = PageReader.Counts()
-  var writer = ImageWriter.Counts()
+  var writer = ImageWriter.Result(tasks: [])
+
+  /// The sums over those tasks that have images.
+  func total(of tasks: [DumpTask]) -> (walker: MemoryWalker.Counts, writer: ImageWriter.Counts) {
+    var total = (walker: MemoryWalker.Counts(), writer: ImageWriter.Counts())
+    for task in tasks where !task.hasFailed {
+      total.walker += walker.tasks[task.index]
+      total.writer += writer.tasks[task.index]
+    }
+    return total
+  }
 }
 
 /// Runs the stages side by side until all have ended.
@@ -18,9 +28,9 @@ struct Stages: Sendable {
   let progress: ProgressFeed
 
   private enum End: Sendable {
-    case walker(Result<MemoryWalker.Counts, PreDumpError>)
+    case walker(Result<MemoryWalker.Result, PreDumpError>)
     case reader(Result<PageReader.Counts, PreDumpError>)
-    case writer(Result<ImageWriter.Counts, PreDumpError>)
+    case writer(Result<ImageWriter.Result, PreDumpError>)
     case progress
   }
 

@@ -1,6 +1,15 @@
 public import CSluiceLinux
 import Glibc
 
+/// Pages that a scan has found.
+public struct ScannedRun: Sendable {
+  /// Where they are.
+  public var run: MemoryRun
+  /// Whether they are copied even where nothing wrote them: the huge zero page replaces other content
+  /// without a trace of it in the dirty bits.
+  public var mustCopy: Bool
+}
+
 /// Finds the pages of a process that hold data of its own: present or swapped, not a clean page of a
 /// file, not the zero page.
 ///
@@ -23,7 +32,7 @@ public struct PageScanner: ~Copyable {
   private static let entryCapacity = 4096
   /// The bytes that a scanner holds.
   public static let tableBytes =
-    regionCapacity * (MemoryLayout<PageRegion>.stride + MemoryLayout<MemoryRun>.stride)
+    regionCapacity * (MemoryLayout<PageRegion>.stride + MemoryLayout<ScannedRun>.stride)
     + entryCapacity * MemoryLayout<UInt64>.stride
 
   private static let populatedStepBytes: UInt64 = 16 << 20
@@ -42,8 +51,8 @@ public struct PageScanner: ~Copyable {
   private let knowsGuards: Bool
   private let zeroPageFrame: UInt64
 
-  /// The runs that the last step found, in address order; they neither overlap nor touch.
-  public private(set) var runs: [MemoryRun] = []
+  /// The runs that the last step found, in address order; those that touch differ in what is to be done.
+  public private(set) var runs: [ScannedRun] = []
 
   /// - Parameters:
   ///   - process: whose pages.
@@ -107,15 +116,17 @@ public struct PageScanner: ~Copyable {
   /// The same for a mapping of which every page is taken, whatever the page table says.
   public mutating func wholeStep(from start: UInt64, to end: UInt64) -> UInt64 {
     runs.removeAll(keepingCapacity: true)
-    runs.append(MemoryRun(address: start, length: end - start))
+    append(from: start, to: end)
     return end
   }
 
-  private mutating func append(from start: UInt64, to end: UInt64) {
-    if let last = runs.indices.last, runs[last].address + runs[last].length == start {
-      runs[last].length += end - start
+  private mutating func append(from start: UInt64, to end: UInt64, mustCopy: Bool = false) {
+    if let last = runs.indices.last, runs[last].run.address + runs[last].run.length == start,
+      runs[last].mustCopy == mustCopy
+    {
+      runs[last].run.length += end - start
     } else {
-      runs.append(MemoryRun(address: start, length: end - start))
+      runs.append(ScannedRun(run: MemoryRun(address: start, length: end - start), mustCopy: mustCopy))
     }
   }
 
@@ -150,7 +161,10 @@ public struct PageScanner: ~Copyable {
     var pages: UInt64 = 0
     for region in regions[..<Int(found)] {
       pages += (region.end - region.start) / pageSize
-      if isTaken(region.categories) { append(from: region.start, to: region.end) }
+      if isTaken(region.categories) {
+        let isZero = region.categories & UInt64(SLUICE_PAGE_PFNZERO.rawValue) != 0
+        append(from: region.start, to: region.end, mustCopy: isZero)
+      }
     }
     adaptStep(found: pages, took: took)
     // walk_end is not to be trusted: after more than 512 regions it is stale. A scan that neither filled its
@@ -188,7 +202,10 @@ public struct PageScanner: ~Copyable {
     let pages = count / MemoryLayout<UInt64>.size
     for (index, entry) in entries[..<pages].enumerated() where isTaken(entry, isFileBacked) {
       let address = start + UInt64(index) * pageSize
-      append(from: address, to: address + pageSize)
+      // In anonymous memory only the huge zero page is called a file's, by those kernels that tell it.
+      append(
+        from: address, to: address + pageSize,
+        mustCopy: !isFileBacked && entry & PagemapEntry.file != 0)
     }
     return start + UInt64(pages) * pageSize
   }

@@ -4,8 +4,15 @@ enum PagemapEntry {
   static let swapped: UInt64 = 1 << 62
   /// The page belongs to a file or to shared anonymous memory.
   static let file: UInt64 = 1 << 61
+  /// The page was written since the soft-dirty bits were cleared, or its mapping is newer than that.
+  static let softDirty: UInt64 = 1 << 55
   /// A guard region of MADV_GUARD_INSTALL (Linux 6.15).
   static let guardRegion: UInt64 = 1 << 58
   /// The page frame number; 0 unless the reader has CAP_SYS_ADMIN.
   static let frame: UInt64 = (1 << 55) - 1
+
+  /// Whether the page is the process' own and was written.
+  static func isDirtyOwnPage(_ entry: UInt64) -> Bool {
+    entry & softDirty != 0 && entry & (present | swapped) != 0 && entry & file == 0
+  }
 }

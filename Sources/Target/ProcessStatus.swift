@@ -2,6 +2,8 @@
 struct ProcessStatus: Hashable, Sendable {
   /// R running, S sleeping, T stopped, Z zombie, and so on.
   var state: Character
+  /// The process that it is a child of.
+  var parentPid: Int32
   /// When it started, in clock ticks since boot.
   var startTime: UInt64
   var isKernelThread: Bool
@@ -31,10 +33,12 @@ struct ProcessStatus: Hashable, Sendable {
     command = String(stat[stat.index(after: nameStart)..<nameEnd])
     // What follows the name begins with field 3.
     let fields = stat[stat.index(after: nameEnd)...].split(separator: " ")
-    guard fields.count > 19, let state = fields[0].first, let flags = UInt64(fields[6]),
+    guard fields.count > 19, let state = fields[0].first, let parentPid = Int32(fields[1]),
+      let flags = UInt64(fields[6]),
       let startTime = UInt64(fields[19])
     else { return nil }
     self.state = state
+    self.parentPid = parentPid
     self.startTime = startTime
     isKernelThread = flags & Self.kernelThreadFlag != 0
     isExiting = flags & Self.exitingFlag != 0
@@ -51,6 +55,15 @@ struct ProcessStatus: Hashable, Sendable {
     self.threadGroup = threadGroup
     // A kernel without pid namespaces has no such line, and then there is but one pid.
     self.namespacePid = namespacePid ?? threadGroup
+  }
+
+  /// The number that a line of /proc/PID/status gives.
+  static func number(in status: String, of key: Substring) -> Int? {
+    for line in status.split(separator: "\n") {
+      let parts = line.split(whereSeparator: { $0 == "\t" || $0 == " " })
+      if parts.count == 2, parts[0] == key { return Int(parts[1]) }
+    }
+    return nil
   }
 
   /// The sum of those lines of /proc/PID/status that give an amount of memory in kB.

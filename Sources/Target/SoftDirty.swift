@@ -46,6 +46,21 @@ public enum SoftDirty {
 
 /// The time since the machine started, as CRIU notes it in its inventory.
 public enum Uptime {
+  /// The clock ticks in a second that /proc/PID/stat counts in (sysconf(_SC_CLK_TCK)).
+  public static var ticksPerSecond: UInt64 { UInt64(sluice_clock_ticks_per_second()) }
+
+  /// What tells this start of the machine from all others: /proc/sys/kernel/random/boot_id.
+  ///
+  /// - Throws: `TargetError` when it cannot be read.
+  public static func bootID() throws(TargetError) -> String {
+    do throws(ProcFile.OpenFailed) {
+      let text = try ProcFile.text(ofFileAt: "/proc/sys/kernel/random/boot_id")
+      return String(text.prefix(while: { $0 != "\n" }))
+    } catch {
+      throw TargetError(.systemCall, "reading /proc/sys/kernel/random/boot_id", errno: error.errno)
+    }
+  }
+
   /// Microseconds since boot, to 10 ms: the first number of /proc/uptime, which is what CRIU compares a
   /// process' start time with.
   ///

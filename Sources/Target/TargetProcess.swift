@@ -11,6 +11,8 @@ public final class TargetProcess: Sendable {
   public let pid: Int32
   /// The pid that the process sees itself: CRIU names its images by it.
   public let namespacePid: Int32
+  /// The process that it was a child of when it was opened.
+  public let parentPid: Int32
   /// The name of the program, as the kernel keeps it (15 bytes).
   public let command: String
   /// When the process started, in clock ticks since boot (field 22 of /proc/PID/stat).
@@ -48,6 +50,7 @@ public final class TargetProcess: Sendable {
     }
     self.pid = pid
     namespacePid = status.namespacePid
+    parentPid = status.parentPid
     command = status.command
     startTime = status.startTime
     // mem asks for what process_vm_readv asks for too (PTRACE_MODE_ATTACH), so a refusal shows here.

@@ -46,8 +46,8 @@ import Testing
 
   /// The table of a chunk's runs takes 16 bytes for each of its pages.
   @Test(arguments: [
-    (total: 4 * (1 << 20 + 4_096), chunk: 1 << 20, count: 4),
-    (total: 4 * (1 << 20 + 4_096) - 1, chunk: 512 << 10, count: 7),
+    (total: 4 * (1 << 20 + 8_192), chunk: 1 << 20, count: 4),
+    (total: 4 * (1 << 20 + 8_192) - 1, chunk: 512 << 10, count: 7),
     (total: 1 << 20, chunk: 128 << 10, count: 7),
     (total: 64 << 20, chunk: 1 << 20, count: 63),
   ])

@@ -7,10 +7,10 @@ extension Faults {
   enum Site: UInt32, CaseIterable, Sendable {
     case open, read, pread, write, pwrite, fsync, truncate, allocate
     case startWriteback, finishWriteback, dropCache, fileSystem, fileStatus
-    case makeDirectory, rename, unlink, readLink, lock, listDirectory
+    case makeDirectory, rename, unlink, readLink, makeLink, lock, listDirectory
     case processRead, pagemapScan, mappingQuery
     case mapBuffers, protectBuffers, unmapBuffers, ownPage, ownPagemap
-    case pidfdOpen, pidfdPoll, eventOpen
+    case pidfdOpen, pidfdPoll, listThreads, trace, eventOpen
     case ringOpen, ringReserve, ringRegister, ringEnter, ringCompletion
 
     /// Errors that do not go away by trying again.
@@ -24,13 +24,15 @@ extension Faults {
       case .makeDirectory: [EACCES, ENOSPC, EROFS]
       case .rename: [EIO, ENOSPC]
       case .unlink: [EIO, EACCES]
+      case .makeLink: [EACCES, ENOSPC]
       case .lock: [EAGAIN, ENOLCK]
       case .listDirectory: [EMFILE, ENOMEM]
       case .processRead: [EPERM, ENOMEM]
       case .pagemapScan, .mappingQuery: [ENOMEM, EIO]
       case .mapBuffers, .protectBuffers, .ownPage: [ENOMEM]
       case .ownPagemap, .pidfdOpen, .eventOpen: [EMFILE, ENOMEM]
-      case .pidfdPoll: [ENOMEM]
+      case .pidfdPoll, .listThreads: [ENOMEM]
+      case .trace: [EPERM, EIO]
       case .ringOpen: [ENOSYS, EPERM, ENOMEM]
       case .ringReserve, .ringRegister: [ENOMEM, EINVAL]
       // What it gives beyond these are our own mistakes, at which we trap.

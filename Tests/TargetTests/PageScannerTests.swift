@@ -26,7 +26,7 @@ struct PageScannerTests {
     while position < end {
       let next = try scanner.step(from: position, to: end, isFileBacked: isFileBacked)
       try #require(next > position && next <= end, "a step goes on, and not too far")
-      for run in scanner.runs {
+      for run in scanner.runs.map(\.run) {
         try #require(run.length > 0 && run.address >= position && run.address + run.length <= next)
         if let last = found.last, last.upperBound >= run.address {
           try #require(last.upperBound == run.address, "runs come in order")
@@ -184,8 +184,8 @@ struct PageScannerTests {
       let start = try await target.tell("reserve 8")
       var scanner = try PageScanner(of: TargetProcess(pid: target.pid))
       #expect(scanner.wholeStep(from: start, to: start + 8 * page) == start + 8 * page)
-      #expect(scanner.runs.map(\.address) == [start])
-      #expect(scanner.runs.map(\.length) == [8 * page])
+      #expect(scanner.runs.map(\.run.address) == [start])
+      #expect(scanner.runs.map(\.run.length) == [8 * page])
     }
   }
 

@@ -5,5 +5,6 @@
 #include "inventory.pb-c.h"
 #include "pagemap.pb-c.h"
 #include "stats.pb-c.h"
+#include "tracked.pb-c.h"
 
 #endif

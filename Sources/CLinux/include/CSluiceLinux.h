@@ -12,6 +12,7 @@
 #include "sluice_files.h"
 #include "sluice_memory.h"
 #include "sluice_process.h"
+#include "sluice_ptrace.h"
 #include "sluice_ring.h"
 #include "sluice_threads.h"
 

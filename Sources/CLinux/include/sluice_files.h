@@ -75,6 +75,9 @@ int sluice_rename_at(int directory, const char *from, const char *to);
 /// Removes a file; with `is_directory`, an empty directory.
 int sluice_unlink_at(int directory, const char *path, bool is_directory);
 
+/// symlinkat(2): makes the link `path` with this text.
+int sluice_symlink_at(const char *text, int directory, const char *path);
+
 /// readlinkat(2). Returns the text's length (no terminator is written) or -errno.
 ssize_t sluice_read_link_at(int directory, const char *path, char *text, size_t capacity);
 

@@ -12,4 +12,11 @@ int sluice_pidfd_open(pid_t pid);
 /// last thread does; until it is reaped its pid is not given to another.
 int sluice_pidfd_is_alive(int pidfd);
 
+/// Whether two processes have the same memory (kcmp(2), KCMP_VM): 1, 0, or -errno where the kernel does not
+/// tell.
+int sluice_share_memory(pid_t one, pid_t other);
+
+/// Whether this kernel has /proc/PID/task/TID/children: 1 or 0.
+int sluice_has_children_lists(void);
+
 #endif

@@ -14,4 +14,7 @@ int sluice_pin_this_thread(const uint32_t *cpus, size_t count);
 /// CLOCK_MONOTONIC in nanoseconds.
 uint64_t sluice_monotonic_nanoseconds(void);
 
+/// The clock ticks in a second that /proc/PID/stat counts in.
+long sluice_clock_ticks_per_second(void);
+
 #endif

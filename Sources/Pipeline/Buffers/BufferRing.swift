@@ -20,7 +20,10 @@ public struct BufferLayout: Hashable, Sendable {
   public var runsPerBuffer: Int { chunkBytes / pageSize }
 
   /// The memory of all of them, in bytes.
-  public var totalBytes: Int { count * (chunkBytes + tableBytes) }
+  public var totalBytes: Int { count * (chunkBytes + Self.tablesPerBuffer * tableBytes) }
+
+  /// One for the runs that were copied, one for those that are only listed.
+  static let tablesPerBuffer = 2
 
   var tableBytes: Int { runsPerBuffer * MemoryLayout<MemoryRun>.stride }
 }
@@ -93,7 +96,7 @@ public final class BufferRing: Sendable {
 
   /// The bytes of the buffers that were ever handed out: so much memory the ring really takes.
   public var touchedBytes: Int {
-    state.withLock { $0.machine.touched } * (layout.chunkBytes + layout.tableBytes)
+    state.withLock { $0.machine.touched } * (layout.totalBytes / layout.count)
   }
 
   func giveBack(_ index: Int) {
@@ -108,11 +111,17 @@ public final class BufferRing: Sendable {
   }
 
   private func buffer(at index: Int) -> PageBuffer {
-    let tableStart = unsafe memory.start + layout.count * layout.chunkBytes + index * layout.tableBytes
-    let runs = unsafe UnsafeMutableBufferPointer(
-      start: tableStart.bindMemory(to: MemoryRun.self, capacity: layout.runsPerBuffer),
+    unsafe PageBuffer(
+      ring: self, index: index, bytes: bytes(at: index), runTable: table(0, at: index),
+      listTable: table(1, at: index))
+  }
+
+  private func table(_ number: Int, at index: Int) -> UnsafeMutableBufferPointer<MemoryRun> {
+    let tables = unsafe memory.start + layout.count * layout.chunkBytes
+    let start = unsafe tables + (index * BufferLayout.tablesPerBuffer + number) * layout.tableBytes
+    return unsafe UnsafeMutableBufferPointer(
+      start: start.bindMemory(to: MemoryRun.self, capacity: layout.runsPerBuffer),
       count: layout.runsPerBuffer)
-    return unsafe PageBuffer(ring: self, index: index, bytes: bytes(at: index), runTable: runs)
   }
 }
 

@@ -7,6 +7,9 @@ public struct DataParts: Hashable, Sendable {
   /// Pages that are all zeros, whether or not they became holes.
   public private(set) var zeroPages = 0
 
+  /// The bytes of all parts together.
+  public var byteCount: Int { parts.reduce(0) { $0 + $1.count } }
+
   /// More parts than this cost more in writes than their holes save: small holes are then filled.
   static let mostParts = 16
 

@@ -4,7 +4,7 @@ public import CSluiceLinux
 /// its holder lets go of it.
 ///
 /// It holds data, and the table of the memory runs that the data is from, one after the other in the
-/// order of the table.
+/// order of the table. A second table lists runs that belong between those and have no data here.
 @safe
 public struct PageBuffer: ~Copyable, @unchecked Sendable {
   private let ring: BufferRing
@@ -15,19 +15,24 @@ public struct PageBuffer: ~Copyable, @unchecked Sendable {
   public let bytes: UnsafeMutableRawBufferPointer
   /// Room for the runs.
   public let runTable: UnsafeMutableBufferPointer<MemoryRun>
+  /// Room for the runs without data.
+  public let listTable: UnsafeMutableBufferPointer<MemoryRun>
   /// The runs at the start of `runTable` that are in use.
   public private(set) var runCount = 0
   /// The bytes that these runs have together.
   public private(set) var byteCount = 0
+  /// The runs at the start of `listTable` that are in use.
+  public private(set) var listCount = 0
 
   init(
     ring: BufferRing, index: Int, bytes: UnsafeMutableRawBufferPointer,
-    runTable: UnsafeMutableBufferPointer<MemoryRun>
+    runTable: UnsafeMutableBufferPointer<MemoryRun>, listTable: UnsafeMutableBufferPointer<MemoryRun>
   ) {
     self.ring = ring
     self.index = index
     unsafe self.bytes = bytes
     unsafe self.runTable = runTable
+    unsafe self.listTable = listTable
   }
 
   deinit {
@@ -55,6 +60,23 @@ public struct PageBuffer: ~Copyable, @unchecked Sendable {
     runCount += 1
     byteCount += Int(added)
     return added
+  }
+
+  /// Lists a run that has no data here, joining it to the last one where they touch.
+  ///
+  /// - Returns: false when there is no room for it.
+  public mutating func list(_ run: MemoryRun) -> Bool {
+    if listCount > 0 {
+      let last = unsafe listTable[listCount - 1]
+      if last.address + last.length == run.address {
+        unsafe listTable[listCount - 1] = MemoryRun(address: last.address, length: last.length + run.length)
+        return true
+      }
+    }
+    guard unsafe listCount < listTable.count else { return false }
+    unsafe listTable[listCount] = run
+    listCount += 1
+    return true
   }
 
   /// Says what the table has now been cut down to, after less was read than was planned.

@@ -1,0 +1,48 @@
+// Stopping the threads of other processes: ptrace(2). The kernel lets only that thread of ours deal with a
+// traced thread which began to trace it: all calls for one traced thread are made by one thread. When that one
+// ends, however it does, the kernel lets go of all that it traces.
+#ifndef SLUICE_PTRACE_H
+#define SLUICE_PTRACE_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+/// The kernel's id of the calling thread.
+pid_t sluice_thread_id(void);
+
+/// Reads the ids in an open /proc/PID/task from its start, without allocating. Returns how many there are, which
+/// may be more than the `capacity` that was filled, or -errno: ENOENT when the process is gone.
+int sluice_list_threads(int directory, pid_t *threads, size_t capacity);
+
+/// Begins to trace a thread, which notices nothing of it (PTRACE_SEIZE). 0 or -errno: ESRCH when there is none,
+/// EPERM when it is traced already, is a zombie, or may not be traced by us.
+int sluice_seize(pid_t thread);
+
+/// Tells a traced thread to stop, and does not wait for that (PTRACE_INTERRUPT). 0 or -errno: ESRCH when it has
+/// ended.
+int sluice_interrupt(pid_t thread);
+
+/// What a traced thread does.
+enum sluice_thread_look {
+  SLUICE_THREAD_RUNS = 0,
+  SLUICE_THREAD_STANDS = 1,
+  SLUICE_THREAD_HAS_ENDED = 2,
+};
+
+/// Looks what a traced thread does at this moment, and changes nothing by that: should we be killed, it goes on
+/// with the signal that it was about to get. Returns a `sluice_thread_look`, or -errno: ECHILD when we do not
+/// trace it.
+///
+/// `*signal` is set for one that stands: the signal that it was about to get, which must be handed back to it, or
+/// 0. A first thread that has ended before the others looks as if it ran.
+int sluice_look_at_thread(pid_t thread, int *signal);
+
+/// Takes note of the end of a traced thread, as it must be before the process can execute another program. Not
+/// for a first thread: its end is for the process' parent to note. 0 or -errno.
+int sluice_note_end_of_thread(pid_t thread);
+
+/// Lets go of a traced thread that stands, with the signal that it was about to get, or 0 (PTRACE_DETACH). 0 or
+/// -errno: ESRCH when it does not stand.
+int sluice_let_go(pid_t thread, int signal);
+
+#endif

@@ -1,0 +1,65 @@
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "faults.h"
+#include "sluice_ptrace.h"
+
+pid_t sluice_thread_id(void) { return gettid(); }
+
+int sluice_list_threads(int directory, pid_t *threads, size_t capacity) {
+  if (FAULTY(SLUICE_FAULT_LIST_THREADS, lseek(directory, 0, SEEK_SET)) < 0) return -errno;
+  _Alignas(struct dirent64) char block[4096];
+  size_t found = 0;
+  for (;;) {
+    ssize_t length = getdents64(directory, block, sizeof block);
+    if (length < 0) return -errno;
+    if (length == 0) return (int)found;
+    for (ssize_t at = 0; at < length;) {
+      const struct dirent64 *entry = (const struct dirent64 *)(block + at);
+      at += entry->d_reclen;
+      // "." and "..": everything else is a number.
+      if (entry->d_name[0] == '.') continue;
+      if (found < capacity) threads[found] = (pid_t)strtol(entry->d_name, NULL, 10);
+      found++;
+    }
+  }
+}
+
+int sluice_seize(pid_t thread) {
+  // No options: PTRACE_O_EXITKILL above all would turn our end into that of the process.
+  return FAULTY(SLUICE_FAULT_TRACE, ptrace(PTRACE_SEIZE, thread, NULL, NULL)) < 0 ? -errno : 0;
+}
+
+int sluice_interrupt(pid_t thread) {
+  return FAULTY(SLUICE_FAULT_TRACE, ptrace(PTRACE_INTERRUPT, thread, NULL, NULL)) < 0 ? -errno : 0;
+}
+
+int sluice_look_at_thread(pid_t thread, int *signal) {
+  siginfo_t seen = {.si_pid = 0};
+  // WNOWAIT: a stop that was taken note of has no signal any more, and our death would swallow it.
+  int flags = WSTOPPED | WEXITED | WNOHANG | WNOWAIT | __WALL;
+  int result = TEMP_FAILURE_RETRY(waitid(P_PID, (id_t)thread, &seen, flags));
+  if (result < 0) return -errno;
+  if (seen.si_pid == 0) return SLUICE_THREAD_RUNS;
+  if (seen.si_code != CLD_TRAPPED && seen.si_code != CLD_STOPPED) return SLUICE_THREAD_HAS_ENDED;
+  // Above the signal stands the event. What stops upon PTRACE_INTERRUPT, or by job control, has one; what is
+  // about to get a signal has none.
+  *signal = seen.si_status >> 8 == PTRACE_EVENT_STOP ? 0 : seen.si_status & 0xff;
+  return SLUICE_THREAD_STANDS;
+}
+
+int sluice_note_end_of_thread(pid_t thread) {
+  siginfo_t seen;
+  int result = TEMP_FAILURE_RETRY(waitid(P_PID, (id_t)thread, &seen, WEXITED | WNOHANG | __WALL));
+  return result < 0 ? -errno : 0;
+}
+
+int sluice_let_go(pid_t thread, int signal) {
+  return ptrace(PTRACE_DETACH, thread, NULL, (void *)(intptr_t)signal) < 0 ? -errno : 0;
+}

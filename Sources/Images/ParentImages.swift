@@ -1,0 +1,106 @@
+internal import CSluiceLinux
+
+/// An earlier directory of images, as the base of a new round.
+///
+/// What a round clears from the dirty tracker, only its own completion makes good: so while it runs, the
+/// parent has no inventory, and neither CRIU nor Sluice builds on it.
+public final class ParentImages: Sendable {
+  /// What inventory.img is called while a round that builds on the directory is unfinished.
+  static let asideName = ImageFormat.inventoryName + ".aside"
+  /// A link to the round that was built on the directory.
+  static let childName = "child"
+
+  /// The directory, as it was named.
+  public let path: String
+  /// What the inventory says; nil when there is none.
+  public let inventory: Inventory?
+  /// Whose writes are tracked; nil for images that are not Sluice's.
+  public let tracked: TrackedTasks?
+  /// Why there is no inventory: a round that was to be built on these images was interrupted after it had
+  /// cleared the dirty tracker.
+  public let isSetAside: Bool
+  /// The text of the link to a round that was built on these images already.
+  public let child: String?
+  private let directory: ImagesDirectory
+
+  /// - Throws: `ImagesError` with `noSuchDirectory`, `io` or `malformed`.
+  public init(path: String) throws(ImagesError) {
+    let directory = try ImagesDirectory(path: path)
+    self.path = path
+    let inventory = try directory.inventory()
+    self.inventory = inventory
+    tracked = try Self.tracked(in: directory)
+    let names = try directory.names()
+    isSetAside = inventory == nil && names.contains(Self.asideName)
+    child = try directory.link(named: Self.childName)
+    self.directory = directory
+  }
+
+  private static func tracked(in directory: borrowing ImagesDirectory) throws(ImagesError) -> TrackedTasks? {
+    guard var reader = try RecordReader(opening: ImageFormat.trackedName, in: directory) else { return nil }
+    return try TrackedTasks(reading: &reader)
+  }
+
+  /// Which pages of a task the images have.
+  ///
+  /// - Parameter pid: in the task's own pid namespace.
+  /// - Returns: nil when there is no pagemap of that pid.
+  /// - Throws: `ImagesError` when it cannot be read.
+  public func coverage(pid: Int32) throws(ImagesError) -> PagemapCoverage? {
+    try PagemapCoverage.open(pid: pid, in: directory)
+  }
+
+  /// The way from another directory to this one, as a link in it says it: relative, so that the chain can be
+  /// moved as a whole.
+  ///
+  /// - Throws: `ImagesError` with `io` when the kernel does not tell where the directories are.
+  func relativePath(from descriptor: Int32, named name: String) throws(ImagesError) -> String {
+    RelativePath.from(
+      try DirectoryPath.real(of: descriptor, named: name),
+      to: try DirectoryPath.real(of: directory.descriptor, named: path))
+  }
+
+  /// Takes the inventory away, before the dirty tracker is cleared.
+  ///
+  /// - Throws: `ImagesError` with `cannotCreate`; the inventory is where it was then.
+  public func setAside() throws(ImagesError) {
+    let renamed = unsafe sluice_rename_at(directory.descriptor, ImageFormat.inventoryName, Self.asideName)
+    let result = renamed == 0 ? sluice_fsync(directory.descriptor) : renamed
+    guard result == 0 else {
+      let errno = SystemErrno(returned: result)
+      if renamed == 0 { try putBack() }
+      throw ImagesError(
+        .cannotCreate,
+        "setting \(path)/\(ImageFormat.inventoryName) aside, which must be done before the dirty pages of its processes are taken",
+        errno: errno)
+    }
+  }
+
+  /// Puts the inventory back, when the round is complete or nothing was cleared.
+  ///
+  /// - Throws: `ImagesError` with `io`; the images then stay unfinished for everybody.
+  public func putBack() throws(ImagesError) {
+    let result = unsafe sluice_rename_at(directory.descriptor, Self.asideName, ImageFormat.inventoryName)
+    guard result == 0 else {
+      throw ImagesError(
+        .io, "renaming \(path)/\(Self.asideName) back to \(ImageFormat.inventoryName)",
+        errno: SystemErrno(returned: result))
+    }
+  }
+
+  /// Notes that a round was built on these images, whose dirty pages they therefore no longer know.
+  ///
+  /// - Parameter child: the directory of that round.
+  /// - Throws: `ImagesError` with `io`.
+  public func noteChild(at child: String) throws(ImagesError) {
+    let other = try ImagesDirectory(path: child)
+    let text = RelativePath.from(
+      try DirectoryPath.real(of: directory.descriptor, named: path),
+      to: try DirectoryPath.real(of: other.descriptor, named: child))
+    let result = unsafe sluice_symlink_at(text, directory.descriptor, Self.childName)
+    guard result == 0 || SystemErrno(returned: result).name == "EEXIST" else {
+      throw ImagesError(
+        .io, "making the link \(path)/\(Self.childName)", errno: SystemErrno(returned: result))
+    }
+  }
+}

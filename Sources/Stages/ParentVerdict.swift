@@ -1,0 +1,57 @@
+internal import SluiceImages
+
+/// Whether a round can build on earlier images: the rules, without any looking.
+///
+/// A page is left to the parent only if nothing wrote it since the parent's images were made. That is known
+/// only where the tracker was cleared for these images and for none since, of this very process.
+enum ParentVerdict: Hashable, Sendable {
+  /// Pages that nothing wrote since can be left to them.
+  case usable
+  /// Everything is copied, for this reason.
+  case ignored(String)
+
+  /// What is known of the machine.
+  struct Machine: Sendable {
+    /// Microseconds since the machine started.
+    let uptime: UInt64
+    /// Of /proc/sys/kernel/random/boot_id.
+    let bootID: String
+  }
+
+  /// Looks at the images as a whole.
+  static func judge(
+    inventory: Inventory?, tracked: TrackedTasks?, isSetAside: Bool, child: String?, machine: Machine
+  ) -> ParentVerdict {
+    if isSetAside {
+      return .ignored("a round that was to build on them was interrupted, and with it went what was dirty")
+    }
+    guard let inventory else { return .ignored("they have no inventory.img: their run was interrupted") }
+    guard let dumpUptime = inventory.dumpUptime else {
+      return .ignored("their inventory.img does not say when they were made")
+    }
+    if let tracked, tracked.bootID != machine.bootID { return .ignored("the machine was restarted since") }
+    if dumpUptime > machine.uptime { return .ignored("they were made before the machine was restarted") }
+    if let child { return .ignored("another round (\(child)) was built on them already") }
+    return .usable
+  }
+
+  /// Looks at one task.
+  ///
+  /// - Parameters:
+  ///   - startTime: when the process started, in clock ticks since the machine did.
+  ///   - ticksPerSecond: of that clock.
+  static func judge(
+    pid: Int32, startTime: UInt64, inventory: Inventory?, tracked: TrackedTasks?, ticksPerSecond: UInt64
+  ) -> ParentVerdict {
+    if let tracked {
+      guard let task = tracked.tasks.first(where: { $0.pid == pid }) else {
+        return .ignored("they have nothing of it")
+      }
+      if task.startTime != startTime { return .ignored("they are of another process with that pid") }
+    }
+    // CRIU's rule, to 10 ms: whatever started later is another process.
+    let dumpTicks = (inventory?.dumpUptime ?? 0) / (1_000_000 / ticksPerSecond)
+    if startTime >= dumpTicks { return .ignored("they are older than the process") }
+    return .usable
+  }
+}

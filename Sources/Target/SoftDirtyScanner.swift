@@ -1,0 +1,110 @@
+internal import CSluiceLinux
+import Glibc
+
+/// Finds the pages of a process that were written since its soft-dirty bits were cleared. Made before the
+/// process is stopped, so that nothing is allocated while it stands still.
+public struct SoftDirtyScanner: ~Copyable {
+  private static let regionCapacity = 2048
+  private static let entryCapacity = 8 << 10
+  /// The bytes that a scanner holds, at most.
+  public static let tableBytes = max(
+    regionCapacity * MemoryLayout<PageRegion>.stride, entryCapacity * MemoryLayout<UInt64>.stride)
+
+  private let source: PageScanner.Source
+  private let pageSize = UInt64(sluice_page_size())
+  private var regions: [PageRegion] = []
+  private var entries: [UInt64] = []
+
+  /// - Parameters:
+  ///   - process: one of those that will be looked at.
+  ///   - source: nil takes the best that this kernel has.
+  public init(like process: TargetProcess, source: PageScanner.Source? = nil) {
+    // PAGEMAP_SCAN tells the soft-dirty bit since Linux 6.8.
+    self.source = source ?? (Self.isOffered(process) ? .pagemapScan : .pagemap)
+    switch self.source {
+    case .pagemapScan: regions = [PageRegion](repeating: PageRegion(), count: Self.regionCapacity)
+    case .pagemap: entries = [UInt64](repeating: 0, count: Self.entryCapacity)
+    }
+  }
+
+  private static func isOffered(_ process: TargetProcess) -> Bool {
+    var scan = Self.scan()
+    var region = PageRegion()
+    // An empty range: the arguments are checked, nothing is walked.
+    return unsafe sluice_pagemap_scan(process.pagemap.descriptor, &scan, &region, 1) >= 0
+  }
+
+  private static func scan() -> sluice_scan {
+    var scan = sluice_scan()
+    let (dirty, file) = (UInt64(SLUICE_PAGE_SOFT_DIRTY.rawValue), UInt64(SLUICE_PAGE_FILE.rawValue))
+    scan.category_mask = dirty | file
+    scan.category_inverted = file
+    scan.category_anyof_mask = UInt64(SLUICE_PAGE_PRESENT.rawValue | SLUICE_PAGE_SWAPPED.rawValue)
+    scan.return_mask = dirty
+    return scan
+  }
+
+  /// Adds the pages of a process that were written to a set, as those of its current task.
+  ///
+  /// Pages of files and shared memory are left out; for the rest, more pages may be named than a pre-dump takes.
+  ///
+  /// - Throws: `TargetError` when the process' memory is gone or the kernel refuses.
+  public mutating func collect(_ process: TargetProcess, into set: inout DirtySet) throws(TargetError) {
+    var map = try MemoryMap(of: process)
+    while let vma = try map.next() {
+      guard vma.treatment == .take else { continue }
+      switch source {
+      case .pagemapScan: try scan(vma, of: process, into: &set)
+      case .pagemap: try readEntries(of: vma, of: process, into: &set)
+      }
+    }
+  }
+
+  private mutating func scan(
+    _ vma: VMA, of process: TargetProcess, into set: inout DirtySet
+  ) throws(TargetError) {
+    var scan = Self.scan()
+    scan.start = vma.start
+    scan.end = vma.end
+    while scan.start < scan.end {
+      let (descriptor, capacity) = (process.pagemap.descriptor, regions.count)
+      let found = unsafe regions.withUnsafeMutableBufferPointer {
+        unsafe sluice_pagemap_scan(descriptor, &scan, $0.baseAddress, capacity)
+      }
+      guard found >= 0 else { throw try failure(of: process, result: Int(found)) }
+      for index in 0..<Int(found) { set.add(from: regions[index].start, to: regions[index].end) }
+      // walk_end is stale after more than 512 regions: a vector that is not full is what tells the end.
+      guard Int(found) == capacity else { return }
+      scan.start = regions[capacity - 1].end
+    }
+  }
+
+  private mutating func readEntries(
+    of vma: VMA, of process: TargetProcess, into set: inout DirtySet
+  ) throws(TargetError) {
+    var start = vma.start
+    while start < vma.end {
+      let wanted = min(Int((vma.end - start) / pageSize), entries.count)
+      let descriptor = process.pagemap.descriptor
+      let offset = start / pageSize * UInt64(MemoryLayout<UInt64>.size)
+      let count = unsafe entries.withUnsafeMutableBytes {
+        unsafe sluice_pread(descriptor, $0.baseAddress, wanted * MemoryLayout<UInt64>.size, offset)
+      }
+      guard count > 0 else { throw try failure(of: process, result: count) }
+      let pages = count / MemoryLayout<UInt64>.size
+      for index in 0..<pages where PagemapEntry.isDirtyOwnPage(entries[index]) {
+        let address = start + UInt64(index) * pageSize
+        set.add(from: address, to: address + pageSize)
+      }
+      start += UInt64(pages) * pageSize
+    }
+  }
+
+  private func failure(of process: TargetProcess, result: Int) throws(TargetError) -> TargetError {
+    try process.checkStillTheSame()
+    guard result < 0 else { return TargetProcess.ended(process.pid) }
+    return TargetError(
+      .systemCall, "looking for the written pages of process \(process.pid)",
+      errno: SystemErrno(returned: result))
+  }
+}

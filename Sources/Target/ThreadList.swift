@@ -1,0 +1,98 @@
+internal import CSluiceLinux
+import Glibc
+
+/// The threads of a process, as /proc/PID/task lists them. What is listed are threads of this very process: the
+/// open directory stays with it.
+final class ThreadList: Sendable {
+  let process: TargetProcess
+  private let directory: ProcFile
+
+  init(of process: TargetProcess) throws(TargetError) {
+    self.process = process
+    do throws(ProcFile.OpenFailed) {
+      directory = try ProcFile(path: "/proc/\(process.pid)/task")
+    } catch {
+      if error.errno.code == ENOENT || error.errno.code == ESRCH { throw TargetProcess.ended(process.pid) }
+      throw TargetError(.systemCall, "opening /proc/\(process.pid)/task", errno: error.errno)
+    }
+  }
+
+  /// Reads the ids of the threads.
+  ///
+  /// - Returns: how many there are, which may be more than there was room for.
+  func read(into ids: inout [Int32]) throws(TargetError) -> Int {
+    let (descriptor, capacity) = (directory.descriptor, ids.count)
+    let count = unsafe ids.withUnsafeMutableBufferPointer {
+      unsafe sluice_list_threads(descriptor, $0.baseAddress, capacity)
+    }
+    if count == -ENOENT || count == -ESRCH { throw TargetProcess.ended(process.pid) }
+    guard count >= 0 else {
+      throw TargetError(
+        .systemCall, "listing the threads of process \(process.pid)", errno: SystemErrno(returned: count))
+    }
+    return Int(count)
+  }
+
+  /// Begins to trace a thread.
+  ///
+  /// - Returns: what it is from now on: `stopping`, or that it has ended.
+  /// - Throws: `TargetError` when it may not be traced.
+  func seize(_ thread: Int32) throws(TargetError) -> ThreadTable.State {
+    let result = sluice_seize(thread)
+    switch result {
+    case 0: return .stopping
+    case -ESRCH: return .gone
+    default:
+      if let state = stateOfEnded(thread) { return state }
+      throw refusal(of: thread, errno: SystemErrno(returned: result))
+    }
+  }
+
+  /// Tells a thread that is traced to stop; one that has ended need not be told.
+  func interrupt(_ thread: Int32) throws(TargetError) {
+    let result = sluice_interrupt(thread)
+    guard result == 0 || result == -ESRCH else {
+      throw TargetError(
+        .systemCall, "stopping thread \(thread) of process \(process.pid)",
+        errno: SystemErrno(returned: result))
+    }
+  }
+
+  /// Why a thread may not be traced.
+  private func refusal(of thread: Int32, errno: SystemErrno) -> TargetError {
+    guard errno.code == EPERM || errno.code == EACCES else {
+      return TargetError(
+        .systemCall, "stopping thread \(thread) of process \(process.pid)", errno: errno)
+    }
+    if let tracer = status(of: thread).flatMap({ ProcessStatus.number(in: $0, of: "TracerPid:") }),
+      tracer != 0
+    {
+      return TargetError(
+        .notPermitted,
+        "stopping process \(process.pid): process \(tracer) traces it (a debugger?), and the kernel allows but one tracer; end that first",
+        errno: errno)
+    }
+    return TargetError(
+      .notPermitted,
+      "stopping process \(process.pid) is not permitted: \(TargetProcess.permissionAdvice())", errno: errno)
+  }
+
+  /// Nil for a thread that has not ended.
+  func stateOfEnded(_ thread: Int32) -> ThreadTable.State? {
+    guard let state = state(of: thread) else { return .gone }
+    return state == "Z" || state == "X" ? .zombie : nil
+  }
+
+  /// R running, S sleeping, D waiting for a disk and the like; nil when there is no such thread.
+  func state(of thread: Int32) -> Character? {
+    guard let status = status(of: thread) else { return nil }
+    for line in status.split(separator: "\n") where line.hasPrefix("State:") {
+      return line.dropFirst("State:".count).first { $0 != "\t" && $0 != " " }
+    }
+    return nil
+  }
+
+  private func status(of thread: Int32) -> String? {
+    try? ProcFile.text(ofFileAt: "/proc/\(process.pid)/task/\(thread)/status")
+  }
+}

@@ -1,0 +1,72 @@
+/// What is known of the threads that are being stopped, in the order of their ids.
+///
+/// It grows only where more threads are found than it has room for: nothing is allocated for each thread while
+/// a process stands still.
+struct ThreadTable {
+  /// What a thread was last seen doing.
+  enum State: Hashable {
+    /// It was told to stop and has not done so yet.
+    case stopping
+    /// It stands still. The signal is the one that it was about to get, and has to get yet; 0 for none.
+    case standing(signal: Int32)
+    /// It has ended and is listed all the same, as the first thread is until the last one ends.
+    case zombie
+    /// It has ended, or is not traced by us; when it is listed again, it is another one.
+    case gone
+  }
+
+  /// A thread, by the kernel's id.
+  struct Thread: Hashable {
+    let id: Int32
+    var state: State
+  }
+
+  /// In the order of their ids.
+  private(set) var threads: [Thread] = []
+
+  init(capacity: Int) {
+    threads.reserveCapacity(capacity)
+  }
+
+  /// How many stand still.
+  var standingCount: Int {
+    threads.count {
+      if case .standing = $0.state { true } else { false }
+    }
+  }
+
+  /// Notes that the thread is listed.
+  ///
+  /// - Returns: its place if it has to be stopped yet; nil if it is known.
+  mutating func add(_ id: Int32) -> Int? {
+    let index = place(of: id)
+    guard index < threads.count, threads[index].id == id else {
+      threads.insert(Thread(id: id, state: .stopping), at: index)
+      return index
+    }
+    guard threads[index].state == .gone else { return nil }
+    threads[index].state = .stopping
+    return index
+  }
+
+  /// Whether nothing has to be done about a thread that is listed.
+  func knows(_ id: Int32) -> Bool {
+    let index = place(of: id)
+    return index < threads.count && threads[index].id == id && threads[index].state != .gone
+  }
+
+  mutating func note(_ state: State, at index: Int) {
+    threads[index].state = state
+  }
+
+  /// The first place whose id is not lower. Ids are mostly listed upwards, so new ones belong at the end.
+  private func place(of id: Int32) -> Int {
+    guard let last = threads.last, last.id >= id else { return threads.count }
+    var (low, high) = (0, threads.count - 1)
+    while low < high {
+      let middle = (low + high) / 2
+      if threads[middle].id < id { low = middle + 1 } else { high = middle }
+    }
+    return low
+  }
+}
