@@ -1,0 +1,71 @@
+import SluiceImages
+import Testing
+
+@testable import Sluice
+
+@Suite struct ParentVerdictTests {
+  private static let machine = ParentVerdict.Machine(uptime: 1_000_000_000, bootID: "this")
+  private static let inventory = Inventory(dumpUptime: 500_000_000, preDumpMode: .read)
+  private static let tracked = TrackedTasks(
+    bootID: "this", tasks: [TrackedTasks.Task(pid: 7, startTime: 100)])
+
+  private func verdict(
+    inventory: Inventory? = inventory, tracked: TrackedTasks? = tracked, isSetAside: Bool = false,
+    child: String? = nil
+  ) -> ParentVerdict {
+    ParentVerdict.judge(
+      inventory: inventory, tracked: tracked, isSetAside: isSetAside, child: child, machine: Self.machine)
+  }
+
+  private func expectIgnored(
+    _ verdict: ParentVerdict, because reason: String, sourceLocation: SourceLocation = #_sourceLocation
+  ) {
+    guard case .ignored(let why) = verdict else {
+      Issue.record("not ignored", sourceLocation: sourceLocation)
+      return
+    }
+    #expect(why.contains(reason), sourceLocation: sourceLocation)
+  }
+
+  @Test func `finished images of this machine's run can be built on, Sluice's and CRIU's`() {
+    #expect(verdict() == .usable)
+    #expect(verdict(tracked: nil) == .usable)
+  }
+
+  @Test func `whatever may have lost dirty pages cannot`() {
+    expectIgnored(verdict(inventory: nil), because: "no inventory.img")
+    expectIgnored(verdict(inventory: nil, isSetAside: true), because: "interrupted")
+    expectIgnored(
+      verdict(inventory: Inventory(dumpUptime: nil, preDumpMode: .read)), because: "does not say when")
+    expectIgnored(
+      verdict(tracked: TrackedTasks(bootID: "another", tasks: Self.tracked.tasks)), because: "restarted")
+    expectIgnored(
+      verdict(inventory: Inventory(dumpUptime: 1_000_000_001, preDumpMode: .read), tracked: nil),
+      because: "restarted")
+    expectIgnored(verdict(child: "../3"), because: "../3")
+  }
+
+  private func verdict(
+    pid: Int32, startTime: UInt64, tracked: TrackedTasks?, dumpUptime: UInt64 = 500_000_000
+  ) -> ParentVerdict {
+    ParentVerdict.judge(
+      pid: pid, startTime: startTime, inventory: Inventory(dumpUptime: dumpUptime, preDumpMode: .read),
+      tracked: tracked, ticksPerSecond: 100)
+  }
+
+  @Test func `a task must be the same process`() {
+    #expect(verdict(pid: 7, startTime: 100, tracked: Self.tracked) == .usable)
+    expectIgnored(verdict(pid: 7, startTime: 101, tracked: Self.tracked), because: "another process")
+    expectIgnored(verdict(pid: 8, startTime: 100, tracked: Self.tracked), because: "nothing of it")
+    #expect(verdict(pid: 8, startTime: 100, tracked: nil) == .usable)
+  }
+
+  /// CRIU's rule, at its edge: ticks of 10 ms, and a process that started in the same one is another.
+  @Test func `a task must be older than the images`() {
+    #expect(verdict(pid: 7, startTime: 99, tracked: nil, dumpUptime: 1_000_000) == .usable)
+    expectIgnored(
+      verdict(pid: 7, startTime: 100, tracked: nil, dumpUptime: 1_000_000), because: "older than")
+    expectIgnored(
+      verdict(pid: 7, startTime: 101, tracked: nil, dumpUptime: 1_009_999), because: "older than")
+  }
+}
