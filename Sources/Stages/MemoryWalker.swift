@@ -15,6 +15,8 @@ actor MemoryWalker {
     var mappings = 0
     /// Mappings that were left out, by reason.
     var skipped: [SkipReason: Int] = [:]
+    /// Pages of special kinds.
+    var pages = PageTally()
     /// How long the walk waited for a buffer to come back.
     var withoutBuffer = Stall()
     /// How long it waited for a reader to take a plan.
@@ -26,6 +28,7 @@ actor MemoryWalker {
   private nonisolated let executor: ThreadExecutor
   private let process: TargetProcess
   private let source: PageScanner.Source?
+  private let swapped: SwappedPages
   private let ring: BufferRing
   private let plans: PlanChannel
   private var counts = Counts()
@@ -36,11 +39,12 @@ actor MemoryWalker {
   nonisolated var taskExecutor: any TaskExecutor { executor }
 
   init(
-    process: TargetProcess, source: PageScanner.Source?, ring: BufferRing, plans: PlanChannel,
-    executor: ThreadExecutor
+    process: TargetProcess, source: PageScanner.Source?, swapped: SwappedPages, ring: BufferRing,
+    plans: PlanChannel, executor: ThreadExecutor
   ) {
     self.process = process
     self.source = source
+    self.swapped = swapped
     self.ring = ring
     self.plans = plans
     self.executor = executor
@@ -48,33 +52,30 @@ actor MemoryWalker {
 
   /// Walks the whole address space once, then finishes the channel of plans.
   func run() async throws(PreDumpError) -> Counts {
-    var map = try onTarget { () throws(TargetError) in try MemoryMap(of: process) }
+    var areas = try onTarget { () throws(TargetError) in try MappedAreas(of: process) }
     var scanner = try onTarget { () throws(TargetError) in
-      try PageScanner(of: process, source: source)
+      try PageScanner(of: process, source: source, swapped: swapped)
     }
-    while let vma = try onTarget({ () throws(TargetError) in try map.next() }) {
-      counts.mappings += 1
-      switch vma.treatment {
-      case .skip(let reason):
-        counts.skipped[reason, default: 0] += 1
-      case .take, .takeWhole:
-        try await walk(vma, with: &scanner)
-      }
+    while let area = try onTarget({ () throws(TargetError) in try areas.next() }) {
+      try await walk(area, with: &scanner)
     }
+    counts.mappings = areas.mappings
+    counts.skipped = areas.skipped
+    counts.pages = scanner.tally
     try await sendPlan()
     plans.finish()
     counts.endedAt = sluice_monotonic_nanoseconds()
     return counts
   }
 
-  private func walk(_ vma: VMA, with scanner: inout PageScanner) async throws(PreDumpError) {
-    var position = vma.start
-    while position < vma.end {
+  private func walk(_ area: MappedArea, with scanner: inout PageScanner) async throws(PreDumpError) {
+    var position = area.start
+    while position < area.end {
       guard !Task.isCancelled else { throw .cancelled }
       position = try onTarget { () throws(TargetError) in
-        vma.treatment == .takeWhole
-          ? scanner.wholeStep(from: position, to: vma.end)
-          : try scanner.step(from: position, to: vma.end, isFileBacked: vma.isFileBacked)
+        area.pages == .all
+          ? scanner.wholeStep(from: position, to: area.end)
+          : try scanner.step(from: position, to: area.end, isFileBacked: area.pages == .copiedFromFile)
       }
       // By index: a copy of the array would make the scanner allocate a new one for its next step.
       for index in scanner.runs.indices {

@@ -60,8 +60,8 @@ public struct PreDump: Sendable {
     }
     let (plans, chunks) = Self.makeChannels(readers: readerThreads.count, buffers: budget.buffers.count)
     let walker = MemoryWalker(
-      process: process, source: configuration.pageStates.source, ring: ring, plans: plans,
-      executor: walkerThread)
+      process: process, source: configuration.pageStates.source, swapped: configuration.swapped.pages,
+      ring: ring, plans: plans, executor: walkerThread)
     let readers = readerThreads.map {
       PageReader(
         memory: RemoteMemory(of: process), pageSize: ring.layout.pageSize, plans: plans, chunks: chunks,
@@ -192,6 +192,15 @@ extension PreDump.Configuration.PageStates {
     case .automatic: nil
     case .pagemapScan: .pagemapScan
     case .pagemap: .pagemap
+    }
+  }
+}
+
+extension PreDump.Configuration.Swapped {
+  fileprivate var pages: SwappedPages {
+    switch self {
+    case .read: .read
+    case .skip: .skip
     }
   }
 }

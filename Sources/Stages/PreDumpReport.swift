@@ -33,13 +33,18 @@ public struct PreDumpReport: Sendable {
   public let pagesVanished: UInt64
   /// Pages that the process itself may not read, taken all the same.
   public let pagesForced: UInt64
+  /// Pages that were in swap when they were found.
+  public let pagesSwapped: UInt64
+  /// Pages that were left out, by the reason's name: "zero" (only read so far), "guard" (touching them is an
+  /// error) and "swapped" (as it was asked for).
+  public let pagesSkipped: [String: UInt64]
   /// The bytes of the pages file.
   public let bytesWritten: UInt64
   /// Pages among them that are all zeros.
   public let pagesZero: UInt64
   /// Bytes of the pages file that take no space, because they are zeros.
   public let holeBytes: UInt64
-  /// Mappings of the process, and those left out by the reason's name.
+  /// Mappings of the process.
   public let mappings: Int
   /// Mappings that were left out, by the reason's name.
   public let mappingsSkipped: [String: Int]
@@ -81,6 +86,11 @@ public struct PreDumpReport: Sendable {
     pagesSkippedParent = 0
     pagesVanished = counts.readers.vanishedBytes / pageSize
     pagesForced = counts.readers.forcedBytes / pageSize
+    pagesSwapped = counts.walker.pages.swapped
+    pagesSkipped = [
+      "zero": counts.walker.pages.skippedZero, "guard": counts.walker.pages.skippedGuard,
+      "swapped": counts.walker.pages.skippedSwapped,
+    ]
     bytesWritten = counts.writer.bytesWritten
     pagesZero = counts.writer.zeroPages
     holeBytes = counts.writer.holeBytes
