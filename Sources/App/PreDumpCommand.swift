@@ -55,6 +55,16 @@ struct PreDumpCommand: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
+      "What becomes of pages in swap: read or skip.",
+      discussion: """
+        Reading brings them back into the memory of the process. Without them 'criu dump' refuses the images, \
+        unless the process has written to all of them by then.
+        """,
+      valueName: "what"))
+  var swapped = SwappedOption.read
+
+  @Option(
+    help: ArgumentHelp(
       "The way to the disk: auto, direct (past the page cache) or buffered (through it).", valueName: "way"))
   var io = IOOption.auto
 
@@ -127,6 +137,7 @@ extension PreDumpCommand {
     configuration.io = io.value
     configuration.syncs = sync
     configuration.pageStates = pageStates.value
+    configuration.swapped = swapped.value
     configuration.writeEngine = writeEngine.value
     configuration.registersBuffers = registerBuffers
     configuration.logger = StandardErrorLog.logger(verbosity: verbose)

@@ -36,6 +36,19 @@ enum TrackerOption: String, ExpressibleByArgument, CaseIterable {
   }
 }
 
+/// `--swapped`
+enum SwappedOption: String, ExpressibleByArgument, CaseIterable {
+  case read
+  case skip
+
+  var value: PreDump.Configuration.Swapped {
+    switch self {
+    case .read: .read
+    case .skip: .skip
+    }
+  }
+}
+
 /// `--progress`
 enum ProgressOption: String, ExpressibleByArgument, CaseIterable {
   case auto

@@ -15,6 +15,8 @@ struct PreDumpOutput: Encodable {
   let pagesSkippedParent: UInt64
   let pagesVanished: UInt64
   let pagesForced: UInt64
+  let pagesSwapped: UInt64
+  let pagesSkipped: [String: UInt64]
   let bytesWritten: UInt64
   let mappings: Int
   let mappingsSkipped: [String: Int]
@@ -93,6 +95,8 @@ struct PreDumpOutput: Encodable {
     pagesSkippedParent = report.pagesSkippedParent
     pagesVanished = report.pagesVanished
     pagesForced = report.pagesForced
+    pagesSwapped = report.pagesSwapped
+    pagesSkipped = report.pagesSkipped
     bytesWritten = report.bytesWritten
     mappings = report.mappings
     mappingsSkipped = report.mappingsSkipped
@@ -144,6 +148,13 @@ struct PreDumpOutput: Encodable {
     }
     if pagesVanished > 0 {
       lines.append("  \(pagesVanished) pages were unmapped by the process before they could be read")
+    }
+    if let skipped = pagesSkipped["swapped"], skipped > 0 {
+      lines.append(
+        "  \(skipped) pages were left in swap: 'criu dump' takes these images as a parent only if the process"
+          + " has written to them since")
+    } else if pagesSwapped > 0 {
+      lines.append("  \(pagesSwapped) pages were in swap and are in the process' memory now")
     }
     return lines.joined(separator: "\n")
   }

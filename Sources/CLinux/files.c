@@ -115,6 +115,12 @@ int64_t sluice_file_allocated(int descriptor) {
   return FAULTY(SLUICE_FAULT_FILE_STATUS, fstat(descriptor, &status)) < 0 ? -errno : (int64_t)status.st_blocks * 512;
 }
 
+int sluice_is_regular_file(const char *path) {
+  struct statx status;
+  int result = FAULTY(SLUICE_FAULT_FILE_STATUS, statx(AT_FDCWD, path, AT_STATX_DONT_SYNC, STATX_TYPE, &status));
+  return result < 0 ? -errno : S_ISREG(status.stx_mode);
+}
+
 int sluice_mkdir(int directory, const char *path, unsigned mode) {
   return FAULTY(SLUICE_FAULT_MAKE_DIRECTORY, mkdirat(directory, path, (mode_t)mode)) < 0 ? -errno : 0;
 }

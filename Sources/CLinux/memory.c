@@ -1,8 +1,11 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/memfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -57,7 +60,7 @@ _Static_assert(sizeof(struct procmap_query) == 104, "struct procmap_query has 10
 #define SLUICE_PROCMAP_QUERY _IOWR('f', 17, struct procmap_query)
 #define SLUICE_PROCMAP_QUERY_COVERING_OR_NEXT_VMA 0x10
 
-int sluice_next_mapping(int maps, uint64_t address, uint64_t *start, uint64_t *end) {
+int sluice_next_mapping(int maps, uint64_t address, struct sluice_mapping *mapping) {
   struct procmap_query query = {
       .size = sizeof query,
       .query_flags = SLUICE_PROCMAP_QUERY_COVERING_OR_NEXT_VMA,
@@ -65,9 +68,41 @@ int sluice_next_mapping(int maps, uint64_t address, uint64_t *start, uint64_t *e
   };
   int result = TEMP_FAILURE_RETRY(FAULTY(SLUICE_FAULT_MAPPING_QUERY, ioctl(maps, SLUICE_PROCMAP_QUERY, &query)));
   if (result < 0) return errno == ENOENT ? 0 : -errno;
-  *start = query.vma_start;
-  *end = query.vma_end;
+  *mapping = (struct sluice_mapping){
+      .start = query.vma_start,
+      .end = query.vma_end,
+      .page_size = query.vma_page_size,
+      .device_major = query.dev_major,
+      .device_minor = query.dev_minor,
+      .inode = query.inode,
+  };
   return 1;
+}
+
+size_t sluice_first_populated(const uint64_t *entries, size_t count) {
+  // Bits 63 and 62. Most of a sparse mapping is empty: a line at a time, which the compiler turns into wide
+  // instructions.
+  size_t at = 0;
+  for (; at + 8 <= count; at += 8) {
+    uint64_t any = 0;
+    for (size_t entry = 0; entry < 8; entry++) any |= entries[at + entry];
+    if (any >> 62 != 0) break;
+  }
+  while (at < count && entries[at] >> 62 == 0) at++;
+  return at;
+}
+
+int sluice_hugetlb_device(unsigned page_shift, uint32_t *major_number, uint32_t *minor_number) {
+  // A file of no length takes no page.
+  int file = memfd_create("sluice", MFD_CLOEXEC | MFD_HUGETLB | page_shift << MFD_HUGE_SHIFT);
+  if (file < 0) return -errno;
+  struct stat status;
+  int result = fstat(file, &status) < 0 ? -errno : 0;
+  close(file);
+  if (result < 0) return result;
+  *major_number = major(status.st_dev);
+  *minor_number = minor(status.st_dev);
+  return 0;
 }
 
 static bool is_zero(const uint64_t *words, size_t count) {

@@ -17,12 +17,15 @@ actor MemoryWalker {
     var mappings = 0
     /// Mappings that were left out, by reason.
     var skipped: [SkipReason: Int] = [:]
+    /// Pages of special kinds.
+    var pages = PageTally()
 
     static func += (total: inout Counts, other: Counts) {
       total.pagesFound += other.pagesFound
       total.pagesInParent += other.pagesInParent
       total.mappings += other.mappings
       total.skipped.merge(other.skipped, uniquingKeysWith: +)
+      total.pages += other.pages
     }
   }
 
@@ -42,6 +45,7 @@ actor MemoryWalker {
   private let tasks: [DumpTask]
   private let base: RoundBase?
   private let source: PageScanner.Source?
+  private let swapped: SwappedPages
   private let ring: BufferRing
   private let plans: PlanChannel
   private var result: Result
@@ -53,12 +57,13 @@ actor MemoryWalker {
 
   /// - Parameter base: what need not be copied; nil where everything is.
   init(
-    tasks: [DumpTask], base: RoundBase?, source: PageScanner.Source?, ring: BufferRing, plans: PlanChannel,
-    executor: ThreadExecutor
+    tasks: [DumpTask], base: RoundBase?, source: PageScanner.Source?, swapped: SwappedPages,
+    ring: BufferRing, plans: PlanChannel, executor: ThreadExecutor
   ) {
     self.tasks = tasks
     self.base = base
     self.source = source
+    self.swapped = swapped
     self.ring = ring
     self.plans = plans
     self.executor = executor
@@ -80,33 +85,30 @@ actor MemoryWalker {
 
   private func walk(_ task: DumpTask) async throws(PreDumpError) {
     guard
-      var map = try task.attempt({ () throws(TargetError) in try MemoryMap(of: task.process) }),
+      var areas = try task.attempt({ () throws(TargetError) in try MappedAreas(of: task.process) }),
       var scanner = try task.attempt({ () throws(TargetError) in
-        try PageScanner(of: task.process, source: source)
+        try PageScanner(of: task.process, source: source, swapped: swapped)
       })
     else { return }
     var known = try RoundBase.known(of: task, by: base)
-    while case .some(.some(let vma)) = try task.attempt({ () throws(TargetError) in try map.next() }) {
-      result.tasks[task.index].mappings += 1
-      switch vma.treatment {
-      case .skip(let reason):
-        result.tasks[task.index].skipped[reason, default: 0] += 1
-      case .take, .takeWhole:
-        try await walk(vma, of: task, with: &scanner, &known)
-      }
+    while case .some(.some(let area)) = try task.attempt({ () throws(TargetError) in try areas.next() }) {
+      try await walk(area, of: task, with: &scanner, &known)
     }
+    result.tasks[task.index].mappings = areas.mappings
+    result.tasks[task.index].skipped = areas.skipped
+    result.tasks[task.index].pages = scanner.tally
   }
 
   private func walk(
-    _ vma: VMA, of task: DumpTask, with scanner: inout PageScanner, _ known: inout KnownPages
+    _ area: MappedArea, of task: DumpTask, with scanner: inout PageScanner, _ known: inout KnownPages
   ) async throws(PreDumpError) {
-    var position = vma.start
-    while position < vma.end {
+    var position = area.start
+    while position < area.end {
       guard !Task.isCancelled else { throw .cancelled }
       let end = try task.attempt { () throws(TargetError) in
-        vma.treatment == .takeWhole
-          ? scanner.wholeStep(from: position, to: vma.end)
-          : try scanner.step(from: position, to: vma.end, isFileBacked: vma.isFileBacked)
+        area.pages == .all
+          ? scanner.wholeStep(from: position, to: area.end)
+          : try scanner.step(from: position, to: area.end, isFileBacked: area.pages == .copiedFromFile)
       }
       guard let end else { return }
       position = end

@@ -62,8 +62,8 @@ public struct PreDump: Sendable {
     let start = try await starter.start(tree, parent: parent)
     let (plans, chunks) = Self.makeChannels(readers: readerThreads.count, buffers: ring.layout.count)
     let walker = MemoryWalker(
-      tasks: start.tasks, base: start.base, source: configuration.pageStates.source, ring: ring, plans: plans,
-      executor: walkerThread)
+      tasks: start.tasks, base: start.base, source: configuration.pageStates.source,
+      swapped: configuration.swapped.pages, ring: ring, plans: plans, executor: walkerThread)
     let readers = readerThreads.map {
       PageReader(
         tasks: start.tasks, pageSize: ring.layout.pageSize, plans: plans, chunks: chunks, executor: $0)
@@ -261,6 +261,15 @@ private struct OutputKind {
     switch output {
     case .some(let output): (isDirect, isInMemory) = (output.pages.isDirect, output.pages.isInMemory)
     case .none: (isDirect, isInMemory) = (false, false)
+    }
+  }
+}
+
+extension PreDump.Configuration.Swapped {
+  fileprivate var pages: SwappedPages {
+    switch self {
+    case .read: .read
+    case .skip: .skip
     }
   }
 }

@@ -23,6 +23,15 @@ extension PreDump {
       case none
     }
 
+    /// What becomes of pages that are in swap.
+    public enum Swapped: Sendable {
+      /// They are copied. The kernel reads them back into the memory of the process, and of its cgroup.
+      case read
+      /// They are left out. CRIU's final dump then refuses the images as a parent, unless the process has
+      /// written to all of these pages since.
+      case skip
+    }
+
     /// The way that pages take to the disk.
     public enum IO: Sendable {
       /// Past the page cache where the filesystem can, else through it.
@@ -75,6 +84,8 @@ extension PreDump {
     public var syncs = true
     /// Where the states of pages come from.
     public var pageStates = PageStates.automatic
+    /// What becomes of pages that are in swap.
+    public var swapped = Swapped.read
     /// Where the steps of the work are told.
     public var logger = Logger(label: "sluice", factory: { _ in SwiftLogNoOpLogHandler() })
 

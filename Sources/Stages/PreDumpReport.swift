@@ -39,13 +39,18 @@ public struct PreDumpReport: Sendable {
   public let pagesVanished: UInt64
   /// Pages that the process itself may not read, taken all the same.
   public let pagesForced: UInt64
+  /// Pages that were in swap when they were found.
+  public let pagesSwapped: UInt64
+  /// Pages that were left out, by the reason's name: "zero" (only read so far), "guard" (touching them is an
+  /// error) and "swapped" (as it was asked for).
+  public let pagesSkipped: [String: UInt64]
   /// The bytes of the pages file.
   public let bytesWritten: UInt64
   /// Pages among them that are all zeros.
   public let pagesZero: UInt64
   /// Bytes of the pages file that take no space, because they are zeros.
   public let holeBytes: UInt64
-  /// Mappings of the process, and those left out by the reason's name.
+  /// Mappings of the process.
   public let mappings: Int
   /// Mappings that were left out, by the reason's name.
   public let mappingsSkipped: [String: Int]
@@ -95,6 +100,11 @@ public struct PreDumpReport: Sendable {
     pagesSkippedParent = total.walker.pagesInParent
     pagesVanished = counts.readers.vanishedBytes / pageSize
     pagesForced = counts.readers.forcedBytes / pageSize
+    pagesSwapped = total.walker.pages.swapped
+    pagesSkipped = [
+      "zero": total.walker.pages.skippedZero, "guard": total.walker.pages.skippedGuard,
+      "swapped": total.walker.pages.skippedSwapped,
+    ]
     bytesWritten = total.writer.bytesWritten
     pagesZero = total.writer.zeroPages
     holeBytes = total.writer.holeBytes

@@ -21,7 +21,7 @@ public struct MemoryMap: ~Copyable {
   /// - Throws: `TargetError` when the list cannot be opened.
   public init(of process: TargetProcess) throws(TargetError) {
     pid = process.pid
-    file = try Self.openMaps(of: process)
+    file = try TargetProcess.open("maps", of: process.pid)
     text = [UInt8](repeating: 0, count: Self.textBytes)
   }
 
@@ -78,16 +78,11 @@ public struct MemoryMap: ~Copyable {
   static func mapping(atOrAbove address: UInt64, of process: TargetProcess) throws(TargetError) -> Range<
     UInt64
   >? {
-    let file = try openMaps(of: process)
-    var (start, end): (UInt64, UInt64) = (0, 0)
-    let found = unsafe sluice_next_mapping(file.descriptor, address, &start, &end)
-    if found == 1 { return start..<end }
-    if found == 0 || found == -ESRCH { return nil }
-    guard found == -ENOTTY else {
-      throw TargetError(
-        .systemCall, "asking for the mappings of process \(process.pid)", errno: SystemErrno(returned: found))
+    switch try process.mapping(atOrAbove: address) {
+    case .mapping(let mapping): mapping.start..<mapping.end
+    case .none: nil
+    case .cannotBeAsked: try listedMapping(atOrAbove: address, of: process)
     }
-    return try listedMapping(atOrAbove: address, of: process)
   }
 
   /// The same from the whole list, which is all there is before Linux 6.11.
@@ -99,14 +94,5 @@ public struct MemoryMap: ~Copyable {
       if vma.end > address { return vma.start..<vma.end }
     }
     return nil
-  }
-
-  private static func openMaps(of process: TargetProcess) throws(TargetError) -> ProcFile {
-    do throws(ProcFile.OpenFailed) {
-      return try ProcFile(path: "/proc/\(process.pid)/maps")
-    } catch {
-      if error.errno.code == ENOENT || error.errno.code == ESRCH { throw TargetProcess.ended(process.pid) }
-      throw TargetError(.systemCall, "opening /proc/\(process.pid)/maps", errno: error.errno)
-    }
   }
 }

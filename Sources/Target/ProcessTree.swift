@@ -53,6 +53,7 @@ public struct ProcessTree: Sendable {
       } catch {
         // It ended meanwhile, or will not let us: the rest of the tree can be copied all the same, and a task
         // without images is copied whole by the next dump.
+        guard error.code != .systemCall else { throw error }
         skipped.append(Skipped(pid: child.pid, reason: error.description))
       }
     }
@@ -67,8 +68,12 @@ public struct ProcessTree: Sendable {
   public func ownMemoryBytes() throws(TargetError) -> UInt64 {
     var sum = try processes[0].ownMemoryBytes()
     for process in processes.dropFirst() {
-      // One that has ended meanwhile has nothing to copy.
-      do throws(TargetError) { sum += try process.ownMemoryBytes() } catch { continue }
+      do throws(TargetError) {
+        sum += try process.ownMemoryBytes()
+      } catch {
+        // One that has ended meanwhile has nothing to copy.
+        guard error.code == .gone else { throw error }
+      }
     }
     return sum
   }
@@ -96,7 +101,7 @@ public struct ProcessTree: Sendable {
   /// (CONFIG_PROC_CHILDREN).
   private static func children(of pid: Int32) throws(TargetError) -> [Int32] {
     var children: [Int32] = []
-    for thread in threads(of: pid) {
+    for thread in try threads(of: pid) {
       do throws(ProcFile.OpenFailed) {
         let text = try ProcFile.text(ofFileAt: "/proc/\(pid)/task/\(thread)/children", upTo: 128 << 10)
         children += text.split(separator: " ").compactMap { Int32($0) }
@@ -117,10 +122,14 @@ public struct ProcessTree: Sendable {
   }
 
   /// The threads of a process; none when it has ended.
-  private static func threads(of pid: Int32) -> [Int32] {
+  private static func threads(of pid: Int32) throws(TargetError) -> [Int32] {
     let directory = unsafe sluice_open_at(
       sluice_current_directory(), "/proc/\(pid)/task", SLUICE_OPEN_DIRECTORY)
-    guard directory >= 0 else { return [] }
+    guard directory >= 0 else {
+      if directory == -ENOENT || directory == -ESRCH { return [] }
+      throw TargetError(
+        .systemCall, "opening /proc/\(pid)/task", errno: SystemErrno(returned: directory))
+    }
     defer { _ = sluice_close(directory) }
     var threads: [Int32] = []
     let result = unsafe withUnsafeMutablePointer(to: &threads) { pointer in
@@ -131,6 +140,9 @@ public struct ProcessTree: Sendable {
         unsafe context.assumingMemoryBound(to: [Int32].self).pointee.append(thread)
       }
     }
-    return result == 0 ? threads : []
+    guard result == 0 || result == -ENOENT || result == -ESRCH else {
+      throw TargetError(.systemCall, "listing /proc/\(pid)/task", errno: SystemErrno(returned: result))
+    }
+    return threads
   }
 }

@@ -46,7 +46,7 @@ public struct RemoteMemory: Sendable {
       let got = unsafe sluice_process_vm_readv(
         process.pid, reading.destination, reading.room, batch.runs, batch.count)
       guard got >= 0 || got == -Int(EFAULT) else {
-        throw try failure(of: "reading the memory", errno: SystemErrno(returned: got))
+        throw process.failure(of: "reading the memory", errno: SystemErrno(returned: got))
       }
       reading.keep(UInt64(max(0, got)))
       if got < batch.byteCount {
@@ -68,7 +68,7 @@ public struct RemoteMemory: Sendable {
         return
       }
       // 0 bytes: the memory itself is gone.
-      guard got < 0 else { throw try failure(of: "reading the memory", errno: SystemErrno(code: ESRCH)) }
+      guard got < 0 else { throw process.failure(of: "reading the memory", errno: SystemErrno(code: ESRCH)) }
       let mapping = try MemoryMap.mapping(atOrAbove: run.address, of: process)
       guard let mapping, mapping.lowerBound <= run.address else {
         reading.skip(upTo: mapping?.lowerBound ?? UInt64.max)
@@ -93,23 +93,10 @@ public struct RemoteMemory: Sendable {
     let size = MemoryLayout<UInt64>.size
     let got = unsafe sluice_pread(process.pagemap.descriptor, &entry, size, address / pageSize * UInt64(size))
     guard got == size else {
-      throw try failure(of: "reading the page states", errno: SystemErrno(code: ESRCH))
+      throw process.failure(of: "reading the page states", errno: SystemErrno(code: ESRCH))
     }
     return entry & (PagemapEntry.present | PagemapEntry.swapped) != 0
       && entry & PagemapEntry.guardRegion == 0
-  }
-
-  /// The error to throw: that the process ended, where it did, else the system call's own.
-  private func failure(of doing: String, errno: SystemErrno) throws(TargetError) -> TargetError {
-    if errno.code == EPERM || errno.code == EACCES {
-      return TargetError(
-        .notPermitted,
-        "\(doing) of process \(process.pid) is no longer permitted: \(TargetProcess.permissionAdvice())",
-        errno: errno)
-    }
-    try process.checkStillTheSame()
-    guard errno.code != ESRCH else { return TargetProcess.ended(process.pid) }
-    return TargetError(.systemCall, "\(doing) of process \(process.pid)", errno: errno)
   }
 }
 

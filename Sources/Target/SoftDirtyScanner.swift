@@ -50,28 +50,32 @@ public struct SoftDirtyScanner: ~Copyable {
   ///
   /// - Throws: `TargetError` when the process' memory is gone or the kernel refuses.
   public mutating func collect(_ process: TargetProcess, into set: inout DirtySet) throws(TargetError) {
-    var map = try MemoryMap(of: process)
-    while let vma = try map.next() {
-      guard vma.treatment == .take else { continue }
+    var areas = try MappedAreas(of: process)
+    while let area = try areas.next() {
+      // What is always taken whole is the kernel's own code, which nothing writes.
+      guard area.pages != .all else { continue }
       switch source {
-      case .pagemapScan: try scan(vma, of: process, into: &set)
-      case .pagemap: try readEntries(of: vma, of: process, into: &set)
+      case .pagemapScan: try scan(area, of: process, into: &set)
+      case .pagemap: try readEntries(of: area, of: process, into: &set)
       }
     }
   }
 
   private mutating func scan(
-    _ vma: VMA, of process: TargetProcess, into set: inout DirtySet
+    _ area: MappedArea, of process: TargetProcess, into set: inout DirtySet
   ) throws(TargetError) {
     var scan = Self.scan()
-    scan.start = vma.start
-    scan.end = vma.end
+    scan.start = area.start
+    scan.end = area.end
     while scan.start < scan.end {
       let (descriptor, capacity) = (process.pagemap.descriptor, regions.count)
       let found = unsafe regions.withUnsafeMutableBufferPointer {
         unsafe sluice_pagemap_scan(descriptor, &scan, $0.baseAddress, capacity)
       }
-      guard found >= 0 else { throw try failure(of: process, result: Int(found)) }
+      guard found >= 0 else {
+        throw process.failure(
+          of: "looking for the written pages", errno: SystemErrno(returned: found))
+      }
       for index in 0..<Int(found) { set.add(from: regions[index].start, to: regions[index].end) }
       // walk_end is stale after more than 512 regions: a vector that is not full is what tells the end.
       guard Int(found) == capacity else { return }
@@ -80,17 +84,21 @@ public struct SoftDirtyScanner: ~Copyable {
   }
 
   private mutating func readEntries(
-    of vma: VMA, of process: TargetProcess, into set: inout DirtySet
+    of area: MappedArea, of process: TargetProcess, into set: inout DirtySet
   ) throws(TargetError) {
-    var start = vma.start
-    while start < vma.end {
-      let wanted = min(Int((vma.end - start) / pageSize), entries.count)
+    var start = area.start
+    while start < area.end {
+      let wanted = min(Int((area.end - start) / pageSize), entries.count)
       let descriptor = process.pagemap.descriptor
       let offset = start / pageSize * UInt64(MemoryLayout<UInt64>.size)
       let count = unsafe entries.withUnsafeMutableBytes {
         unsafe sluice_pread(descriptor, $0.baseAddress, wanted * MemoryLayout<UInt64>.size, offset)
       }
-      guard count > 0 else { throw try failure(of: process, result: count) }
+      // 0 bytes: the memory itself is gone.
+      guard count > 0 else {
+        let errno = count < 0 ? SystemErrno(returned: count) : SystemErrno(code: ESRCH)
+        throw process.failure(of: "looking for the written pages", errno: errno)
+      }
       let pages = count / MemoryLayout<UInt64>.size
       for index in 0..<pages where PagemapEntry.isDirtyOwnPage(entries[index]) {
         let address = start + UInt64(index) * pageSize
@@ -98,13 +106,5 @@ public struct SoftDirtyScanner: ~Copyable {
       }
       start += UInt64(pages) * pageSize
     }
-  }
-
-  private func failure(of process: TargetProcess, result: Int) throws(TargetError) -> TargetError {
-    try process.checkStillTheSame()
-    guard result < 0 else { return TargetProcess.ended(process.pid) }
-    return TargetError(
-      .systemCall, "looking for the written pages of process \(process.pid)",
-      errno: SystemErrno(returned: result))
   }
 }

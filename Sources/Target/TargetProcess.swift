@@ -4,7 +4,7 @@ import Glibc
 /// A process that is to be copied, held so that it cannot be mistaken for another.
 ///
 /// The pidfd is opened first: while it says that the process lives, the pid has not been given to
-/// another one. The descriptors of mem and pagemap stay with the memory that was there at the start,
+/// another one. The descriptors of mem, pagemap and maps stay with the memory that was there at the start,
 /// which tells of an execve.
 public final class TargetProcess: Sendable {
   /// The pid as we see it.
@@ -21,6 +21,7 @@ public final class TargetProcess: Sendable {
   private let pidfd: ProcFile
   let memory: ProcFile
   let pagemap: ProcFile
+  private let maps: ProcFile
 
   /// Opens a process and makes sure that its memory may be read.
   ///
@@ -56,6 +57,7 @@ public final class TargetProcess: Sendable {
     // mem asks for what process_vm_readv asks for too (PTRACE_MODE_ATTACH), so a refusal shows here.
     memory = try Self.open("mem", of: pid)
     pagemap = try Self.open("pagemap", of: pid)
+    maps = try Self.open("maps", of: pid)
   }
 
   /// Makes sure that what was read was this process' memory all the while: it has neither ended nor
@@ -69,13 +71,73 @@ public final class TargetProcess: Sendable {
     }
     guard alive == 1 else { throw Self.ended(pid) }
     // A zombie is still there for its parent, but its memory is not; nor is that of before an execve.
-    var entry: UInt64 = 0
-    let count = unsafe sluice_pread(pagemap.descriptor, &entry, MemoryLayout<UInt64>.size, 0)
-    guard count == MemoryLayout<UInt64>.size else {
+    guard try hasSameMemory() else {
       let now = try Self.status(of: pid)
       if now.hasEnded { throw Self.ended(pid) }
       throw TargetError(
         .gone, "process \(pid) executed another program (\(now.command)) while it was copied: start anew")
+    }
+  }
+
+  /// Whether the memory that was there at the start still is.
+  private func hasSameMemory() throws(TargetError) -> Bool {
+    var entry: UInt64 = 0
+    let count = unsafe sluice_pread(pagemap.descriptor, &entry, MemoryLayout<UInt64>.size, 0)
+    guard count >= 0 else {
+      throw TargetError(
+        .systemCall, "reading /proc/\(pid)/pagemap", errno: SystemErrno(returned: count))
+    }
+    return count > 0
+  }
+
+  /// Makes sure that the memory is still there: of memory that is gone, a scan finds nothing and says no more.
+  ///
+  /// - Throws: `TargetError` with `gone`.
+  func checkMemoryIsThere() throws(TargetError) {
+    guard try hasSameMemory() else {
+      throw failure(of: "reading the page states", errno: SystemErrno(code: ESRCH))
+    }
+  }
+
+  /// What the kernel says of the mapping at an address.
+  enum MappingQuery {
+    /// The mapping that the address is in, or else the next one above it.
+    case mapping(MappingAnswer)
+    /// There is no mapping there, and none above.
+    case none
+    /// The kernel has no such question (before Linux 6.11).
+    case cannotBeAsked
+  }
+
+  /// Asks for the mapping that `address` is in, or else the next one above it.
+  ///
+  /// - Throws: `TargetError` when the memory is gone or the kernel refuses.
+  func mapping(atOrAbove address: UInt64) throws(TargetError) -> MappingQuery {
+    var mapping = MappingAnswer()
+    let found = unsafe sluice_next_mapping(maps.descriptor, address, &mapping)
+    switch found {
+    case 1: return .mapping(mapping)
+    case 0: return .none
+    case -ENOTTY: return .cannotBeAsked
+    default: throw failure(of: "asking for the mappings", errno: SystemErrno(returned: found))
+    }
+  }
+
+  /// The error for a system call about this memory that has failed: that the process ended, where it did, else
+  /// the call's own.
+  func failure(of doing: String, errno: SystemErrno) -> TargetError {
+    do throws(TargetError) {
+      try checkStillTheSame()
+    } catch {
+      return error
+    }
+    switch errno.code {
+    case ESRCH: return Self.ended(pid)
+    case EPERM, EACCES:
+      return TargetError(
+        .notPermitted, "\(doing) of process \(pid) is no longer permitted: \(Self.permissionAdvice())",
+        errno: errno)
+    default: return TargetError(.systemCall, "\(doing) of process \(pid)", errno: errno)
     }
   }
 
@@ -121,7 +183,7 @@ public final class TargetProcess: Sendable {
     return status
   }
 
-  private static func open(_ name: String, of pid: Int32) throws(TargetError) -> ProcFile {
+  static func open(_ name: String, of pid: Int32) throws(TargetError) -> ProcFile {
     do throws(ProcFile.OpenFailed) {
       return try ProcFile(path: "/proc/\(pid)/\(name)")
     } catch {

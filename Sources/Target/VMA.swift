@@ -12,6 +12,8 @@ public struct VMA: Hashable, Sendable {
   public let isExecutable: Bool
   /// Whether writes are shared with others ("s" in maps) rather than private ("p").
   public let isShared: Bool
+  /// The device of the filesystem that the mapped file is on; 0:0 for anonymous memory.
+  public let device: DeviceNumber
   /// The inode of the mapped file; 0 for anonymous memory.
   public let inode: UInt64
   /// The path of the file, a name in brackets, or nothing.
@@ -39,7 +41,8 @@ public struct VMA: Hashable, Sendable {
       let isExecutable = scanner.letter("x", orElse: "-"), let isShared = scanner.letter("s", orElse: "p"),
       scanner.skip(UInt8(ascii: " ")),
       scanner.hexadecimal() != nil, scanner.skip(UInt8(ascii: " ")),
-      scanner.hexadecimal() != nil, scanner.skip(UInt8(ascii: ":")), scanner.hexadecimal() != nil,
+      let major = scanner.hexadecimal(), scanner.skip(UInt8(ascii: ":")), let minor = scanner.hexadecimal(),
+      let device = DeviceNumber(major: major, minor: minor),
       scanner.skip(UInt8(ascii: " ")), let inode = scanner.decimal(),
       scanner.isAtEnd || scanner.skip(UInt8(ascii: " "))
     else { return nil }
@@ -49,9 +52,29 @@ public struct VMA: Hashable, Sendable {
     self.isWritable = isWritable
     self.isExecutable = isExecutable
     self.isShared = isShared
+    self.device = device
     self.inode = inode
     scanner.skipSpaces()
     name = scanner.rest()
+  }
+}
+
+/// The number of a device. Every mounted filesystem has one, those without a disk too.
+public struct DeviceNumber: Hashable, Sendable {
+  /// What kind of device.
+  public let major: UInt32
+  /// Which of them.
+  public let minor: UInt32
+
+  init(major: UInt32, minor: UInt32) {
+    self.major = major
+    self.minor = minor
+  }
+
+  /// Nil for numbers that the kernel does not give.
+  init?(major: UInt64, minor: UInt64) {
+    guard let major = UInt32(exactly: major), let minor = UInt32(exactly: minor) else { return nil }
+    self.init(major: major, minor: minor)
   }
 }
 

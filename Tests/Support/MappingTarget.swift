@@ -1,3 +1,5 @@
+import Foundation
+
 /// A process that changes its memory as it is told: Tests/Programs/mapping-target.
 public struct MappingTarget: Sendable {
   /// The process.
@@ -8,11 +10,28 @@ public struct MappingTarget: Sendable {
 
   /// Runs it until `body` has ended.
   ///
-  /// - Parameter hasFixedAddresses: it has the same addresses whenever it is executed.
+  /// - Parameters:
+  ///   - hasFixedAddresses: it has the same addresses whenever it is executed.
+  ///   - hasOwnFile: it is executed from a file that no other process has mapped.
   public static func run<Result>(
-    hasFixedAddresses: Bool = false, _ body: (MappingTarget) async throws -> Result
+    hasFixedAddresses: Bool = false, hasOwnFile: Bool = false,
+    _ body: (MappingTarget) async throws -> Result
   ) async throws -> Result {
-    var command = try Command(built: "mapping-target", [])
+    guard hasOwnFile else {
+      return try await run(
+        file: Command.builtPath("mapping-target"), hasFixedAddresses: hasFixedAddresses, body)
+    }
+    return try await withTemporaryDirectory { directory in
+      let file = "\(directory)/mapping-target"
+      try FileManager.default.copyItem(atPath: Command.builtPath("mapping-target"), toPath: file)
+      return try await run(file: file, hasFixedAddresses: hasFixedAddresses, body)
+    }
+  }
+
+  private static func run<Result>(
+    file: String, hasFixedAddresses: Bool, _ body: (MappingTarget) async throws -> Result
+  ) async throws -> Result {
+    var command = Command(file, [])
     if hasFixedAddresses {
       command = try Command(installed: "setarch", ["--addr-no-randomize", command.path])
     }
@@ -37,6 +56,18 @@ public struct MappingTarget: Sendable {
   /// Populated private memory.
   public func map(pages: Int) async throws -> UInt64 {
     try await tell("map \(pages)")
+  }
+
+  /// Has the kernel put pages of it into swap, and waits until all are there.
+  public func swapOut(_ start: UInt64, pages: Int) async throws {
+    let end = start + UInt64(pages) * ProcessMemory.pageSize
+    // MADV_PAGEOUT, again while there is a page that the kernel has not come to yet.
+    while true {
+      try await tell("advise \(hexadecimal(start)) \(pages) 21")
+      let entries = try ProcessMemory.pagemapEntries(of: pid, from: start, to: end)
+      if entries.allSatisfy({ $0 >> 62 & 1 == 1 }) { return }
+      try await Task.sleep(for: .milliseconds(1))
+    }
   }
 
   /// Ends it, and waits until it has.

@@ -8,6 +8,8 @@ public struct MapsLine: Hashable, Sendable {
   public let end: UInt64
   /// Such as "rw-p".
   public let permissions: String
+  /// Where in the file it begins, in bytes.
+  public let offset: UInt64
   /// The inode of the mapped file, or 0.
   public let inode: UInt64
   /// The path, a name in brackets, or nothing.
@@ -26,11 +28,13 @@ public enum ProcessMemory {
     return try text.split(separator: "\n").map { line in
       let words = line.split(separator: " ", maxSplits: 5, omittingEmptySubsequences: true)
       let bounds = words[0].split(separator: "-").compactMap { UInt64($0, radix: 16) }
-      guard bounds.count == 2, words.count >= 5, let inode = UInt64(words[4]) else {
+      guard bounds.count == 2, words.count >= 5, let offset = UInt64(words[2], radix: 16),
+        let inode = UInt64(words[4])
+      else {
         throw TestFailure("a line of maps: \(line)")
       }
       return MapsLine(
-        start: bounds[0], end: bounds[1], permissions: String(words[1]), inode: inode,
+        start: bounds[0], end: bounds[1], permissions: String(words[1]), offset: offset, inode: inode,
         name: words.count > 5 ? words[5].drop(while: { $0 == " " }).description : "")
     }
   }

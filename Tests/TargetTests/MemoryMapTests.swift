@@ -53,7 +53,7 @@ struct MemoryMapTests {
       let start = try await target.map(pages: pages)
       let end = start + UInt64(pages) * page
       for index in stride(from: 1, to: pages, by: 2) {
-        try await target.tell("protect \(hexadecimal(start + UInt64(index) * page)) 1 read")
+        try await target.tell("protect \(hexadecimal(start + UInt64(index) * page)) 1 r")
       }
       var map = try MemoryMap(of: TargetProcess(pid: target.pid))
       var listed: [VMA] = []
@@ -62,7 +62,7 @@ struct MemoryMapTests {
         listed.append(vma)
         // All that was listed, and the page after it, become one mapping.
         let merged = min(vma.end + page, end) - start
-        try await target.tell("protect \(hexadecimal(start)) \(merged / page) read")
+        try await target.tell("protect \(hexadecimal(start)) \(merged / page) r")
       }
       #expect(listed.first?.start == start)
       #expect(listed.last?.end == end)

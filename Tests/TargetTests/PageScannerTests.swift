@@ -20,7 +20,14 @@ struct PageScannerTests {
   private func scan(
     _ pid: Int32, from start: UInt64, to end: UInt64, source: PageScanner.Source?, isFileBacked: Bool = false
   ) throws -> [Range<UInt64>] {
-    var scanner = try PageScanner(of: TargetProcess(pid: pid), source: source)
+    try fullScan(pid, from: start, to: end, source: source, isFileBacked: isFileBacked).runs
+  }
+
+  private func fullScan(
+    _ pid: Int32, from start: UInt64, to end: UInt64, source: PageScanner.Source?,
+    isFileBacked: Bool = false, swapped: SwappedPages = .read
+  ) throws -> (runs: [Range<UInt64>], tally: PageTally) {
+    var scanner = try PageScanner(of: TargetProcess(pid: pid), source: source, swapped: swapped)
     var found: [Range<UInt64>] = []
     var position = start
     while position < end {
@@ -37,7 +44,7 @@ struct PageScannerTests {
       }
       position = next
     }
-    return found
+    return (found, scanner.tally)
   }
 
   private struct Expected {
@@ -121,8 +128,7 @@ struct PageScannerTests {
 
   @Test(arguments: sources)
   func findsTheFewPagesOfAHugeMapping(source: PageScanner.Source) async throws {
-    // Entry by entry a terabyte takes minutes in a debug build.
-    let bytes: UInt64 = source == .pagemapScan ? 1 << 40 : 16 << 30
+    let bytes: UInt64 = 1 << 40
     let populated: UInt64 = 200
     let options = ["--size", "1M", "--sparse", "\(bytes >> 30)G", "--sparse-pages", "\(populated)"]
     try await MemoryTarget.run(options) { target in
@@ -167,8 +173,19 @@ struct PageScannerTests {
       let start = try await target.map(pages: 8)
       // MADV_GUARD_INSTALL
       try await target.tell("advise \(hexadecimal(start + 2 * page)) 3 102")
-      let found = try scan(target.pid, from: start, to: start + 8 * page, source: source)
-      #expect(found == [start..<start + 2 * page, start + 5 * page..<start + 8 * page])
+      let found = try fullScan(target.pid, from: start, to: start + 8 * page, source: source)
+      #expect(found.runs == [start..<start + 2 * page, start + 5 * page..<start + 8 * page])
+      #expect(found.tally.skippedGuard == 3)
+      #expect(found.tally.swapped == 0, "the kernel calls them swapped, but they are not")
+    }
+  }
+
+  /// Page tables without pages (VM_PFNMAP), as devices have them: the kernel's own are at hand.
+  @Test(arguments: sources)
+  func findsNothingInDeviceMemory(source: PageScanner.Source) async throws {
+    try await MappingTarget.run { target in
+      let line = try #require(try ProcessMemory.mappings(of: target.pid).first { $0.name == "[vvar]" })
+      #expect(try scan(target.pid, from: line.start, to: line.end, source: source) == [])
     }
   }
 
@@ -189,19 +206,54 @@ struct PageScannerTests {
     }
   }
 
-  /// The scan finds nothing in memory that is gone, where the entries cannot even be read; in the end
-  /// `TargetProcess.checkStillTheSame` tells.
   @Test(arguments: sources)
-  func findsNothingInMemoryThatIsGone(source: PageScanner.Source) async throws {
+  func countsWhatItLeavesOut(source: PageScanner.Source) async throws {
+    try await MappingTarget.run { target in
+      let start = try await target.tell("reserve 10000")
+      try await target.tell("read \(hexadecimal(start)) 9000")
+      try await target.tell("fill \(hexadecimal(start + 100 * page)) 2000")
+      let found = try fullScan(target.pid, from: start, to: start + 10_000 * page, source: source)
+      #expect(found.runs == [start + 100 * page..<start + 2100 * page])
+      #expect(found.tally.skippedZero == 7000)
+      #expect(found.tally.skippedGuard == 0)
+      #expect(found.tally.swapped == 0)
+    }
+  }
+
+  @Test(.enabled("there can be no swap space here") { await SwapFile.isPossible }, arguments: sources)
+  func findsSwappedPages(source: PageScanner.Source) async throws {
+    try await SwapFile.with {
+      try await MappingTarget.run { target in
+        let start = try await target.map(pages: 64)
+        let end = start + 64 * page
+        try await target.swapOut(start + 16 * page, pages: 32)
+        let entries = try ProcessMemory.pagemapEntries(of: target.pid, from: start, to: end)
+        let swapped = entries.indices.filter { entries[$0] >> 62 & 1 == 1 }
+        try #require(swapped == Array(16..<48))
+
+        let read = try fullScan(target.pid, from: start, to: end, source: source)
+        #expect(read.runs == [start..<end])
+        #expect(read.tally.swapped == 32)
+        #expect(read.tally.skippedSwapped == 0)
+        let skipped = try fullScan(target.pid, from: start, to: end, source: source, swapped: .skip)
+        #expect(skipped.runs == [start..<start + 16 * page, start + 48 * page..<end])
+        #expect(skipped.tally.swapped == 32)
+        #expect(skipped.tally.skippedSwapped == 32)
+      }
+    }
+  }
+
+  /// Of memory that is gone the kernel's scan says nothing, not even that.
+  @Test(arguments: sources)
+  func saysThatTheMemoryIsGone(source: PageScanner.Source) async throws {
     try await MappingTarget.run { target in
       let start = try await target.map(pages: 8)
       var scanner = try PageScanner(of: TargetProcess(pid: target.pid), source: source)
       try await target.exit()
-      do throws(TargetError) {
+      let error = #expect(throws: TargetError.self) {
         _ = try scanner.step(from: start, to: start + 8 * page, isFileBacked: false)
-      } catch {
-        #expect(error.code == .gone)
       }
+      #expect(error?.code == .gone)
       #expect(scanner.runs.isEmpty)
     }
   }

@@ -67,6 +67,10 @@ int64_t sluice_file_size(int descriptor);
 /// The bytes that the file takes on its disk (holes take none), or -errno.
 int64_t sluice_file_allocated(int descriptor);
 
+/// 1 when the path, links followed, leads to a regular file, 0 when to anything else, or -errno. What a
+/// filesystem has to ask somebody else for is not asked: a dead server does not keep us waiting.
+int sluice_is_regular_file(const char *path);
+
 /// mkdirat(2) with the given mode (subject to the umask).
 int sluice_mkdir(int directory, const char *path, unsigned mode);
 

@@ -64,10 +64,30 @@ struct sluice_scan {
 int sluice_pagemap_scan(int pagemap, struct sluice_scan *scan, struct sluice_page_region *regions,
                         size_t capacity);
 
+/// A mapping, as the kernel tells of one when it is asked for it (struct procmap_query).
+struct sluice_mapping {
+  uint64_t start;
+  uint64_t end;
+  /// The size of its pages in bytes, which is another for hugetlbfs.
+  uint64_t page_size;
+  /// The device of the mapped file's filesystem, and the file's inode; 0 for anonymous memory.
+  uint32_t device_major;
+  uint32_t device_minor;
+  uint64_t inode;
+} __attribute__((swift_name("MappingAnswer")));
+
 /// Asks the kernel (PROCMAP_QUERY on an open /proc/PID/maps, Linux 6.11) for the mapping that `address`
-/// is in, or else the next one above. Returns 1 and its bounds, 0 when there is none, or -errno: ENOTTY
+/// is in, or else the next one above. Returns 1 and fills `mapping`, 0 when there is none, or -errno: ENOTTY
 /// where the kernel has no such ioctl, ESRCH when the memory is gone.
-int sluice_next_mapping(int maps, uint64_t address, uint64_t *start, uint64_t *end);
+int sluice_next_mapping(int maps, uint64_t address, struct sluice_mapping *mapping);
+
+/// The number of the first of `count` entries of /proc/PID/pagemap that is of a page which is present or
+/// swapped; `count` when there is none.
+size_t sluice_first_populated(const uint64_t *entries, size_t count);
+
+/// The device of the hugetlbfs that the kernel keeps for itself, and from which MAP_HUGETLB, memfd_create and
+/// shmget take pages of 2^`page_shift` bytes. Returns 0 or -errno: ENODEV or EINVAL where there is no such size.
+int sluice_hugetlb_device(unsigned page_shift, uint32_t *major_number, uint32_t *minor_number);
 
 /// Finds the pages that are all zeros. `bits` has a bit for each page, which is set when it is; the lowest bit
 /// of the first word is the first page. Returns how many are.
@@ -79,7 +99,6 @@ size_t sluice_page_size(void);
 /// Whether this kernel keeps the soft-dirty bit: a fresh page of our own is written and looked at.
 /// Returns 1, 0 or -errno.
 int sluice_soft_dirty_works(void);
-
 
 /// The frame number of the 4 KiB zero page, 0 if the kernel does not tell it, or -errno.
 int64_t sluice_zero_page_frame(void);

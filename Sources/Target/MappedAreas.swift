@@ -1,0 +1,80 @@
+/// A range of neighbouring mappings that are treated alike.
+public struct MappedArea: Hashable, Sendable {
+  /// Which of its pages are taken.
+  public enum Pages: Hashable, Sendable {
+    /// Those that hold anything.
+    case own
+    /// Those that the process has written, and that are its own copies since.
+    case copiedFromFile
+    /// All, whatever the page table says.
+    case all
+  }
+
+  /// The first address.
+  public let start: UInt64
+  /// The address after the last.
+  public fileprivate(set) var end: UInt64
+  /// Which of its pages are taken.
+  public let pages: Pages
+
+  fileprivate init?(_ vma: VMA, _ treatment: VMATreatment) {
+    switch treatment {
+    case .take: pages = vma.isFileBacked ? .copiedFromFile : .own
+    case .takeWhole: pages = .all
+    case .skip: return nil
+    }
+    start = vma.start
+    end = vma.end
+  }
+}
+
+/// The memory of a process that is to be looked at, area by area in address order.
+///
+/// Mappings are joined, since a system call for each costs more than what it finds: of 60,000 mappings of a page
+/// each, one by one, the scan took 125 ms, and 15 ms in areas (measured).
+public struct MappedAreas: ~Copyable {
+  /// An area that is as large is joined to no more: what is listed should not be old when it is looked at.
+  private static let largestJoined: UInt64 = 16 << 20
+
+  /// Mappings that were come across, as far as the areas were asked for.
+  public private(set) var mappings = 0
+  /// Those that were left out, by reason.
+  public private(set) var skipped: [SkipReason: Int] = [:]
+  private var map: MemoryMap
+  private var rules: PageRules
+  /// What was read to see whether it can be joined to the area before, and could not.
+  private var ahead: MappedArea?
+
+  /// - Throws: `TargetError` when the mappings cannot be listed.
+  public init(of process: TargetProcess) throws(TargetError) {
+    map = try MemoryMap(of: process)
+    rules = PageRules(for: process)
+  }
+
+  /// The next area, or nil after the last.
+  ///
+  /// - Throws: `TargetError` when the mappings cannot be listed.
+  public mutating func next() throws(TargetError) -> MappedArea? {
+    var next = ahead.take()
+    if next == nil { next = try nextTaken() }
+    guard var area = next else { return nil }
+    while area.end - area.start < Self.largestJoined, let other = try nextTaken() {
+      guard other.start == area.end, other.pages == area.pages else {
+        ahead = other
+        break
+      }
+      area.end = other.end
+    }
+    return area
+  }
+
+  private mutating func nextTaken() throws(TargetError) -> MappedArea? {
+    while let vma = try map.next() {
+      mappings += 1
+      let treatment = try rules.treatment(of: vma)
+      if case .skip(let reason) = treatment { skipped[reason, default: 0] += 1 }
+      if let area = MappedArea(vma, treatment) { return area }
+    }
+    return nil
+  }
+}

@@ -1,0 +1,103 @@
+internal import CSluiceLinux
+
+/// Page states by the PAGEMAP_SCAN ioctl of Linux 6.7: Documentation/admin-guide/mm/pagemap.rst.
+///
+/// Where nothing is populated the steps grow, for there a terabyte costs no more than its page tables.
+struct PagemapScan: PageStates {
+  /// How many regions one step can find.
+  static let regionCapacity = 1024
+  private static let populatedStepBytes: UInt64 = 16 << 20
+  private static let widestStepBytes: UInt64 = 64 << 30
+  /// A step over nothing that took less may be twice as wide the next time.
+  private static let quickNanoseconds: UInt64 = 125_000
+  private static let slowNanoseconds: UInt64 = 500_000
+
+  private let pageSize: UInt64
+  private let knowsGuards: Bool
+  private var stepBytes = populatedStepBytes
+  private var regions = [PageRegion](repeating: PageRegion(), count: regionCapacity)
+
+  init(pageSize: UInt64, knowsGuards: Bool) {
+    self.pageSize = pageSize
+    self.knowsGuards = knowsGuards
+  }
+
+  /// Whether the kernel has the ioctl, and then whether it tells guard regions (Linux 6.15).
+  static func offered(by process: TargetProcess) -> (guards: Bool, Void)? {
+    for guards in [true, false] {
+      var scan = sluice_scan()
+      scan.return_mask = UInt64(SLUICE_PAGE_PRESENT.rawValue | (guards ? SLUICE_PAGE_GUARD.rawValue : 0))
+      scan.category_anyof_mask = UInt64(SLUICE_PAGE_PRESENT.rawValue)
+      var region = PageRegion()
+      // An empty range: the arguments are checked, nothing is walked.
+      if unsafe sluice_pagemap_scan(process.pagemap.descriptor, &scan, &region, 1) >= 0 {
+        return (guards, ())
+      }
+    }
+    return nil
+  }
+
+  mutating func step(
+    through range: Range<UInt64>, of process: TargetProcess, isFileBacked: Bool, into pages: inout FoundPages
+  ) throws(TargetError) -> UInt64 {
+    let end = min(range.upperBound - range.lowerBound, stepBytes) + range.lowerBound
+    var scan = arguments(for: range.lowerBound..<end, isFileBacked: isFileBacked)
+    let began = sluice_monotonic_nanoseconds()
+    let (descriptor, capacity) = (process.pagemap.descriptor, regions.count)
+    let result = unsafe regions.withUnsafeMutableBufferPointer {
+      unsafe sluice_pagemap_scan(descriptor, &scan, $0.baseAddress, capacity)
+    }
+    guard result >= 0 else {
+      throw process.failure(of: "scanning the pages", errno: SystemErrno(returned: result))
+    }
+    let took = sluice_monotonic_nanoseconds() - began
+    let found = regions[..<Int(result)]
+    // Where the memory is gone the kernel finds nothing, and that is all it says.
+    if found.isEmpty { try process.checkMemoryIsThere() }
+
+    var count: UInt64 = 0
+    for region in found {
+      count += (region.end - region.start) / pageSize
+      pages.add(kind(of: region.categories), from: region.start, to: region.end)
+    }
+    adaptStep(found: count, took: took)
+    // walk_end is not to be trusted: after more than 512 regions it is stale. A scan that neither filled its
+    // vector nor reached max_pages has finished; else the walk ended after the last region.
+    guard let last = found.last, found.count == capacity || count >= scan.max_pages else { return end }
+    return last.end
+  }
+
+  private func arguments(for range: Range<UInt64>, isFileBacked: Bool) -> sluice_scan {
+    var scan = sluice_scan()
+    scan.start = range.lowerBound
+    scan.end = range.upperBound
+    scan.max_pages = Self.populatedStepBytes / pageSize
+    if isFileBacked {
+      scan.category_mask = UInt64(SLUICE_PAGE_FILE.rawValue)
+      scan.category_inverted = UInt64(SLUICE_PAGE_FILE.rawValue)
+    }
+    scan.category_anyof_mask = UInt64(SLUICE_PAGE_PRESENT.rawValue | SLUICE_PAGE_SWAPPED.rawValue)
+    // The zero page is sorted out here and not by the kernel: the *huge* zero page must be taken, since
+    // CRIU before 4.0 demands it of a parent.
+    let asked = SLUICE_PAGE_PFNZERO.rawValue | SLUICE_PAGE_HUGE.rawValue | SLUICE_PAGE_SWAPPED.rawValue
+    scan.return_mask = UInt64(asked | (knowsGuards ? SLUICE_PAGE_GUARD.rawValue : 0))
+    return scan
+  }
+
+  private func kind(of categories: UInt64) -> FoundPages.Kind {
+    func has(_ category: sluice_page_category) -> Bool { categories & UInt64(category.rawValue) != 0 }
+    // The kernel calls a guard region swapped, too.
+    if has(SLUICE_PAGE_GUARD) { return .guardRegion }
+    if has(SLUICE_PAGE_SWAPPED) { return .swapped }
+    guard has(SLUICE_PAGE_PFNZERO) else { return .present }
+    return has(SLUICE_PAGE_HUGE) ? .hugeZero : .zero
+  }
+
+  private mutating func adaptStep(found pages: UInt64, took: UInt64) {
+    if pages > 0 || took > Self.slowNanoseconds {
+      stepBytes = max(Self.populatedStepBytes, stepBytes / 2)
+    } else if took < Self.quickNanoseconds {
+      stepBytes = min(Self.widestStepBytes, stepBytes * 2)
+    }
+  }
+}

@@ -1,0 +1,156 @@
+// Memory of the odd kinds that a process can have. Headers of Debian 12 lack some of the names.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/io_uring.h>
+#include <linux/memfd.h>
+#include <linux/userfaultfd.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "commands.h"
+#include "memory.h"
+
+enum { READ_WRITE = PROT_READ | PROT_WRITE };
+
+static void map_file(const struct words *words) {
+  size_t pages = number_in(words, 1);
+  int file = open(words->word[0], O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (file < 0 || ftruncate(file, (off_t)(pages * page_size())) < 0) {
+    answer_errno();
+    return;
+  }
+  void *start = mmap(NULL, pages * page_size(), READ_WRITE, MAP_PRIVATE, file, 0);
+  close(file);
+  if (start != MAP_FAILED) read_pages(start, pages);
+  answer_mapping(start);
+}
+
+static void make_aio(const struct words *words) {
+  (void)words;
+  unsigned long context = 0;
+  if (syscall(SYS_io_setup, 1, &context) < 0) {
+    answer_errno();
+  } else {
+    answer_number((long)context);
+  }
+}
+
+static void map_ring(const struct words *words) {
+  (void)words;
+  struct io_uring_params parameters = {0};
+  int ring = (int)syscall(SYS_io_uring_setup, 4, &parameters);
+  if (ring < 0) {
+    answer_errno();
+    return;
+  }
+  answer_mapping(mmap(NULL, page_size(), READ_WRITE, MAP_PRIVATE, ring, IORING_OFF_SQES));
+}
+
+static void map_hugetlb(const struct words *words) {
+  size_t size = number_in(words, 0) * page_size();
+  void *start = mmap(NULL, size, READ_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+  if (start != MAP_FAILED) fill(start, number_in(words, 0));
+  answer_mapping(start);
+}
+
+static void map_hugetlb_memfd(const struct words *words) {
+  size_t size = number_in(words, 0) * page_size();
+  int file = memfd_create("odd", MFD_CLOEXEC | MFD_HUGETLB);
+  if (file < 0 || ftruncate(file, (off_t)size) < 0) {
+    answer_errno();
+    return;
+  }
+  void *start = mmap(NULL, size, READ_WRITE, MAP_PRIVATE, file, 0);
+  close(file);
+  if (start != MAP_FAILED) fill(start, number_in(words, 0));
+  answer_mapping(start);
+}
+
+static void map_droppable(const struct words *words) {
+  // MAP_DROPPABLE, which is a type as MAP_PRIVATE is.
+  void *start = map_alone(number_in(words, 0), READ_WRITE, 0x08);
+  if (start != MAP_FAILED) fill(start, number_in(words, 0));
+  answer_mapping(start);
+}
+
+// With so much room below it that it can grow by as much as it has.
+static void map_stack(const struct words *words) {
+  enum { GAP = 256 }; // the kernel's stack_guard_gap
+  size_t pages = number_in(words, 0);
+  char *room = free_range(2 * pages + GAP);
+  if (room == MAP_FAILED) {
+    answer_errno();
+    return;
+  }
+  char *start = mmap(room + (pages + GAP) * page_size(), pages * page_size(), READ_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN | MAP_STACK, -1, 0);
+  if (start != MAP_FAILED) fill(start, pages);
+  answer_mapping(start);
+}
+
+static void map_shadow_stack(const struct words *words) {
+  // map_shadow_stack(2), with a token at its end; the process itself cannot write the rest.
+  long start = syscall(453, 0, number_in(words, 0) * page_size(), 1);
+  answer_mapping(start < 0 ? MAP_FAILED : (void *)start);
+}
+
+// Above the 47 bits that a process gets unless it asks for more.
+static void map_high(const struct words *words) {
+  size_t size = number_in(words, 0) * page_size();
+  int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
+  void *start = mmap((void *)(UINT64_C(1) << 52), size, READ_WRITE, flags, -1, 0);
+  if (start != MAP_FAILED) fill(start, number_in(words, 0));
+  answer_mapping(start);
+}
+
+// A userfaultfd of ours that the range is registered with, or -1. Nobody reads it: who faults waits for good. It stays open, for its end
+// would be the end of what it was used for.
+static int register_faults(const struct words *words, uint64_t features) {
+  struct uffdio_range range = {.start = (uintptr_t)address_in(words, 0), .len = number_in(words, 1) * page_size()};
+  struct uffdio_api api = {.api = UFFD_API, .features = features};
+  struct uffdio_register area = {.range = range, .mode = UFFDIO_REGISTER_MODE_MISSING};
+  int faults = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+  if (faults < 0 || ioctl(faults, UFFDIO_API, &api) < 0 || ioctl(faults, UFFDIO_REGISTER, &area) < 0) return -1;
+  return faults;
+}
+
+static void catch_faults(const struct words *words) { answer_result(register_faults(words, 0) < 0 ? -1 : 0); }
+
+// The kernel's struct uffdio_poison.
+struct poison {
+  struct uffdio_range range;
+  uint64_t mode;
+  int64_t updated;
+};
+
+static void poison(const struct words *words) {
+  void *start = address_in(words, 0);
+  size_t size = number_in(words, 1) * page_size();
+  struct poison order = {.range = {.start = (uintptr_t)start, .len = size}};
+  int faults = register_faults(words, 1 << 14); // UFFD_FEATURE_POISON
+  if (faults < 0 || madvise(start, size, MADV_DONTNEED) < 0) {
+    answer_errno();
+  } else {
+    answer_result(ioctl(faults, _IOWR(UFFDIO, 0x08, struct poison), &order));
+  }
+}
+
+const struct command kind_commands[] = {
+    {"file", 2, map_file},
+    {"aio", 0, make_aio},
+    {"ring", 0, map_ring},
+    {"hugetlb", 1, map_hugetlb},
+    {"hugetlb-memfd", 1, map_hugetlb_memfd},
+    {"droppable", 1, map_droppable},
+    {"stack", 1, map_stack},
+    {"shadow-stack", 1, map_shadow_stack},
+    {"high", 1, map_high},
+    {"catch-faults", 2, catch_faults},
+    {"poison", 2, poison},
+    {NULL, 0, NULL},
+};
