@@ -33,6 +33,9 @@ struct PreDumpCommand: AsyncParsableCommand {
       "What tells which pages were written: auto, soft-dirty or none.", valueName: "tracker"))
   var tracker = TrackerOption.auto
 
+  @OptionGroup(title: "Rounds")
+  var rounds: RoundOptions
+
   @Option(
     help: ArgumentHelp(
       "The memory that may be used for the copying, such as 16M or 1GiB.",
@@ -104,20 +107,12 @@ struct PreDumpCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let preDump = PreDump(configuration)
-    let style = progress.style
     let (result, signal) = await SignalCancellation.run { () async throws(PreDumpError) in
-      let display = Task { await ProgressDisplay.show(preDump.progress, as: style) }
-      let result = await preDump.result()
-      // What is shown ends with the run; messages come after it.
-      await display.value
-      return try result.get()
+      try await runRounds()
     }
     switch result {
-    case .success(let report):
-      let output = PreDumpOutput(report)
-      Terminal.message(output.summary)
-      if json, try !Terminal.json(output) { throw CommandFailure.outputFailed }
+    case .success(let isWritten):
+      if !isWritten { throw CommandFailure.outputFailed }
     case .failure(let error):
       throw CommandFailure.report(error, signal: signal)
     }
@@ -125,6 +120,35 @@ struct PreDumpCommand: AsyncParsableCommand {
 }
 
 extension PreDumpCommand {
+  /// - Returns: whether standard output took all that was to be printed.
+  private func runRounds() async throws(PreDumpError) -> Bool {
+    guard let policy = rounds.policy else {
+      let report = try await run(PreDump(configuration))
+      return show(PreDumpOutput(report))
+    }
+    var rounds = try PreDumpRounds(configuration, policy: policy)
+    while let round = try await rounds.next() {
+      let report = try await run(round)
+      rounds.ended(report)
+      guard show(PreDumpOutput(report, round: rounds.number, end: rounds.end)) else { return false }
+    }
+    return true
+  }
+
+  private func run(_ preDump: PreDump) async throws(PreDumpError) -> PreDumpReport {
+    let style = progress.style
+    let display = Task { await ProgressDisplay.show(preDump.progress, as: style) }
+    let result = await preDump.result()
+    // What is shown ends with the run; messages come after it.
+    await display.value
+    return try result.get()
+  }
+
+  private func show(_ output: PreDumpOutput) -> Bool {
+    Terminal.message(output.round == nil ? output.summary : output.roundLine)
+    return json ? Terminal.json(output) : true
+  }
+
   private var configuration: PreDump.Configuration {
     var configuration = PreDump.Configuration(pid: pid, imagesDirectory: imagesDir)
     configuration.parentDirectory = prevImagesDir.map {

@@ -2,6 +2,10 @@ import Sluice
 
 /// The figures of a pre-dump, for people and as JSON (in snake_case).
 struct PreDumpOutput: Encodable {
+  /// The number of the round, from 1; nil where there is but one.
+  let round: Int?
+  /// Why there is no further round; nil where there is, or where there is but one.
+  let roundsEnd: String?
   let pid: Int32
   let namespacePid: Int32
   let imagesDir: String
@@ -75,7 +79,9 @@ struct PreDumpOutput: Encodable {
     }
   }
 
-  init(_ report: PreDumpReport) {
+  init(_ report: PreDumpReport, round: Int? = nil, end: RoundPolicy.End? = nil) {
+    self.round = round
+    roundsEnd = end?.rawValue
     pid = report.pid
     namespacePid = report.namespacePid
     imagesDir = report.imagesDirectory
@@ -157,6 +163,18 @@ struct PreDumpOutput: Encodable {
       lines.append("  \(pagesSwapped) pages were in swap and are in the process' memory now")
     }
     return lines.joined(separator: "\n")
+  }
+
+  /// A round of several, in a line.
+  var roundLine: String {
+    let pages = pagesWritten + pagesSkippedParent
+    var line =
+      "sluice: round \(round ?? 1): \(pagesWritten) of \(pages) pages, \(ByteCount.text(Int(bytesWritten))),"
+      + " in \(Self.seconds(durationUs)); stopped for \(Self.seconds(frozenUs))"
+    if let roundsEnd, let end = RoundPolicy.End(rawValue: roundsEnd) {
+      line += "; no more rounds: \(end.text)"
+    }
+    return line
   }
 
   private var subject: String {

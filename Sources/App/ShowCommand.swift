@@ -22,7 +22,7 @@ struct ShowCommand: ParsableCommand {
       throw CommandFailure.report(error)
     }
     let output = ShowOutput(summary)
-    let isWritten = try json ? Terminal.json(output) : Terminal.data(output.text)
+    let isWritten = json ? Terminal.json(output) : Terminal.data(output.text)
     guard isWritten else { throw CommandFailure.outputFailed }
   }
 }

@@ -22,11 +22,16 @@ enum Terminal {
   }
 
   /// One JSON object on one line.
-  static func json(_ value: some Encodable) throws -> Bool {
+  ///
+  /// - Returns: whether all of it was written.
+  static func json(_ value: some Encodable) -> Bool {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     encoder.keyEncodingStrategy = .convertToSnakeCase
-    return data(String(decoding: try encoder.encode(value), as: UTF8.self))
+    guard let bytes = try? encoder.encode(value) else {
+      preconditionFailure("what is printed has nothing that JSON cannot say")
+    }
+    return data(String(decoding: bytes, as: UTF8.self))
   }
 
   private static func write(_ text: String, to descriptor: Int32) -> Bool {

@@ -42,6 +42,16 @@ public struct UnfinishedImages: ~Copyable {
     return images
   }
 
+  /// Makes a directory, where there is none, that directories of images go into.
+  ///
+  /// - Throws: `ImagesError` with `cannotCreate`.
+  public static func makeDirectory(at path: String) throws(ImagesError) {
+    let made = unsafe sluice_mkdir(sluice_current_directory(), path, 0o700)
+    guard made == 0 || SystemErrno(returned: made).name == "EEXIST" else {
+      throw ImagesError(.cannotCreate, "making the directory \(path)", errno: SystemErrno(returned: made))
+    }
+  }
+
   private init(path: String, descriptor: Int32, isNewDirectory: Bool) {
     self.path = path
     self.descriptor = descriptor

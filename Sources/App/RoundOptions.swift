@@ -1,0 +1,63 @@
+import ArgumentParser
+import Sluice
+
+/// The options that say how many rounds there are.
+struct RoundOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Make up to N rounds, each on top of the one before, into DIR/1, DIR/2 and so on.",
+      discussion: "They end earlier when more of them would not help, as the next four options say.",
+      valueName: "n"))
+  var rounds: Int?
+
+  @Option(help: ArgumentHelp("A round that copies fewer pages is the last.", valueName: "pages"))
+  var untilPages = RoundPolicy().untilPages
+
+  @Option(
+    help: ArgumentHelp(
+      "A round that leaves at least so much of the memory to the parent is the last.", valueName: "percent"))
+  var untilSkipped = RoundPolicy().untilSkippedPercent
+
+  @Option(
+    help: ArgumentHelp(
+      "A round that copies so many pages more than the one before is the last.", valueName: "pages"))
+  var maxGrowth = RoundPolicy().maxGrowthPages
+
+  @Option(help: ArgumentHelp("No round begins later than this.", valueName: "seconds"))
+  var maxTime: Double?
+
+  func validate() throws {
+    if let rounds, rounds < 1 { throw ValidationError("--rounds takes a number from 1 up") }
+    guard (0...100).contains(untilSkipped) else {
+      throw ValidationError("--until-skipped takes a number from 0 to 100")
+    }
+    if let maxTime, !(0...1e9).contains(maxTime) {
+      throw ValidationError("--max-time takes a number of seconds from 0 up")
+    }
+  }
+
+  /// Nil where there is but one pre-dump, into the images directory itself.
+  var policy: RoundPolicy? {
+    guard let rounds else { return nil }
+    var policy = RoundPolicy()
+    policy.rounds = rounds
+    policy.untilPages = untilPages
+    policy.untilSkippedPercent = untilSkipped
+    policy.maxGrowthPages = maxGrowth
+    policy.maxTime = maxTime.map { .seconds($0) }
+    return policy
+  }
+}
+
+extension RoundPolicy.End {
+  /// Why there is no further round, for people.
+  var text: String {
+    switch self {
+    case .rounds: "that was the last round that was asked for"
+    case .fewPages: "so few pages that the final dump can copy them as well"
+    case .mostlyClean: "most pages are clean"
+    case .growth: "it does not get less any more"
+    case .time: "the time is up"
+    }
+  }
+}
