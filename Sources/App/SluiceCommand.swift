@@ -17,7 +17,7 @@ struct SluiceCommand: AsyncParsableCommand {
       away; 77 not permitted; 129, 130, 143 ended by SIGHUP, SIGINT, SIGTERM.
       """,
     version: SluiceVersion.text,
-    subcommands: [PreDumpCommand.self, ShowCommand.self])
+    subcommands: [PreDumpCommand.self, ShowCommand.self, FlattenCommand.self, DedupCommand.self])
 
   static func main() async {
     // A reader that went away shows as a failed write (EPIPE), not as our death in the middle.

@@ -24,6 +24,9 @@ int sluice_open_at(int directory, const char *path, enum sluice_open_mode mode) 
     case SLUICE_OPEN_WRITE:
       flags |= O_WRONLY;
       break;
+    case SLUICE_OPEN_READ_WRITE:
+      flags |= O_RDWR;
+      break;
     case SLUICE_OPEN_CREATE:
       flags |= O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW;
       break;

@@ -45,6 +45,17 @@ public final class OutputFile: Sendable {
     }
   }
 
+  /// Writes all bytes at an offset in the file.
+  ///
+  /// - Throws: `ImagesError` with `io`.
+  func write(_ bytes: [UInt8], at offset: UInt64) throws(ImagesError) {
+    var failure: ImagesError?
+    unsafe bytes.withUnsafeBytes { buffer in
+      do throws(ImagesError) { unsafe try write(buffer, at: offset) } catch { failure = error }
+    }
+    if let failure { throw failure }
+  }
+
   /// Waits until what was written is on the disk.
   ///
   /// - Throws: `ImagesError` with `io`.

@@ -12,9 +12,11 @@ public struct PagemapImageReader: ~Copyable {
   /// - Returns: nil when the directory has no pagemap of that pid.
   /// - Throws: `ImagesError` when the file cannot be read or is no pagemap.
   public init?(pid: Int32, in directory: borrowing ImagesDirectory) throws(ImagesError) {
-    guard var reader = try RecordReader(opening: ImageFormat.pagemapName(pid: pid), in: directory) else {
-      return nil
-    }
+    try self.init(name: ImageFormat.pagemapName(pid: pid), in: directory)
+  }
+
+  init?(name: String, in directory: borrowing ImagesDirectory) throws(ImagesError) {
+    guard var reader = try RecordReader(opening: name, in: directory) else { return nil }
     try reader.expect(magics: [ImageFormat.commonMagic, ImageFormat.pagemapMagic])
     let head = try unsafe reader.next(
       like: Sluice__PagemapHead.blank

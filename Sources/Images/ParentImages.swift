@@ -50,6 +50,17 @@ public final class ParentImages: Sendable {
     try PagemapCoverage.open(pid: pid, in: directory)
   }
 
+  /// Makes sure that the images, and those that they build on in their turn, have every page of a task that they
+  /// promise.
+  ///
+  /// - Parameter pid: in the task's own pid namespace.
+  /// - Throws: `ImagesError` with `malformed` when they do not.
+  public func checkChain(pid: Int32) throws(ImagesError) {
+    let name = ImageFormat.pagemapName(pid: pid)
+    guard try directory.names().contains(name) else { return }
+    try ChainPagemap(name: name, in: ImageChain(path: path)).check()
+  }
+
   /// The way from another directory to this one, as a link in it says it: relative, so that the chain can be
   /// moved as a whole.
   ///

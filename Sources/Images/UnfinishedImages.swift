@@ -3,7 +3,7 @@ internal import CSluiceLinux
 /// Images that are being made. Until they are published nothing in the directory looks finished, and
 /// when they never are, everything that was made is removed.
 public struct UnfinishedImages: ~Copyable {
-  private static let suffix = ".partial"
+  static let suffix = ".partial"
 
   /// The directory, as it was named.
   public let path: String
@@ -120,7 +120,24 @@ public struct UnfinishedImages: ~Copyable {
   ///
   /// - Throws: `ImagesError` with `cannotCreate`.
   public mutating func createPagemap(pid: Int32) throws(ImagesError) -> OutputFile {
-    try create(ImageFormat.pagemapName(pid: pid))
+    try createPagemap(name: ImageFormat.pagemapName(pid: pid))
+  }
+
+  /// Creates a pagemap by its name.
+  ///
+  /// - Throws: `ImagesError` with `cannotCreate`.
+  public mutating func createPagemap(name: String) throws(ImagesError) -> OutputFile {
+    try create(name)
+  }
+
+  /// Copies all files of a chain's own directory but the pages and the inventory.
+  ///
+  /// - Throws: `ImagesError`.
+  public mutating func copyOtherFiles(of chain: ImageChain) throws(ImagesError) {
+    for name in try chain.otherNames() {
+      let file = try create(name)
+      try chain.copy(name, to: file)
+    }
   }
 
   private mutating func create(_ name: String, direct: Bool = false) throws(ImagesError) -> OutputFile {
@@ -135,8 +152,8 @@ public struct UnfinishedImages: ~Copyable {
   ///
   /// - Parameter syncs: whether to wait until they are on the disk.
   /// - Throws: `ImagesError` with `io`.
-  public mutating func close(pagesID: UInt32, pid: Int32, syncs: Bool) throws(ImagesError) {
-    for name in [ImageFormat.pagesName(id: pagesID), ImageFormat.pagemapName(pid: pid)] {
+  public mutating func close(pagesID: UInt32, pagemap: String, syncs: Bool) throws(ImagesError) {
+    for name in [ImageFormat.pagesName(id: pagesID), pagemap] {
       guard let index = files.firstIndex(where: { $0.name == name }) else { continue }
       if syncs { try files[index].file?.sync() }
       files[index].file = nil
@@ -144,8 +161,8 @@ public struct UnfinishedImages: ~Copyable {
   }
 
   /// Removes the two files of a task, which then has no images. What cannot be removed is not published.
-  public mutating func discard(pagesID: UInt32, pid: Int32) {
-    for name in [ImageFormat.pagesName(id: pagesID), ImageFormat.pagemapName(pid: pid)] {
+  public mutating func discard(pagesID: UInt32, pagemap: String) {
+    for name in [ImageFormat.pagesName(id: pagesID), pagemap] {
       guard let index = files.firstIndex(where: { $0.name == name }) else { continue }
       files.remove(at: index)
       _ = unsafe sluice_unlink_at(descriptor, name + Self.suffix, false)
@@ -162,10 +179,21 @@ public struct UnfinishedImages: ~Copyable {
   ) throws(ImagesError) {
     try createWhole(ImageFormat.statsName, bytes: statistics.encoded())
     if let trackedTasks { try createWhole(ImageFormat.trackedName, bytes: trackedTasks.encoded()) }
+    try publish(inventory: inventory.encoded(), syncs: syncs)
+  }
+
+  /// Makes images valid that are a copy of others, with their inventory.
+  ///
+  /// - Throws: `ImagesError`; the images are then removed.
+  public consuming func publish(inventoryOf chain: ImageChain, syncs: Bool) throws(ImagesError) {
+    try publish(inventory: chain.inventoryBytes(), syncs: syncs)
+  }
+
+  private consuming func publish(inventory: [UInt8], syncs: Bool) throws(ImagesError) {
     if syncs { try syncFiles() }
     for (name, _) in files { try rename(name) }
     files.removeAll()
-    try createWhole(ImageFormat.inventoryName, bytes: inventory.encoded())
+    try createWhole(ImageFormat.inventoryName, bytes: inventory)
     if syncs { try syncFiles() }
     try rename(ImageFormat.inventoryName)
     let synced = syncs ? sluice_fsync(descriptor) : 0
@@ -179,7 +207,7 @@ public struct UnfinishedImages: ~Copyable {
 
   private mutating func createWhole(_ name: String, bytes: [UInt8]) throws(ImagesError) {
     let file = try create(name)
-    try file.write(whole: bytes)
+    try file.write(bytes, at: 0)
   }
 
   private mutating func rename(_ name: String) throws(ImagesError) {
@@ -206,15 +234,5 @@ public struct UnfinishedImages: ~Copyable {
     for (name, _) in files { _ = unsafe sluice_unlink_at(descriptor, name + Self.suffix, false) }
     if madeLink { _ = unsafe sluice_unlink_at(descriptor, ImageFormat.parentName, false) }
     if isNewDirectory { _ = unsafe sluice_unlink_at(sluice_current_directory(), path, true) }
-  }
-}
-
-extension OutputFile {
-  fileprivate func write(whole bytes: [UInt8]) throws(ImagesError) {
-    var failure: ImagesError?
-    unsafe bytes.withUnsafeBytes { buffer in
-      do throws(ImagesError) { unsafe try write(buffer, at: 0) } catch { failure = error }
-    }
-    if let failure { throw failure }
   }
 }

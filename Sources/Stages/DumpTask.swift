@@ -3,12 +3,11 @@ internal import SluiceTarget
 internal import Synchronization
 
 /// One of the tasks that a round copies: a process with memory of its own.
-final class DumpTask: Sendable {
+final class DumpTask: OutputTask {
   /// Its place among the tasks of the round.
   let index: Int
   let process: TargetProcess
-  /// The pid in its own pid namespace, which its pagemap is named by.
-  var namespacePid: Int32 { process.namespacePid }
+  var pagemapName: String { "pagemap-\(process.namespacePid).img" }
   /// The number in the name of its pages file.
   var pagesID: UInt32 { UInt32(index) + Self.firstPagesID }
   private let failure = Locked<PreDumpError?>(nil)

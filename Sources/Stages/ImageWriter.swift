@@ -47,7 +47,7 @@ actor ImageWriter {
 
   private nonisolated let engine: any WriteEngine
   private let configuration: Configuration
-  private let tasks: [DumpTask]
+  private let tasks: [any OutputTask]
   private let chunks: ChunkChannel
   private let progress: ProgressFeed
   /// Nil where what was read is dropped, to measure the reading.
@@ -63,7 +63,7 @@ actor ImageWriter {
   ///   - images: nil where nothing is to be written.
   ///   - first: the files of the first task, which are made before anything is done to a process.
   init(
-    images: consuming UnfinishedImages?, first: consuming TaskOutput?, tasks: [DumpTask],
+    images: consuming UnfinishedImages?, first: consuming TaskOutput?, tasks: [any OutputTask],
     configuration: Configuration, engine: any WriteEngine, chunks: ChunkChannel, progress: ProgressFeed
   ) {
     self.images = consume images
@@ -132,7 +132,7 @@ actor ImageWriter {
     if endsTask, output != nil { try await finish(task, queue) }
   }
 
-  private func openOutput(of task: DumpTask) throws(PreDumpError) {
+  private func openOutput(of task: any OutputTask) throws(PreDumpError) {
     guard output == nil, images != nil else { return }
     do throws(ImagesError) {
       output = try TaskOutput.create(
@@ -167,19 +167,19 @@ actor ImageWriter {
   }
 
   /// Ends a task's files before the next task's are begun: so few are open at any time.
-  private func finish(_ task: DumpTask, _ queue: WriteQueue) async throws(PreDumpError) {
+  private func finish(_ task: any OutputTask, _ queue: WriteQueue) async throws(PreDumpError) {
     // A descriptor is not closed while the kernel may yet be told to write to it.
     try await drain(queue)
     do throws(ImagesError) {
       if task.hasFailed {
         output = nil
-        images?.discard(pagesID: task.pagesID, pid: task.namespacePid)
+        images?.discard(pagesID: task.pagesID, pagemap: task.pagemapName)
         return
       }
       try output?.finish()
       output = nil
       try images?.close(
-        pagesID: task.pagesID, pid: task.namespacePid, syncs: configuration.syncs)
+        pagesID: task.pagesID, pagemap: task.pagemapName, syncs: configuration.syncs)
     } catch {
       throw PreDumpError(error)
     }
@@ -195,8 +195,8 @@ actor ImageWriter {
   }
 
   /// Gives up the images of a task whose files have ended.
-  func discard(_ task: DumpTask) {
-    images?.discard(pagesID: task.pagesID, pid: task.namespacePid)
+  func discard(_ task: any OutputTask) {
+    images?.discard(pagesID: task.pagesID, pagemap: task.pagemapName)
   }
 
   /// Makes the images valid.
@@ -209,6 +209,17 @@ actor ImageWriter {
       try images.publish(
         inventory: inventory, statistics: statistics, trackedTasks: trackedTasks,
         syncs: configuration.syncs)
+    } catch {
+      throw PreDumpError(error)
+    }
+  }
+
+  /// Makes images valid that are a copy of others: with their other files, and their inventory last.
+  func publish(copyOf chain: ImageChain) throws(PreDumpError) {
+    guard var images = images.take() else { return }
+    do throws(ImagesError) {
+      try images.copyOtherFiles(of: chain)
+      try images.publish(inventoryOf: chain, syncs: configuration.syncs)
     } catch {
       throw PreDumpError(error)
     }

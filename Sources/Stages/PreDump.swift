@@ -47,7 +47,7 @@ public struct PreDump: Sendable {
     let kind = OutputKind(of: first)
     let ring = try makeRing(kind.isInMemory ? budget.forMemory : budget.buffers)
 
-    let engine = makeEngine(ring)
+    let engine = configuration.makeEngine(ring)
     let starterThread = ThreadExecutor(name: "sluice-start")
     let walkerThread = ThreadExecutor(name: "sluice-walker")
     let readerThreads = (0..<max(1, configuration.readers)).map { ThreadExecutor(name: "sluice-read-\($0)") }
@@ -219,25 +219,6 @@ public struct PreDump: Sendable {
     )
   }
 
-  private func makeEngine(_ ring: BufferRing) -> any WriteEngine {
-    let logger = configuration.logger
-    if configuration.writeEngine == .automatic {
-      do throws(RingExecutor.Unavailable) {
-        return try RingExecutor(
-          name: "sluice-writer", depth: configuration.queueDepth, buffers: ring,
-          registersBuffers: configuration.registersBuffers
-        ) { errno in
-          logger.info(
-            "the kernel does not register buffers (\(unsafe String(cString: errno.cName))); raise the limit on locked memory (ulimit -l) to save some CPU"
-          )
-        }
-      } catch {
-        logger.info(
-          "no io_uring (\(unsafe String(cString: error.errno.cName))): writing with pwrite on threads")
-      }
-    }
-    return ThreadWriteEngine(name: "sluice-writer", workers: configuration.queueDepth)
-  }
 }
 
 extension PreDump.Configuration.PageStates {

@@ -13,7 +13,7 @@ struct RoundBase: Sendable {
   static func known(of task: DumpTask, by base: RoundBase?) throws(PreDumpError) -> KnownPages {
     guard let base, base.isParentOf.contains(task.process.pid) else { return KnownPages() }
     let coverage = try onImages { () throws(ImagesError) in
-      try base.parent.coverage(pid: task.namespacePid)
+      try base.parent.coverage(pid: task.process.namespacePid)
     }
     return KnownPages(dirty: base.dirty.cursor(ofTask: task.index), coverage: coverage)
   }

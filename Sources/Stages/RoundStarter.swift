@@ -134,7 +134,8 @@ actor RoundStarter {
         pid: process.namespacePid, startTime: process.startTime, inventory: parent.inventory,
         tracked: parent.tracked, ticksPerSecond: Uptime.ticksPerSecond)
       switch verdict {
-      case .usable: pids.insert(process.pid)
+      case .usable:
+        if chainIsWhole(of: process, parent) { pids.insert(process.pid) }
       case .ignored(let reason):
         configuration.logger.notice(
           "copying all of process \(process.pid), since the images in \(parent.path) are no base for it: \(reason)"
@@ -142,6 +143,18 @@ actor RoundStarter {
       }
     }
     return pids
+  }
+
+  /// Whether the parent's images have every page that they promise. If not, they are not built upon any further.
+  private func chainIsWhole(of process: TargetProcess, _ parent: ParentImages) -> Bool {
+    do throws(ImagesError) {
+      try parent.checkChain(pid: process.namespacePid)
+      return true
+    } catch {
+      configuration.logger.warning(
+        "copying all of process \(process.pid), since its earlier images are no base for it: \(error)")
+      return false
+    }
   }
 }
 

@@ -17,11 +17,11 @@ struct TaskOutput: ~Copyable {
   /// - Parameter expecting: how long the pages file will be, as far as can be told, in bytes.
   /// - Throws: `ImagesError` when they cannot be created.
   static func create(
-    in images: inout UnfinishedImages, of task: DumpTask, pageSize: UInt64, direct: Bool,
+    in images: inout UnfinishedImages, of task: any OutputTask, pageSize: UInt64, direct: Bool,
     expecting expected: UInt64
   ) throws(ImagesError) -> TaskOutput {
     let pages = try images.createPagesFile(id: task.pagesID, direct: direct)
-    let file = try images.createPagemap(pid: task.namespacePid)
+    let file = try images.createPagemap(name: task.pagemapName)
     let pagemap = try PagemapImageWriter(file: file, pagesID: task.pagesID, pageSize: pageSize)
     return TaskOutput(pages: pages, pagemap: pagemap, pageSize: pageSize, expecting: expected)
   }

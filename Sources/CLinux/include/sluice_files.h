@@ -18,6 +18,7 @@ enum sluice_open_mode {
   /// As SLUICE_OPEN_CREATE, for I/O that goes past the page cache (O_DIRECT). EINVAL where the filesystem
   /// has none; the file may then have been created all the same.
   SLUICE_OPEN_CREATE_DIRECT = 4,
+  SLUICE_OPEN_READ_WRITE = 5,
 };
 
 /// Stands for the current working directory where a directory descriptor is asked for.

@@ -1,0 +1,240 @@
+internal import CSluiceLinux
+
+/// The pages of one task through a chain of images, from low addresses to high ones, in memory of a fixed size for
+/// each directory of the chain.
+public final class ChainPagemap {
+  /// Where pages are: in the pages file of one of the directories.
+  public struct Place: Hashable, Sendable {
+    /// The directory: 0 is the chain's own, 1 its parent, and so on.
+    public let level: Int
+    /// Where in the file, in bytes.
+    public let offset: UInt64
+    /// The address after the last page that this is true of.
+    public let end: UInt64
+
+    /// A place.
+    public init(level: Int, offset: UInt64, end: UInt64) {
+      self.level = level
+      self.offset = offset
+      self.end = end
+    }
+  }
+
+  private var levels: [LevelPagemap]
+  private let name: String
+
+  /// The number in the name of the chain's own pages file.
+  public let pagesID: UInt32
+
+  /// - Parameter name: as the chain names it.
+  /// - Throws: `ImagesError` when it cannot be read.
+  public init(name: String, in chain: ImageChain) throws(ImagesError) {
+    self.name = name
+    var levels: [LevelPagemap] = []
+    for level in chain.levels {
+      guard let pagemap = try LevelPagemap(name: name, in: level) else { break }
+      levels.append(pagemap)
+    }
+    guard let own = levels.first else {
+      throw ImagesError(.malformed, "\(chain.path)/\(name) has gone")
+    }
+    self.levels = levels
+    pagesID = own.pagesID
+  }
+
+  /// The next run of pages of the chain's own directory; nil after the last.
+  ///
+  /// - Throws: `ImagesError` when the image is broken.
+  public func next() throws(ImagesError) -> PagemapRun? {
+    while let entry = try levels[0].advance() {
+      // Entries of pages that were left to be restored lazily have no contents anywhere.
+      if !entry.run.flags.isDisjoint(with: [.present, .parent]) { return entry.run }
+    }
+    return nil
+  }
+
+  /// Where the first pages of a range are. The ranges that are asked for go upwards.
+  ///
+  /// - Throws: `ImagesError` with `malformed` when the chain does not have them.
+  public func place(of range: Range<UInt64>) throws(ImagesError) -> Place {
+    var end = range.upperBound
+    for level in levels.indices {
+      guard let entry = try levels[level].entry(at: range.lowerBound) else { break }
+      end = min(end, entry.range.upperBound)
+      if entry.run.flags.contains(.present) {
+        return Place(
+          level: level, offset: entry.offset + (range.lowerBound - entry.range.lowerBound), end: end)
+      }
+    }
+    throw missing(range.lowerBound)
+  }
+
+  /// Makes sure that the chain has every page that it promises. Ends the pagemap: nothing is asked of it after.
+  ///
+  /// - Throws: `ImagesError` with `malformed` for pages that no directory has, or that a pages file is too short for.
+  public func check() throws(ImagesError) {
+    let pageSize = UInt64(sluice_page_size())
+    while let run = try next() {
+      var position = run.address
+      let end = run.address + run.pageCount * pageSize
+      while position < end { position = try place(of: position..<end).end }
+    }
+    for level in levels { try level.checkSize() }
+  }
+
+  /// The pages of a range that a directory and those below it have, of which the first is given; nil when there are
+  /// none. The ranges that are asked for go upwards.
+  ///
+  /// - Parameter level: the directory to begin with.
+  /// - Throws: `ImagesError` with `malformed` when the chain is broken.
+  func first(of range: Range<UInt64>, from level: Int) throws(ImagesError) -> (start: UInt64, place: Place)? {
+    guard level < levels.count else { return nil }
+    var position = range.lowerBound
+    while position < range.upperBound, let entry = try levels[level].entry(atOrAbove: position),
+      entry.range.lowerBound < range.upperBound
+    {
+      let start = max(entry.range.lowerBound, position)
+      let end = min(entry.range.upperBound, range.upperBound)
+      if entry.run.flags.contains(.present) {
+        let offset = entry.offset + (start - entry.range.lowerBound)
+        return (start, Place(level: level, offset: offset, end: end))
+      }
+      if entry.run.flags.contains(.parent), let deeper = try first(of: start..<end, from: level + 1) {
+        return deeper
+      }
+      position = end
+    }
+    return nil
+  }
+
+  /// Reads bytes of a directory's pages file.
+  ///
+  /// - Throws: `ImagesError` when they are not there or cannot be read.
+  public func read(_ place: Place, into bytes: UnsafeMutableRawBufferPointer) throws(ImagesError) {
+    unsafe try levels[place.level].read(at: place.offset, into: bytes)
+  }
+
+  /// Gives the space of pages back to the filesystem.
+  ///
+  /// - Throws: `ImagesError` with `io`.
+  func punch(_ place: Place, byteCount: UInt64) throws(ImagesError) {
+    try levels[place.level].punch(at: place.offset, byteCount: byteCount)
+  }
+
+  private func missing(_ address: UInt64) -> ImagesError {
+    ImagesError(
+      .malformed,
+      "no directory of the chain has the page at 0x\(String(address, radix: 16)) of \(name), which a newer one leaves to it"
+    )
+  }
+}
+
+/// A pagemap of one directory, and its pages file.
+private final class LevelPagemap {
+  struct Entry {
+    let run: PagemapRun
+    let range: Range<UInt64>
+    /// Where the contents begin in the pages file, in bytes.
+    let offset: UInt64
+  }
+
+  let pagesID: UInt32
+  private let level: ImageChain.Level
+  private var reader: PagemapImageReader
+  private var current: Entry?
+  private var isAtEnd = false
+  private var nextOffset: UInt64 = 0
+  private var descriptor: Int32 = -1
+  private var isWritable = false
+
+  init?(name: String, in level: ImageChain.Level) throws(ImagesError) {
+    guard let reader = try PagemapImageReader(name: name, in: level.directory) else { return nil }
+    self.level = level
+    pagesID = reader.pagesID
+    self.reader = reader
+  }
+
+  deinit {
+    if descriptor >= 0 { _ = sluice_close(descriptor) }
+  }
+
+  private var path: String { "\(level.directory.path)/\(ImageFormat.pagesName(id: pagesID))" }
+
+  func advance() throws(ImagesError) -> Entry? {
+    let lowest = current?.range.upperBound ?? 0
+    current = nil
+    while !isAtEnd {
+      guard let run = try reader.next() else {
+        isAtEnd = true
+        break
+      }
+      guard run.pageCount > 0 else { continue }
+      let (byteCount, tooLong) = run.pageCount.multipliedReportingOverflow(by: level.directory.pageSize)
+      let (end, tooHigh) = run.address.addingReportingOverflow(byteCount)
+      guard !tooLong, !tooHigh, run.address >= lowest else {
+        throw reader.malformed("the entry at 0x\(String(run.address, radix: 16)) overlaps another")
+      }
+      let entry = Entry(run: run, range: run.address..<end, offset: nextOffset)
+      if run.flags.contains(.present) { nextOffset += byteCount }
+      current = entry
+      return entry
+    }
+    return nil
+  }
+
+  func entry(atOrAbove address: UInt64) throws(ImagesError) -> Entry? {
+    if current == nil { _ = try advance() }
+    while let entry = current, entry.range.upperBound <= address { _ = try advance() }
+    return current
+  }
+
+  func entry(at address: UInt64) throws(ImagesError) -> Entry? {
+    guard let entry = try entry(atOrAbove: address), entry.range.contains(address),
+      !entry.run.flags.isDisjoint(with: [.present, .parent])
+    else { return nil }
+    return entry
+  }
+
+  func read(at offset: UInt64, into bytes: UnsafeMutableRawBufferPointer) throws(ImagesError) {
+    try open(forWriting: false)
+    var done = 0
+    while done < bytes.count {
+      let count = unsafe sluice_pread(
+        descriptor, bytes.baseAddress! + done, bytes.count - done, offset + UInt64(done))
+      guard count >= 0 else { throw ImagesError(.io, "reading \(path)", errno: SystemErrno(returned: count)) }
+      guard count > 0 else {
+        throw ImagesError(.malformed, "\(path) is shorter than its pagemap says")
+      }
+      done += count
+    }
+  }
+
+  /// Makes sure that the pages file has what the entries read so far say.
+  func checkSize() throws(ImagesError) {
+    let size = try level.directory.pagesFile(id: pagesID)?.byteCount ?? 0
+    guard size >= nextOffset else {
+      throw ImagesError(.malformed, "\(path) has \(size) bytes, and its pagemap is of \(nextOffset)")
+    }
+  }
+
+  func punch(at offset: UInt64, byteCount: UInt64) throws(ImagesError) {
+    try open(forWriting: true)
+    let result = sluice_punch_hole(descriptor, offset, byteCount)
+    guard result == 0 else {
+      throw ImagesError(.io, "punching holes into \(path)", errno: SystemErrno(returned: result))
+    }
+  }
+
+  private func open(forWriting: Bool) throws(ImagesError) {
+    guard descriptor < 0 || forWriting && !isWritable else { return }
+    if descriptor >= 0 { _ = sluice_close(descriptor) }
+    let mode = forWriting ? SLUICE_OPEN_READ_WRITE : SLUICE_OPEN_READ
+    descriptor = unsafe sluice_open_at(
+      level.directory.descriptor, ImageFormat.pagesName(id: pagesID), mode)
+    isWritable = forWriting
+    guard descriptor >= 0 else {
+      let errno = SystemErrno(returned: descriptor)
+      throw ImagesError(errno.name == "ENOENT" ? .malformed : .io, "opening \(path)", errno: errno)
+    }
+  }
+}

@@ -1,0 +1,43 @@
+internal import CSluiceLinux
+
+/// A file that is being read, closed when its owner lets go of it.
+struct InputFile: ~Copyable {
+  private let descriptor: Int32
+  private let path: String
+
+  /// - Returns: nil when there is no such file.
+  /// - Throws: `ImagesError` with `io`.
+  init?(
+    opening name: String, in directory: borrowing ImagesDirectory, path: String
+  ) throws(ImagesError) {
+    let result = unsafe sluice_open_at(directory.descriptor, name, SLUICE_OPEN_READ)
+    if result < 0 {
+      let errno = SystemErrno(returned: result)
+      if errno.name == "ENOENT" { return nil }
+      throw ImagesError(.io, "opening \(path)", errno: errno)
+    }
+    descriptor = result
+    self.path = path
+  }
+
+  deinit {
+    _ = sluice_close(descriptor)
+  }
+
+  /// Reads as many bytes as there are, and as there is room for.
+  ///
+  /// - Returns: how many; 0 at the end.
+  /// - Throws: `ImagesError` with `io`.
+  func read(at offset: UInt64, into bytes: inout [UInt8]) throws(ImagesError) -> Int {
+    var done = 0
+    while done < bytes.count {
+      let count = unsafe bytes.withUnsafeMutableBytes {
+        unsafe sluice_pread(descriptor, $0.baseAddress! + done, $0.count - done, offset + UInt64(done))
+      }
+      guard count >= 0 else { throw ImagesError(.io, "reading \(path)", errno: SystemErrno(returned: count)) }
+      if count == 0 { break }
+      done += count
+    }
+    return done
+  }
+}

@@ -1,0 +1,31 @@
+internal import SluiceImages
+
+/// Gives back the space of pages in a chain's older directories that the newest one has anew.
+public struct DedupImages: Sendable {
+  /// The newest directory of the chain.
+  public let directory: String
+
+  /// The chain that ends with this directory.
+  public init(directory: String) {
+    self.directory = directory
+  }
+
+  /// What was given back.
+  public struct Report: Hashable, Sendable {
+    /// Pages of the parents.
+    public let pages: UInt64
+    /// Their bytes.
+    public let bytes: UInt64
+  }
+
+  /// Runs to the end. The chain as a whole is as it was; its parents are no longer complete by themselves.
+  ///
+  /// - Throws: `PreDumpError`: `malformedImages` for a chain that is unfinished or broken, `io` when the filesystem
+  ///   has no holes.
+  public func run() throws(PreDumpError) -> Report {
+    try onImages { () throws(ImagesError) in
+      let given = try ImageChain(path: directory).dedup()
+      return Report(pages: given.pages, bytes: given.bytes)
+    }
+  }
+}
