@@ -33,6 +33,23 @@ struct PreDumpCommand: AsyncParsableCommand {
       "What tells which pages were written: auto, soft-dirty or none.", valueName: "tracker"))
   var tracker = TrackerOption.auto
 
+  @Option(
+    name: [.customShort("W"), .long],
+    help: ArgumentHelp("Where stats-dump goes as well, as CRIU's own does.", valueName: "dir"))
+  var workDir: String?
+
+  @Flag(help: "Give back the space of pages in older images that these have anew, as 'sluice dedup' does.")
+  var autoDedup = false
+
+  @Flag(help: ArgumentHelp("Print the figures, which is done anyway.", visibility: .hidden))
+  var displayStats = false
+
+  @Option(
+    help: ArgumentHelp(
+      "Where a stop is needed, freeze this cgroup (version 2) instead of stopping each thread.",
+      valueName: "dir"))
+  var freezeCgroup: String?
+
   @OptionGroup(title: "Rounds")
   var rounds: RoundOptions
 
@@ -112,7 +129,7 @@ struct PreDumpCommand: AsyncParsableCommand {
     }
     switch result {
     case .success(let isWritten):
-      if !isWritten { throw CommandFailure.outputFailed }
+      if !isWritten { throw ExitCode(74) }
     case .failure(let error):
       throw CommandFailure.report(error, signal: signal)
     }
@@ -120,17 +137,19 @@ struct PreDumpCommand: AsyncParsableCommand {
 }
 
 extension PreDumpCommand {
-  /// - Returns: whether standard output took all that was to be printed.
+  /// - Returns: whether all figures could be written.
   private func runRounds() async throws(PreDumpError) -> Bool {
     guard let policy = rounds.policy else {
       let report = try await run(PreDump(configuration))
-      return show(PreDumpOutput(report))
+      return try finish(report) && show(PreDumpOutput(report))
     }
     var rounds = try PreDumpRounds(configuration, policy: policy)
     while let round = try await rounds.next() {
       let report = try await run(round)
       rounds.ended(report)
-      guard show(PreDumpOutput(report, round: rounds.number, end: rounds.end)) else { return false }
+      guard try finish(report), show(PreDumpOutput(report, round: rounds.number, end: rounds.end)) else {
+        return false
+      }
     }
     return true
   }
@@ -144,6 +163,19 @@ extension PreDumpCommand {
     return try result.get()
   }
 
+  /// What is to be done with the images of a round, when they are complete.
+  ///
+  /// - Returns: whether the figures could be written where they were asked for.
+  private func finish(_ report: PreDumpReport) throws(PreDumpError) -> Bool {
+    if autoDedup, report.parentDirectory != nil {
+      _ = try DedupImages(directory: report.imagesDirectory).run()
+    }
+    guard let workDir else { return true }
+    if SmallFile.copy(report.imagesDirectory + "/stats-dump", to: workDir + "/stats-dump") { return true }
+    Terminal.message("sluice: \(report.imagesDirectory)/stats-dump cannot be copied to \(workDir)")
+    return false
+  }
+
   private func show(_ output: PreDumpOutput) -> Bool {
     Terminal.message(output.round == nil ? output.summary : output.roundLine)
     return json ? Terminal.json(output) : true
@@ -155,6 +187,7 @@ extension PreDumpCommand {
       ParentPath.resolve($0, imagesDirectory: imagesDir)
     }
     configuration.tracker = tracker.value
+    configuration.freezeCgroup = freezeCgroup
     configuration.memoryBudget = memoryBudget.bytes
     configuration.readers = readers
     configuration.queueDepth = queueDepth

@@ -23,7 +23,7 @@ struct SluiceCommand: AsyncParsableCommand {
     // A reader that went away shows as a failed write (EPIPE), not as our death in the middle.
     _ = signal(SIGPIPE, SIG_IGN)
     do {
-      var command = try parseAsRoot()
+      var command = try parseAsRoot(arguments())
       if var command = command as? any AsyncParsableCommand {
         try await command.run()
       } else {
@@ -37,6 +37,21 @@ struct SluiceCommand: AsyncParsableCommand {
       guard exitCode(for: error) != .success else { exit(withError: error) }
       Terminal.message("sluice: \(message(for: error)) (see 'sluice --help')")
       exit(withError: ExitCode(exitCode(for: error).rawValue))
+    }
+  }
+}
+
+extension SluiceCommand {
+  /// The arguments, those of `pre-dump` translated where they are CRIU's.
+  private static func arguments() throws -> [String] {
+    let given = Array(CommandLine.arguments.dropFirst())
+    guard given.first == PreDumpCommand.configuration.commandName else { return given }
+    do throws(CriuOptions.Problem) {
+      let home = unsafe getenv("HOME").map { unsafe String(cString: $0) }
+      let options = try CriuOptions(Array(given.dropFirst()), home: home, read: SmallFile.text)
+      return given.prefix(1) + options.arguments
+    } catch {
+      throw ValidationError(error.message)
     }
   }
 }

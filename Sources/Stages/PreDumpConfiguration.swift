@@ -61,6 +61,9 @@ extension PreDump {
     public var parentDirectory: String?
     /// What tells which pages were written.
     public var tracker = Tracker.automatic
+    /// The cgroup of version 2 that holds the processes, if it is to be frozen rather than each thread stopped, where
+    /// a stop is needed.
+    public var freezeCgroup: String?
     /// The memory for everything that could grow, in bytes. What it does not cover is the constant base of
     /// the program.
     public var memoryBudget = 64 << 20

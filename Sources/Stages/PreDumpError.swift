@@ -51,7 +51,7 @@ public struct PreDumpError: Error, CustomStringConvertible {
     let code: Code =
       switch error.code {
       case .noSuchProcess: .notFound
-      case .invalidPid: .invalidArgument
+      case .invalidPid, .invalidCgroup: .invalidArgument
       case .gone: .targetGone
       case .notPermitted: .notPermitted
       case .unreadable: .io

@@ -102,15 +102,10 @@ actor RoundStarter {
     _ tree: inout ProcessTree, into dirty: inout DirtySet, hasCleared: inout Bool
   ) throws(TargetError) -> (RoundStart.StopTimes, uptime: UInt64) {
     var scanner = SoftDirtyScanner(like: tree.processes[0], source: configuration.pageStates.source)
-    var stopped = try StoppedThreads(of: tree.processes)
+    var stopped = try StoppedTree(of: tree, freezing: configuration.freezeCgroup)
     var times = RoundStart.StopTimes()
     var lap = Lap()
-    try stopped.stop()
-    while true {
-      let born = try tree.grow()
-      if born.isEmpty { break }
-      try stopped.stop(also: born)
-    }
+    try stopped.stop(&tree)
     times.stopping = lap.next()
     for process in tree.processes {
       dirty.beginTask()

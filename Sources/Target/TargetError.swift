@@ -8,6 +8,8 @@ public struct TargetError: Error, CustomStringConvertible {
     case noSuchProcess
     /// The pid cannot be meant: it is ours, or no pid at all.
     case invalidPid
+    /// What was named is no cgroup that we can freeze, or the process is not in it.
+    case invalidCgroup
     /// The process ended, or executed another program, while it was copied.
     case gone
     /// The kernel does not let us.

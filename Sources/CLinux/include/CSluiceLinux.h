@@ -10,6 +10,7 @@
 #include "sluice_errno.h"
 #include "sluice_faults.h"
 #include "sluice_files.h"
+#include "sluice_guard.h"
 #include "sluice_memory.h"
 #include "sluice_process.h"
 #include "sluice_ptrace.h"

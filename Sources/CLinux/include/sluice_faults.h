@@ -43,6 +43,7 @@ enum sluice_fault_site {
   SLUICE_FAULT_LIST_THREADS,
   /// Beginning to trace a thread, and telling it to stop.
   SLUICE_FAULT_TRACE,
+  SLUICE_FAULT_GUARD,
   SLUICE_FAULT_EVENT_OPEN,
   SLUICE_FAULT_RING_OPEN,
   SLUICE_FAULT_RING_RESERVE,
