@@ -67,7 +67,7 @@ let package = Package(
       name: "SluicePipelineTests", dependencies: ["SluicePipeline", "CSluiceLinux", "SluiceTestSupport"],
       path: "Tests/PipelineTests", swiftSettings: swiftSettings),
     .testTarget(
-      name: "SluiceImagesTests", dependencies: ["SluiceImages"],
+      name: "SluiceImagesTests", dependencies: ["SluiceImages", "SluiceTestSupport"],
       path: "Tests/ImagesTests", swiftSettings: swiftSettings),
     // Programs that the tests run, and their tests of Target, Stages and App.
     .executableTarget(

@@ -39,6 +39,11 @@ public struct MemoryBudget: Hashable, Sendable {
   static let smallestChunkBytes = 64 << 10
   /// One is read, one is written, one waits on either side: with fewer, the stages wait for each other.
   static let fewestBuffers = 4
+  /// More would never be of use, however large the budget: with the most readers and writes in flight that the
+  /// command takes (256 and 1024), channels, readers and writes hold some 1600, and the rest lets readers go on while
+  /// one of them is held up. The ring and the writer keep a few words for each, and the kernel registers no more than
+  /// 16384 (IORING_MAX_REG_BUFFERS).
+  static let mostBuffers = 4096
 
   /// Divides `total` bytes.
   ///
@@ -53,7 +58,7 @@ public struct MemoryBudget: Hashable, Sendable {
     func layout(chunk: Int) -> BufferLayout {
       let one = BufferLayout(count: 1, chunkBytes: chunk, pageSize: pageSize).totalBytes
       return BufferLayout(
-        count: max(0, total - fixed) / one, chunkBytes: chunk, pageSize: pageSize)
+        count: min(max(0, total - fixed) / one, Self.mostBuffers), chunkBytes: chunk, pageSize: pageSize)
     }
     var chunk = max(Self.preferredChunkBytes, pageSize)
     while layout(chunk: chunk).count < Self.fewestBuffers && chunk > smallestChunk {

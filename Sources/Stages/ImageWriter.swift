@@ -103,7 +103,9 @@ actor ImageWriter {
     var ordered = ReorderBuffer<FilledChunk>(capacity: configuration.layout.count)
     var began = sluice_monotonic_nanoseconds()
     let first = began
+    var received: UInt64 = 0
     while let chunk = try await chunks.receive() {
+      received += 1
       result.withoutChunk.add(since: began, bytes: chunk.buffer.byteCount)
       guard !Task.isCancelled else { throw .cancelled }
       let sequence = chunk.sequence
@@ -117,6 +119,7 @@ actor ImageWriter {
       began = sluice_monotonic_nanoseconds()
     }
     guard !Task.isCancelled else { throw .cancelled }
+    precondition(ordered.removedCount == received, "the readers have ended well, and a chunk is missing")
     result.writingNanoseconds = sluice_monotonic_nanoseconds() - first
   }
 

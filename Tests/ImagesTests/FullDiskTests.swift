@@ -1,11 +1,11 @@
 import Foundation
+import SluiceTestSupport
 import Testing
 
 @testable import SluiceImages
 
 /// Every step of making images meets a disk that is full.
-@Suite(.enabled(if: SmallFilesystem.isPermitted, "mounting a small filesystem needs root"))
-struct FullDiskTests {
+@Suite(.needsRoot) struct FullDiskTests {
   @Test func `pages that find no room are an error, and all that was made is removed`() throws {
     let disk = try SmallFilesystem(kibibytes: 64, files: 10)
     let path = "\(disk.path)/images"
@@ -86,7 +86,7 @@ struct FullDiskTests {
 
   @Test func `a disk that may only be read is an error`() throws {
     let disk = try SmallFilesystem(kibibytes: 64, files: 10)
-    try Command.run("mount", "-o", "remount,ro", disk.path)
+    try disk.makeReadOnly()
     let error = try #require(throws: ImagesError.self) {
       _ = try UnfinishedImages.create(at: "\(disk.path)/images")
     }

@@ -1,4 +1,5 @@
 import Glibc
+import SluiceTestSupport
 
 /// What the kernel says of this process.
 enum Kernel {
@@ -18,6 +19,24 @@ enum Kernel {
   /// Whether a thread of this process has that number.
   static func hasThread(id: Int) -> Bool {
     unsafe access("/proc/self/task/\(id)", F_OK) == 0
+  }
+
+  /// The processors that a thread of this process may run on, as a list of the kernel's, such as "0-1,4"; nil when
+  /// there is no such thread.
+  static func allowedProcessors(threadID: Int) -> String? {
+    let line = text(of: "/proc/self/task/\(threadID)/status").split(separator: "\n").first {
+      $0.hasPrefix("Cpus_allowed_list:")
+    }
+    return line?.split(separator: "\t").last.map(String.init)
+  }
+
+  /// The numbers of the threads that this process has at this moment.
+  static var threadIDs: [Int] { (names(in: "/proc/self/task") ?? []).compactMap { Int($0) } }
+
+  /// The name of a thread of this process; nil when there is none with that number.
+  static func threadName(id: Int) -> String? {
+    let text = text(of: "/proc/self/task/\(id)/comm")
+    return text.isEmpty ? nil : String(text.prefix { $0 != "\n" })
   }
 
   /// What smaps says of the mapping that an address is in, such as `["VmFlags": "rd wr mr mw me dc"]`.

@@ -23,8 +23,9 @@ import Testing
       #expect(buffers.totalBytes <= total)
       #expect(buffers.chunkBytes % pageSize == 0)
       #expect((64 << 10...1 << 20).contains(buffers.chunkBytes))
-      // No room for another buffer is left over.
-      #expect(buffers.totalBytes + buffers.totalBytes / buffers.count > total)
+      // No room for another buffer is left over, unless there are as many as can ever be of use.
+      #expect(
+        buffers.count == 4096 || buffers.totalBytes + buffers.totalBytes / buffers.count > total)
       if buffers.count >= 8 { #expect(buffers.chunkBytes == 1 << 20) }
     }
   }
@@ -44,10 +45,12 @@ import Testing
     }
   }
 
-  /// The table of a chunk's runs takes 16 bytes for each of its pages.
+  /// The memory of a buffer of 1 MiB: its two tables of runs take 16 bytes each for each of its pages.
+  static let wholeBuffer = 1 << 20 + 8_192
+
   @Test(arguments: [
-    (total: 4 * (1 << 20 + 8_192), chunk: 1 << 20, count: 4),
-    (total: 4 * (1 << 20 + 8_192) - 1, chunk: 512 << 10, count: 7),
+    (total: 4 * wholeBuffer, chunk: 1 << 20, count: 4),
+    (total: 4 * wholeBuffer - 1, chunk: 512 << 10, count: 7),
     (total: 1 << 20, chunk: 128 << 10, count: 7),
     (total: 64 << 20, chunk: 1 << 20, count: 63),
   ])
@@ -55,6 +58,13 @@ import Testing
     let budget = try MemoryBudget(total: total, shares: [], pageSize: 4_096)
     #expect(budget.buffers.chunkBytes == chunk)
     #expect(budget.buffers.count == count)
+  }
+
+  @Test(arguments: [4096 * wholeBuffer, 1 << 40, .max])
+  func `makes no more buffers than can be of use`(total: Int) throws {
+    #expect(
+      try MemoryBudget(total: 4096 * Self.wholeBuffer - 1, shares: [], pageSize: 4_096).buffers.count == 4095)
+    #expect(try MemoryBudget(total: total, shares: [], pageSize: 4_096).buffers.count == 4096)
   }
 
   @Test(arguments: pageSizes + [128 << 10], [0, 1, 65_536, 123_457_890])

@@ -7,6 +7,8 @@ final class NamedThread: Sendable {
   let name: String
   private let cpus: [UInt32]?
   private let handle = Locked<pthread_t?>(nil)
+  /// Held for the whole of a join, so that whoever joins at the same time waits for the same end.
+  private let joining = Locked(())
 
   init(name: String, cpus: [UInt32]? = nil) {
     self.name = name
@@ -33,13 +35,18 @@ final class NamedThread: Sendable {
     }
   }
 
-  /// Waits until the thread has ended. The caller is another thread; a second call does nothing.
+  /// Waits until the thread has ended. Callers are other threads, any number of them; where it has ended already,
+  /// nothing happens.
   func join() {
-    guard let thread = handle.withLock({ $0 }) else { return }
-    let error = pthread_join(thread, nil)
-    precondition(error == 0, "the thread \(name) cannot wait for its own end")
-    // Only now: what ran until here still had to be told that this is its thread.
-    handle.withLock { $0 = nil }
+    // Before the lock, which another may hold until this thread ends.
+    precondition(!isCurrent, "the thread \(name) cannot wait for its own end")
+    joining.withLock { _ in
+      guard let thread = handle.withLock({ $0 }) else { return }
+      let error = pthread_join(thread, nil)
+      precondition(error == 0, "a thread that was started and not yet joined can be")
+      // Only now: what ran until here still had to be told that this is its thread.
+      handle.withLock { $0 = nil }
+    }
   }
 
   var isCurrent: Bool {

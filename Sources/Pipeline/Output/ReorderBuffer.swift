@@ -6,6 +6,9 @@ public struct ReorderBuffer<Element: ~Copyable>: ~Copyable {
   private var slots: FixedSlots<Element>
   private var next: UInt64 = 0
 
+  /// How many elements have left, in order.
+  public var removedCount: UInt64 { next }
+
   /// - Parameter capacity: how far ahead of the oldest missing element another can be.
   public init(capacity: Int) {
     slots = FixedSlots(count: capacity)

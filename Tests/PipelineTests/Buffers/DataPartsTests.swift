@@ -26,6 +26,7 @@ import Testing
       if end > isZero.count * pageSize { return "beyond the end" }
       for page in part.position / pageSize..<end / pageSize { covered[page] = true }
     }
+    if data.byteCount != pageSize * covered.count(where: { $0 }) { return "bytes" }
     for page in isZero.indices where !isZero[page] && !covered[page] { return "page \(page) is lost" }
     // No more is filled than must be: a part ends in data, but where all holes of a size were filled.
     let smallestHole =

@@ -45,6 +45,7 @@ import Testing
       while let element = buffer.removeNext() {
         #expect(element == taken)
         taken += 1
+        #expect(buffer.removedCount == taken)
       }
     }
   }

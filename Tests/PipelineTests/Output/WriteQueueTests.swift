@@ -42,8 +42,8 @@ import Testing
     engine.shutdown()
   }
 
-  @Test(arguments: Engine.allCases, [1, 2, 8, 64])
-  func `writes a file through a real engine`(engine: Engine, depth: Int) async throws {
+  @Test(arguments: EngineKind.allCases, [1, 2, 8, 64])
+  func `writes a file through a real engine`(engine kind: EngineKind, depth: Int) async throws {
     var random = SplitMix(seed: UInt64(depth))
     let plan = WritePlan(chunks: 100, pages: 16, using: &random)
     let ring = try Self.ring(count: 5, pages: 16)
@@ -52,7 +52,7 @@ import Testing
       let descriptor = unsafe sluice_open_at(sluice_current_directory(), path, SLUICE_OPEN_CREATE)
       #expect(descriptor >= 0)
       defer { _ = sluice_close(descriptor) }
-      let engine = try engine.made(depth: depth, ring: ring)
+      let engine = try kind.makeEngine(depth: depth, ring: ring)
       let writer = QueueWriter(engine: engine, ring: ring, depth: depth)
       #expect(await writer.write(plan, to: descriptor) == nil)
       engine.shutdown()
@@ -64,11 +64,11 @@ import Testing
     }
   }
 
-  @Test(arguments: Engine.allCases)
-  func `says what the kernel says of a file that cannot be written`(engine: Engine) async throws {
+  @Test(arguments: EngineKind.allCases)
+  func `says what the kernel says of a file that cannot be written`(engine kind: EngineKind) async throws {
     var random = SplitMix(seed: 1)
     let ring = try Self.ring(count: 5, pages: 4)
-    let engine = try engine.made(depth: 4, ring: ring)
+    let engine = try kind.makeEngine(depth: 4, ring: ring)
     let writer = QueueWriter(engine: engine, ring: ring, depth: 4)
     // Every write to it fails with ENOSPC.
     let full = unsafe sluice_open_at(sluice_current_directory(), "/dev/full", SLUICE_OPEN_WRITE)
@@ -78,19 +78,22 @@ import Testing
     engine.shutdown()
   }
 
-  enum Engine: CaseIterable {
-    case ring
-    case ringWithoutRegistration
-    case threads
-
-    func made(depth: Int, ring buffers: BufferRing) throws -> any WriteEngine {
-      switch self {
-      case .ring: try RingExecutor(name: "test-ring", depth: depth, buffers: buffers)
-      case .ringWithoutRegistration:
-        try RingExecutor(name: "test-ring", depth: depth, buffers: buffers, registersBuffers: false)
-      case .threads: ThreadWriteEngine(name: "test-pwrite", workers: depth)
-      }
-    }
+  /// Writes come short before they find no room at all.
+  @Test(.needsRoot, arguments: EngineKind.allCases)
+  func `says so when the disk becomes full`(engine kind: EngineKind) async throws {
+    var random = SplitMix(seed: 2)
+    let plan = WritePlan(chunks: 40, pages: 16, using: &random)
+    let ring = try Self.ring(count: 5, pages: 16)
+    let disk = try SmallFilesystem(kibibytes: 500, files: 1)
+    let file = unsafe sluice_open_at(sluice_current_directory(), "\(disk.path)/file", SLUICE_OPEN_CREATE)
+    let engine = try kind.makeEngine(depth: 4, ring: ring)
+    let writer = QueueWriter(engine: engine, ring: ring, depth: 4)
+    #expect(await writer.write(plan, to: file) == ENOSPC)
+    // Or the disk was full from the start.
+    #expect(sluice_file_allocated(file) == 500 << 10)
+    _ = sluice_close(file)
+    #expect(ring.takenCount == 0)
+    engine.shutdown()
   }
 }
 
