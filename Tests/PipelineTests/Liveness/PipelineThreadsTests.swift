@@ -38,8 +38,12 @@ import Testing
   /// Were it not so, the test above could not fail.
   @Test func `pinned threads whose tasks are on the pool are seen to pin its threads`() async {
     await #expect(processExitsWith: .success) {
-      let seen = try await PipelineThreadsTests.affinities(tasksOnPool: true)
-      #expect(seen.strangers.contains { $0.hasSuffix("default-qos: 0") })
+      // Which thread makes a new one is up to libdispatch: on a busy machine it takes more than one run.
+      for _ in 0..<8 {
+        let seen = try await PipelineThreadsTests.affinities(tasksOnPool: true)
+        if seen.strangers.contains(where: { $0.hasSuffix("default-qos: 0") }) { return }
+      }
+      Issue.record("no thread of the pool was pinned in any of the runs")
     }
   }
 
