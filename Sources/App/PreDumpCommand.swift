@@ -88,6 +88,9 @@ struct PreDumpCommand: AsyncParsableCommand {
   @Flag(name: [.short, .long], help: "Tell what is being done.")
   var verbose: Int
 
+  @OptionGroup(title: "The run")
+  var runOptions: RunOptions
+
   @Option(help: ArgumentHelp("How page states are found: auto, scan or pagemap.", visibility: .hidden))
   var pageStates = PageStatesOption.auto
 
@@ -107,15 +110,8 @@ struct PreDumpCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let (result, signal) = await SignalCancellation.run { () async throws(PreDumpError) in
-      try await runRounds()
-    }
-    switch result {
-    case .success(let isWritten):
-      if !isWritten { throw CommandFailure.outputFailed }
-    case .failure(let error):
-      throw CommandFailure.report(error, signal: signal)
-    }
+    let isWritten = try await runOptions.run { () async throws(PreDumpError) in try await runRounds() }
+    if !isWritten { throw CommandFailure.outputFailed }
   }
 }
 
@@ -166,21 +162,6 @@ extension PreDumpCommand {
     configuration.registersBuffers = registerBuffers
     configuration.logger = StandardErrorLog.logger(verbosity: verbose)
     return configuration
-  }
-}
-
-enum CommandFailure {
-  /// Says what went wrong, in one line, and gives the exit code for it.
-  static func report(_ error: PreDumpError, signal: Int32? = nil) -> ExitCode {
-    Terminal.message("sluice: \(error)")
-    if let signal, error.code == .cancelled { return ExitCode(signal: signal) }
-    return ExitCode(error.code)
-  }
-
-  /// Standard output could not be written.
-  static var outputFailed: ExitCode {
-    Terminal.message("sluice: writing to standard output failed")
-    return ExitCode(74)
   }
 }
 
