@@ -56,7 +56,7 @@ let package = Package(
     .executableTarget(
       name: "sluice",
       dependencies: [
-        "Sluice",
+        "Sluice", "CSluiceLinux",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],

@@ -13,13 +13,16 @@ extension ExitCode {
     case .io: self.init(74)
     case .targetGone: self.init(75)
     case .notPermitted: self.init(77)
-    // A cancellation comes from a signal, which has a code of its own; without one this cannot be told.
+    // A cancellation has a cause, which has a code of its own; without one this cannot be told.
     case .cancelled: self.init(71)
     }
   }
 
-  /// As a shell reports a program that a signal has ended.
-  init(signal: Int32) {
-    self.init(128 + signal)
+  /// As a shell reports a program that a signal has ended, and timeout(1) one that took too long.
+  init(_ cause: CancellationCause) {
+    switch cause {
+    case .signal(let number): self.init(128 + number)
+    case .timeout: self.init(124)
+    }
   }
 }

@@ -38,7 +38,7 @@ struct FlattenCommand: AsyncParsableCommand {
     flatten.memoryBudget = memoryBudget.bytes
     flatten.syncs = sync
     let configured = flatten
-    let (result, signal) = await SignalCancellation.run { () async throws(PreDumpError) in
+    let (result, cause) = await SignalCancellation.run { () async throws(PreDumpError) in
       try await configured.run()
     }
     switch result {
@@ -51,7 +51,7 @@ struct FlattenCommand: AsyncParsableCommand {
         pages: report.pages, bytes: report.bytes, holeBytes: report.holeBytes)
       if json, !Terminal.json(figures) { throw CommandFailure.outputFailed }
     case .failure(let error):
-      throw CommandFailure.report(error, signal: signal)
+      throw CommandFailure.report(error, after: cause)
     }
   }
 }

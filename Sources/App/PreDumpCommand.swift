@@ -105,6 +105,9 @@ struct PreDumpCommand: AsyncParsableCommand {
   @Flag(name: [.short, .long], help: "Tell what is being done.")
   var verbose: Int
 
+  @OptionGroup(title: "The run")
+  var runOptions: RunOptions
+
   @Option(help: ArgumentHelp("How page states are found: auto, scan or pagemap.", visibility: .hidden))
   var pageStates = PageStatesOption.auto
 
@@ -124,15 +127,10 @@ struct PreDumpCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let (result, signal) = await SignalCancellation.run { () async throws(PreDumpError) in
+    let isWritten = try await runOptions.run(logsIn: workDir ?? imagesDir) { () async throws(PreDumpError) in
       try await runRounds()
     }
-    switch result {
-    case .success(let isWritten):
-      if !isWritten { throw ExitCode(74) }
-    case .failure(let error):
-      throw CommandFailure.report(error, signal: signal)
-    }
+    if !isWritten { throw ExitCode(74) }
   }
 }
 
@@ -178,7 +176,9 @@ extension PreDumpCommand {
 
   private func show(_ output: PreDumpOutput) -> Bool {
     Terminal.message(output.round == nil ? output.summary : output.roundLine)
-    return json ? Terminal.json(output) : true
+    guard json, !Terminal.json(output) else { return true }
+    Terminal.message("sluice: writing to standard output failed")
+    return false
   }
 
   private var configuration: PreDump.Configuration {
@@ -199,21 +199,6 @@ extension PreDumpCommand {
     configuration.registersBuffers = registerBuffers
     configuration.logger = StandardErrorLog.logger(verbosity: verbose)
     return configuration
-  }
-}
-
-enum CommandFailure {
-  /// Says what went wrong, in one line, and gives the exit code for it.
-  static func report(_ error: PreDumpError, signal: Int32? = nil) -> ExitCode {
-    Terminal.message("sluice: \(error)")
-    if let signal, error.code == .cancelled { return ExitCode(signal: signal) }
-    return ExitCode(error.code)
-  }
-
-  /// Standard output could not be written.
-  static var outputFailed: ExitCode {
-    Terminal.message("sluice: writing to standard output failed")
-    return ExitCode(74)
   }
 }
 

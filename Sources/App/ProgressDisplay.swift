@@ -12,7 +12,8 @@ enum ProgressDisplay {
 
     /// A bar where somebody can see it: on a terminal that can go back to the start of a line.
     static var forTerminal: Style {
-      guard isatty(STDERR_FILENO) == 1 else { return .none }
+      // Whoever has a file for the messages wants to see nothing.
+      guard !Terminal.hasLog, isatty(STDERR_FILENO) == 1 else { return .none }
       let type = unsafe getenv("TERM").map { unsafe String(cString: $0) }
       guard let type, !type.isEmpty, type != "dumb" else { return .none }
       let width = terminalWidth
@@ -41,7 +42,7 @@ enum ProgressDisplay {
       // The summary that follows begins on a clean line.
       Terminal.raw("\r\u{1B}[K")
     case .json:
-      for await progress in feed { Terminal.message(jsonLine(for: progress)) }
+      for await progress in feed { Terminal.raw(jsonLine(for: progress) + "\n") }
     }
   }
 

@@ -3,15 +3,26 @@ import Glibc
 import Sluice
 import Synchronization
 
-/// Runs work that SIGINT, SIGTERM and SIGHUP cancel. A second signal ends the program on the spot: what is
-/// left then has no inventory.img, so it does not look finished.
+/// What cancelled work.
+enum CancellationCause: Hashable, Sendable {
+  case signal(Int32)
+  /// It took longer than it may.
+  case timeout
+}
+
+/// Runs work that SIGINT, SIGTERM and SIGHUP cancel, and the end of its time. A signal after that ends the program
+/// on the spot: what is left then has no inventory.img, so it does not look finished.
 struct SignalCancellation {
   private static let signals = [SIGINT, SIGTERM, SIGHUP]
 
-  /// - Returns: what the work came to, and the signal that cancelled it, if one did.
+  /// - Parameters:
+  ///   - timeout: how long the work may take; nil for as long as it likes.
+  ///   - beforeAbruptEnd: what is done when the program ends on the spot.
+  /// - Returns: what the work came to, and what cancelled it, if something did.
   static func run<Success: Sendable>(
+    timeout: Duration? = nil, beforeAbruptEnd: @escaping @Sendable () -> Void = {},
     _ work: @escaping @Sendable () async throws(PreDumpError) -> Success
-  ) async -> (result: Result<Success, PreDumpError>, signal: Int32?) {
+  ) async -> (result: Result<Success, PreDumpError>, cause: CancellationCause?) {
     let received = Received()
     let task = Task { () -> Result<Success, PreDumpError> in
       do throws(PreDumpError) { return .success(try await work()) } catch { return .failure(error) }
@@ -21,29 +32,50 @@ struct SignalCancellation {
       _ = signal(number, SIG_IGN)
       let source = DispatchSource.makeSignalSource(signal: number)
       source.setEventHandler {
-        guard received.isFirst(number) else { _exit(128 + number) }
+        guard received.isFirst(number) else {
+          beforeAbruptEnd()
+          _exit(128 + number)
+        }
         Terminal.message("sluice: stopping (once more to stop at once)")
         task.cancel()
       }
       source.resume()
       return source
     }
+    let timer = timeout.map { timeout in
+      let timer = DispatchSource.makeTimerSource()
+      timer.setEventHandler {
+        guard received.isFirst(Received.timeout) else { return }
+        Terminal.message("sluice: stopping, for the time of --timeout is up (a signal stops at once)")
+        task.cancel()
+      }
+      timer.schedule(deadline: .now() + (timeout / .seconds(1)))
+      timer.resume()
+      return timer
+    }
     let result = await task.value
     for source in sources { source.cancel() }
-    return (result, received.signal)
+    timer?.cancel()
+    return (result, received.cause)
   }
 
-  /// The first signal that came.
+  /// What came first.
   private final class Received: Sendable {
+    /// No signal has this number.
+    static let timeout: Int32 = -1
+
     private let number = Atomic<Int32>(0)
 
     func isFirst(_ signal: Int32) -> Bool {
       number.compareExchange(expected: 0, desired: signal, ordering: .sequentiallyConsistent).exchanged
     }
 
-    var signal: Int32? {
-      let number = number.load(ordering: .sequentiallyConsistent)
-      return number == 0 ? nil : number
+    var cause: CancellationCause? {
+      switch number.load(ordering: .sequentiallyConsistent) {
+      case 0: nil
+      case Self.timeout: .timeout
+      case let signal: .signal(signal)
+      }
     }
   }
 }

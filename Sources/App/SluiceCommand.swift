@@ -14,10 +14,12 @@ struct SluiceCommand: AsyncParsableCommand {
 
       Exit codes: 0 done; 64 wrong usage; 65 broken images; 66 no such process or directory; 71 the system \
       refused something; 73 cannot create the images; 74 reading or writing failed; 75 the process went \
-      away; 77 not permitted; 129, 130, 143 ended by SIGHUP, SIGINT, SIGTERM.
+      away; 77 not permitted; 124 ended by --timeout; 129, 130, 143 ended by SIGHUP, SIGINT, SIGTERM.
       """,
     version: SluiceVersion.text,
-    subcommands: [PreDumpCommand.self, ShowCommand.self, FlattenCommand.self, DedupCommand.self])
+    subcommands: [
+      PreDumpCommand.self, ShowCommand.self, VerifyCommand.self, FlattenCommand.self, DedupCommand.self,
+    ])
 
   static func main() async {
     // A reader that went away shows as a failed write (EPIPE), not as our death in the middle.

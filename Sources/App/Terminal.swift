@@ -1,15 +1,42 @@
+import ArgumentParser
 import FoundationEssentials
 import Glibc
+import Synchronization
 
-/// Where text goes: data to standard output, messages to standard error.
+/// Where text goes: data to standard output, messages to standard error or to a file.
 enum Terminal {
-  /// A message for people.
-  static func message(_ text: String) {
-    // When standard error is closed there is nobody left to tell.
-    _ = write(text + "\n", to: STDERR_FILENO)
+  /// The file that messages go to; -1 while there is none.
+  private static let log = Atomic<Int32>(-1)
+
+  /// Whether somebody has messages go to a file.
+  static var hasLog: Bool { log.load(ordering: .relaxed) >= 0 }
+
+  /// From now on messages go to the end of this file, which is made where there is none.
+  ///
+  /// - Throws: `ExitCode`, after what went wrong has been said.
+  static func sendMessages(toFileAt path: String) throws(ExitCode) {
+    let file = unsafe open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
+    guard file >= 0 else { throw CommandFailure.cannotCreate("opening the log file \(path)", errno: errno) }
+    // It stays open until the program ends.
+    log.store(file, ordering: .relaxed)
   }
 
-  /// A part of a line for people.
+  /// A message for people.
+  static func message(_ text: String) {
+    let file = log.load(ordering: .relaxed)
+    if file >= 0 {
+      let error = write(text + "\n", to: file)
+      if error == 0 { return }
+      // Messages are not lost with their file.
+      if log.exchange(-1, ordering: .relaxed) >= 0 {
+        message("sluice: writing to the log file: \(CommandFailure.text(error))")
+      }
+    }
+    // When standard error is closed there is nobody left to tell.
+    raw(text + "\n")
+  }
+
+  /// Text for standard error, whatever becomes of messages: how far the work has come.
   static func raw(_ text: String) {
     _ = write(text, to: STDERR_FILENO)
   }
@@ -18,7 +45,7 @@ enum Terminal {
   ///
   /// - Returns: whether all of it was written; a full disk or a closed pipe must not pass for success.
   static func data(_ text: String) -> Bool {
-    write(text + "\n", to: STDOUT_FILENO)
+    write(text + "\n", to: STDOUT_FILENO) == 0
   }
 
   /// One JSON object on one line.
@@ -34,16 +61,17 @@ enum Terminal {
     return data(String(decoding: bytes, as: UTF8.self))
   }
 
-  private static func write(_ text: String, to descriptor: Int32) -> Bool {
+  /// - Returns: 0 when all of it was written, or else the errno.
+  private static func write(_ text: String, to descriptor: Int32) -> Int32 {
     var bytes = Array(text.utf8)[...]
     while !bytes.isEmpty {
       let count = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress, $0.count) }
       if count < 0 {
         if errno == EINTR { continue }
-        return false
+        return errno
       }
       bytes = bytes.dropFirst(count)
     }
-    return true
+    return 0
   }
 }

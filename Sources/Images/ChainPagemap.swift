@@ -71,15 +71,20 @@ public final class ChainPagemap {
 
   /// Makes sure that the chain has every page that it promises. Ends the pagemap: nothing is asked of it after.
   ///
-  /// - Throws: `ImagesError` with `malformed` for pages that no directory has, or that a pages file is too short for.
-  public func check() throws(ImagesError) {
+  /// - Returns: how many pages that are.
+  /// - Throws: `ImagesError` with `malformed` for pages that no directory has, or a pages file of another size.
+  @discardableResult
+  public func check() throws(ImagesError) -> UInt64 {
     let pageSize = UInt64(sluice_page_size())
+    var pages: UInt64 = 0
     while let run = try next() {
+      pages &+= run.pageCount
       var position = run.address
       let end = run.address + run.pageCount * pageSize
       while position < end { position = try place(of: position..<end).end }
     }
     for level in levels { try level.checkSize() }
+    return pages
   }
 
   /// The pages of a range that a directory and those below it have, of which the first is given; nil when there are
@@ -112,6 +117,21 @@ public final class ChainPagemap {
   /// - Throws: `ImagesError` when they are not there or cannot be read.
   public func read(_ place: Place, into bytes: UnsafeMutableRawBufferPointer) throws(ImagesError) {
     unsafe try levels[place.level].read(at: place.offset, into: bytes)
+  }
+
+  /// Reads bytes of a directory's pages file to a part of an array.
+  ///
+  /// - Throws: `ImagesError` when they are not there or cannot be read.
+  public func read(_ place: Place, into bytes: inout [UInt8], at part: Range<Int>) throws(ImagesError) {
+    var failure: ImagesError?
+    unsafe bytes.withUnsafeMutableBytes { room in
+      do throws(ImagesError) {
+        unsafe try read(place, into: UnsafeMutableRawBufferPointer(rebasing: room[part]))
+      } catch {
+        failure = error
+      }
+    }
+    if let failure { throw failure }
   }
 
   /// Gives the space of pages back to the filesystem.
@@ -209,10 +229,11 @@ private final class LevelPagemap {
     }
   }
 
-  /// Makes sure that the pages file has what the entries read so far say.
+  /// Makes sure that the pages file has what all entries say, and no more.
   func checkSize() throws(ImagesError) {
+    while try advance() != nil {}
     let size = try level.directory.pagesFile(id: pagesID)?.byteCount ?? 0
-    guard size >= nextOffset else {
+    guard size == nextOffset else {
       throw ImagesError(.malformed, "\(path) has \(size) bytes, and its pagemap is of \(nextOffset)")
     }
   }

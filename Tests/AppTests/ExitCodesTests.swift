@@ -18,7 +18,11 @@ struct ExitCodesTests {
   }
 
   @Test func tellTheSignalAsAShellDoes() {
-    #expect(ExitCode(signal: 2).rawValue == 130)
-    #expect(ExitCode(signal: 15).rawValue == 143)
+    #expect(ExitCode(.signal(2)).rawValue == 130)
+    #expect(ExitCode(.signal(15)).rawValue == 143)
+  }
+
+  @Test func tellTheTimeoutAsTimeoutDoes() {
+    #expect(ExitCode(.timeout).rawValue == 124)
   }
 }

@@ -9,12 +9,12 @@ struct InterruptedPreDump {
 
   /// Runs `body` with it. It can end before it is stopped: then it is started anew.
   static func run(
-    pid: Int32, _ body: (InterruptedPreDump) async throws -> Void
+    pid: Int32, _ options: [String] = [], _ body: (InterruptedPreDump) async throws -> Void
   ) async throws {
     for _ in 0..<20 {
       let isDone = try await withTemporaryDirectory { directory in
         let images = "\(directory)/images"
-        let command = try Command(built: "sluice", ["pre-dump", "-t", "\(pid)", "-D", images])
+        let command = try Command(built: "sluice", ["pre-dump", "-t", "\(pid)", "-D", images] + options)
         return try await withProgram(command) { sluice in
           let partial = "\(images)/pages-1.img.partial"
           guard try await sluice.stop(whenThereIs: partial), fileSize(partial) != nil else { return false }

@@ -13,7 +13,7 @@ struct SluiceCommandTests {
 
   @Test func tellsItsExitCodes() async throws {
     let help = try await SluiceCommandLine.run(["--help"]).output
-    for code in ["64", "65", "66", "71", "73", "74", "75", "77", "129", "130", "143"] {
+    for code in ["64", "65", "66", "71", "73", "74", "75", "77", "124", "129", "130", "143"] {
       #expect(help.contains(code))
     }
   }

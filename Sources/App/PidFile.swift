@@ -1,0 +1,93 @@
+import ArgumentParser
+import Glibc
+
+/// A file that says which process is at work, for whoever wants to signal it. It is there from the start to the end
+/// of a run.
+///
+/// It is locked all the while: that tells a file which a killed run has left from that of one at work.
+final class PidFile: Sendable {
+  private let path: String
+  private let descriptor: Int32
+
+  /// Makes the file, or takes over one that a killed run has left.
+  ///
+  /// - Throws: `ExitCode`, after what went wrong has been said.
+  init(creatingAt path: String) throws(ExitCode) {
+    self.path = path
+    descriptor = try Self.open(path)
+    do throws(ExitCode) {
+      try Self.checkContent(of: descriptor, path)
+      try Self.writePid(to: descriptor, path)
+    } catch {
+      close(descriptor)
+      throw error
+    }
+  }
+
+  deinit {
+    close(descriptor)
+  }
+
+  /// Removes the file, unless somebody has put another in its place.
+  func remove() {
+    guard Self.isOpen(descriptor, at: path) else { return }
+    if unsafe unlink(path) != 0 {
+      Terminal.message("sluice: removing the pid file \(path): \(CommandFailure.text(errno))")
+    }
+  }
+
+  /// Opens the file and locks it.
+  private static func open(_ path: String) throws(ExitCode) -> Int32 {
+    while true {
+      let file = unsafe Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o644)
+      guard file >= 0 else {
+        throw CommandFailure.cannotCreate("creating the pid file \(path)", errno: errno)
+      }
+      guard flock(file, LOCK_EX | LOCK_NB) == 0 else {
+        let error = errno
+        close(file)
+        guard error == EWOULDBLOCK else {
+          throw CommandFailure.cannotCreate("locking the pid file \(path)", errno: error)
+        }
+        throw CommandFailure.cannotCreate(
+          "the pid file \(path) is that of another run, which is still at work: choose another")
+      }
+      if isOpen(file, at: path) { return file }
+      // The run that had it has ended, and removed it, since we opened it.
+      close(file)
+    }
+  }
+
+  /// Whether this is the file that the path leads to.
+  private static func isOpen(_ file: Int32, at path: String) -> Bool {
+    var (opened, named) = (stat(), stat())
+    guard unsafe fstat(file, &opened) == 0, unsafe lstat(path, &named) == 0 else { return false }
+    return opened.st_dev == named.st_dev && opened.st_ino == named.st_ino
+  }
+
+  /// A file with something else in it is not ours to write to, nor to remove.
+  private static func checkContent(of file: Int32, _ path: String) throws(ExitCode) {
+    var bytes = [UInt8](repeating: 0, count: 32)
+    let count = unsafe pread(file, &bytes, bytes.count, 0)
+    guard count >= 0 else { throw CommandFailure.cannotCreate("reading the pid file \(path)", errno: errno) }
+    let isPid = bytes[..<count].allSatisfy {
+      (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) || $0 == 0x0a
+    }
+    var status = stat()
+    guard isPid, count < bytes.count, unsafe fstat(file, &status) == 0, status.st_mode & S_IFMT == S_IFREG
+    else {
+      throw CommandFailure.cannotCreate(
+        "\(path) is there and is no pid file: it is left alone; choose another")
+    }
+  }
+
+  private static func writePid(to file: Int32, _ path: String) throws(ExitCode) {
+    let text = Array("\(getpid())\n".utf8)
+    guard ftruncate(file, 0) == 0, unsafe pwrite(file, text, text.count, 0) == text.count else {
+      let error = errno
+      // Half a number could be somebody else's.
+      _ = unsafe unlink(path)
+      throw CommandFailure.cannotWrite("writing the pid file \(path)", errno: error)
+    }
+  }
+}

@@ -1,0 +1,118 @@
+import ArgumentParser
+import Sluice
+
+/// `sluice verify`
+struct VerifyCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "verify",
+    abstract: "Check that images fit together, or that they have what a process has.",
+    discussion: """
+      Without -t: every file is in the form that its name promises, entries are in order, pages files have the right \
+      size, and every page that is left to a parent is there. With -t, in addition: the contents are those of the \
+      process and its descendants, which are stopped for the while.
+
+      Exit code 0 when all is well, 65 when something is wrong or differs.
+      """)
+
+  @Option(
+    name: [.customShort("D"), .long],
+    help: ArgumentHelp("The images directory, the newest of its chain.", valueName: "dir"))
+  var imagesDir: String
+
+  @Option(
+    name: [.customShort("t"), .customLong("tree")],
+    help: ArgumentHelp("The process to compare with. It is stopped meanwhile.", valueName: "pid"))
+  var pid: Int32?
+
+  @Flag(help: "Print one JSON object.")
+  var json = false
+
+  @Option(help: ArgumentHelp("How page states are found: auto, scan or pagemap.", visibility: .hidden))
+  var pageStates = PageStatesOption.auto
+
+  func run() async throws {
+    let output: VerifyOutput
+    do throws(PreDumpError) {
+      output = VerifyOutput(imagesDir, try VerifyImages(directory: imagesDir).run(), try await contents())
+    } catch {
+      throw CommandFailure.report(error)
+    }
+    guard json ? Terminal.json(output) : Terminal.data(output.text) else { throw CommandFailure.outputFailed }
+    if !output.ok { throw ExitCode(.malformedImages) }
+  }
+
+  private func contents() async throws(PreDumpError) -> [ContentsCheck.TaskReport]? {
+    guard let pid else { return nil }
+    var check = ContentsCheck(directory: imagesDir, pid: pid)
+    check.pageStates = pageStates.value
+    return try await check.run()
+  }
+}
+
+/// What was found, for people and as JSON (in snake_case).
+private struct VerifyOutput: Encodable {
+  struct Task: Encodable {
+    let pid: Int32
+    let namespacePid: Int32
+    let hasImages: Bool
+    let equal: UInt64
+    let differing: UInt64
+    let missing: UInt64
+    let gone: UInt64
+    let mappings: [Mapping]
+  }
+
+  struct Mapping: Encodable {
+    let start: String
+    let end: String
+    let name: String
+    let differing: UInt64
+    let missing: UInt64
+  }
+
+  let imagesDir: String
+  let ok: Bool
+  let depth: Int
+  let pagemaps: Int
+  let pages: UInt64
+  let problems: [String]
+  let tasks: [Task]?
+
+  init(_ directory: String, _ report: VerifyImages.Report, _ contents: [ContentsCheck.TaskReport]?) {
+    imagesDir = directory
+    depth = report.depth
+    pagemaps = report.pagemaps
+    pages = report.pages
+    problems = report.problems
+    tasks = contents?.map { task in
+      Task(
+        pid: task.pid, namespacePid: task.namespacePid, hasImages: task.hasImages, equal: task.pages.equal,
+        differing: task.pages.differing, missing: task.pages.missing, gone: task.gone,
+        mappings: task.mappings.map { mapping in
+          Mapping(
+            start: "0x\(String(mapping.start, radix: 16))", end: "0x\(String(mapping.end, radix: 16))",
+            name: mapping.name, differing: mapping.pages.differing, missing: mapping.pages.missing)
+        })
+    }
+    ok = problems.isEmpty && (tasks ?? []).allSatisfy { $0.differing == 0 && $0.missing == 0 }
+  }
+
+  var text: String {
+    var lines = ["\(imagesDir): \(pages) pages in \(pagemaps) pagemaps, \(depth) directories in the chain"]
+    lines += problems.map { "  WRONG: \($0)" }
+    for task in tasks ?? [] {
+      let verdict = task.differing == 0 && task.missing == 0 ? "equal" : "DIFFERS"
+      lines.append(
+        "  process \(task.pid): \(verdict): \(task.equal) pages the same, \(task.differing) differing, "
+          + "\(task.missing) missing, \(task.gone) gone since" + (task.hasImages ? "" : " (it has no images)")
+      )
+      for mapping in task.mappings {
+        lines.append(
+          "    \(mapping.start)-\(mapping.end) \(mapping.name): \(mapping.differing) differing, \(mapping.missing) missing"
+        )
+      }
+    }
+    lines.append(ok ? "  all is well" : "  not all is well")
+    return lines.joined(separator: "\n")
+  }
+}

@@ -1,0 +1,44 @@
+extension ImageChain {
+  /// What a look at all directories has come to.
+  public struct Verified: Sendable {
+    /// Pagemaps of the chain's own directory.
+    public var pagemaps = 0
+    /// Pages that they name.
+    public var pages: UInt64 = 0
+    /// What is wrong, a line each.
+    public var problems: [String] = []
+  }
+
+  /// Reads everything that has a form, and checks that it fits together.
+  ///
+  /// - Throws: `ImagesError` with `io` when something cannot be read; what is wrong with the images is in the result.
+  public func verify() throws(ImagesError) -> Verified {
+    var verified = Verified()
+    for index in levels.indices { try verifyInventory(of: levels[index], isOwn: index == 0, &verified) }
+    for name in try pagemapNames() {
+      verified.pagemaps += 1
+      do throws(ImagesError) {
+        let pagemap = try ChainPagemap(name: name, in: self)
+        verified.pages += try pagemap.check()
+      } catch {
+        guard error.code == .malformed else { throw error }
+        verified.problems.append(error.description)
+      }
+    }
+    return verified
+  }
+
+  private func verifyInventory(
+    of level: Level, isOwn: Bool, _ verified: inout Verified
+  ) throws(ImagesError) {
+    do throws(ImagesError) {
+      // A parent's may be aside while, or since, a round was made upon it; restoring asks for none of theirs.
+      if try level.directory.inventory() == nil, isOwn {
+        verified.problems.append("\(level.directory.path) has no inventory.img: its run was interrupted")
+      }
+    } catch {
+      guard error.code == .malformed else { throw error }
+      verified.problems.append(error.description)
+    }
+  }
+}

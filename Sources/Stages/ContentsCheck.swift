@@ -1,0 +1,276 @@
+internal import CSluiceLinux
+internal import SluiceImages
+internal import SluicePipeline
+internal import SluiceTarget
+
+/// Compares images with the memory of the processes that they are of, which stand still meanwhile.
+///
+/// The thread that stops them also reads them; they go on whatever becomes of us.
+public struct ContentsCheck: Sendable {
+  /// The newest directory of the images' chain.
+  public let directory: String
+  /// The process that is compared with all of its descendants, by the pid that we see it under.
+  public let pid: Int32
+  /// How the states of pages are found.
+  public var pageStates = PreDump.Configuration.PageStates.automatic
+
+  /// These images, of this process.
+  public init(directory: String, pid: Int32) {
+    self.directory = directory
+    self.pid = pid
+  }
+
+  /// How many pages are as they should be, and how many are not.
+  public struct Pages: Hashable, Sendable {
+    /// The same in the images and in memory.
+    public var equal: UInt64 = 0
+    /// In both, with other contents.
+    public var differing: UInt64 = 0
+    /// In memory, and not in the images.
+    public var missing: UInt64 = 0
+
+    static func += (total: inout Pages, other: Pages) {
+      total.equal += other.equal
+      total.differing += other.differing
+      total.missing += other.missing
+    }
+  }
+
+  /// A mapping of which some pages are not as they should be.
+  public struct Mapping: Sendable {
+    /// The first address.
+    public let start: UInt64
+    /// The address after the last.
+    public let end: UInt64
+    /// The path of the file, a name in brackets, or nothing.
+    public let name: String
+    /// Its pages.
+    public let pages: Pages
+  }
+
+  /// What became of one task.
+  public struct TaskReport: Sendable {
+    /// The process, by the pid that we see it under.
+    public let pid: Int32
+    /// The pid that its images are named by.
+    public let namespacePid: Int32
+    /// Whether there are images of it at all.
+    public let hasImages: Bool
+    /// All of its pages.
+    public internal(set) var pages = Pages()
+    /// Pages in the images that the process does not have any more, which a restore leaves out.
+    public internal(set) var gone: UInt64 = 0
+    /// Those mappings that are not as they should be.
+    public internal(set) var mappings: [Mapping] = []
+  }
+
+  /// Runs to the end.
+  ///
+  /// - Returns: a report for each task of the tree.
+  /// - Throws: `PreDumpError`. The processes go on in any case.
+  public func run() async throws(PreDumpError) -> [TaskReport] {
+    let thread = ThreadExecutor(name: "sluice-verify")
+    defer { thread.shutdown() }
+    return try await Comparer(check: self, executor: thread).run()
+  }
+}
+
+/// Does the comparing, on a thread of its own.
+private actor Comparer {
+  private nonisolated let executor: ThreadExecutor
+  private let check: ContentsCheck
+  private var image = [UInt8](repeating: 0, count: 1 << 20)
+  private var memory = [UInt8](repeating: 0, count: 1 << 20)
+  private var table: [MemoryRun]
+  private let pageSize = UInt64(sluice_page_size())
+
+  nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
+
+  init(check: ContentsCheck, executor: ThreadExecutor) {
+    self.check = check
+    self.executor = executor
+    table = Array(repeating: MemoryRun(address: 0, length: 0), count: (1 << 20) / Int(sluice_page_size()))
+  }
+
+  func run() throws(PreDumpError) -> [ContentsCheck.TaskReport] {
+    let chain = try onImages { () throws(ImagesError) in try ImageChain(path: check.directory) }
+    let names = try onImages { () throws(ImagesError) in try Set(chain.pagemapNames()) }
+    var tree = try onTarget { () throws(TargetError) in try ProcessTree(root: check.pid) }
+    var stopped = try onTarget { () throws(TargetError) in try StoppedTree(of: tree, freezing: nil) }
+    defer { stopped.resume() }
+    try onTarget { () throws(TargetError) in try stopped.stop(&tree) }
+    var reports: [ContentsCheck.TaskReport] = []
+    for process in tree.processes {
+      let name = "pagemap-\(process.namespacePid).img"
+      let pagemap = try onImages { () throws(ImagesError) in
+        names.contains(name) ? try ChainPagemap(name: name, in: chain) : nil
+      }
+      reports.append(try compare(process, with: pagemap))
+    }
+    return reports
+  }
+
+  /// Walks the process' pages and the images' side by side, upwards.
+  private func compare(
+    _ process: TargetProcess, with pagemap: ChainPagemap?
+  ) throws(PreDumpError) -> ContentsCheck.TaskReport {
+    var report = ContentsCheck.TaskReport(
+      pid: process.pid, namespacePid: process.namespacePid, hasImages: pagemap != nil)
+    var images = ImagePages(pagemap: pagemap, pageSize: pageSize)
+    var map = try onTarget { () throws(TargetError) in try MemoryMap(of: process) }
+    var rules = PageRules(for: process)
+    var scanner = try onTarget { () throws(TargetError) in
+      try PageScanner(of: process, source: check.pageStates.source)
+    }
+    while let vma = try onTarget({ () throws(TargetError) in try map.next() }) {
+      var pages = ContentsCheck.Pages()
+      let treatment = try onTarget { () throws(TargetError) in try rules.treatment(of: vma) }
+      if case .skip = treatment { continue }
+      var position = vma.start
+      while position < vma.end {
+        position = try onTarget { () throws(TargetError) in
+          treatment == .takeWhole
+            ? scanner.wholeStep(from: position, to: vma.end)
+            : try scanner.step(from: position, to: vma.end, isFileBacked: vma.isFileBacked)
+        }
+        for scanned in scanner.runs {
+          let run = scanned.run.address..<scanned.run.address + scanned.run.length
+          report.gone += try images.skip(to: run.lowerBound)
+          try compare(run, of: process, with: &images, into: &pages)
+        }
+      }
+      report.pages += pages
+      if pages.differing > 0 || pages.missing > 0 {
+        report.mappings.append(
+          ContentsCheck.Mapping(start: vma.start, end: vma.end, name: vma.name, pages: pages))
+      }
+    }
+    report.gone += try images.skip(to: UInt64.max)
+    return report
+  }
+
+  private func compare(
+    _ run: Range<UInt64>, of process: TargetProcess, with images: inout ImagePages,
+    into pages: inout ContentsCheck.Pages
+  ) throws(PreDumpError) {
+    var position = run.lowerBound
+    while position < run.upperBound {
+      let part = position..<min(run.upperBound, position + UInt64(memory.count))
+      let (isThere, end) = try images.next(in: part)
+      let count = (end - position) / pageSize
+      if isThere {
+        let differing = try countDiffering(position..<end, of: process, in: images)
+        pages.differing += differing
+        pages.equal += count - differing
+      } else {
+        pages.missing += count
+      }
+      position = end
+    }
+  }
+
+  /// How many pages of a range that both have differ.
+  private func countDiffering(
+    _ range: Range<UInt64>, of process: TargetProcess, in images: borrowing ImagePages
+  ) throws(PreDumpError) -> UInt64 {
+    let byteCount = range.upperBound - range.lowerBound
+    table[0] = MemoryRun(address: range.lowerBound, length: byteCount)
+    let remote = RemoteMemory(of: process)
+    let got = try onTarget { () throws(TargetError) in
+      try Self.read(remote, &table, &memory, Int(byteCount))
+    }
+    // A page that is there and cannot be read is an error; one that stands still does not vanish.
+    guard got == byteCount else { return byteCount / pageSize }
+    try images.read(range, into: &image)
+    var differing: UInt64 = 0
+    for page in 0..<Int(byteCount / pageSize) {
+      let bytes = page * Int(pageSize)..<(page + 1) * Int(pageSize)
+      if image[bytes] != memory[bytes] { differing += 1 }
+    }
+    return differing
+  }
+
+  private static func read(
+    _ remote: RemoteMemory, _ table: inout [MemoryRun], _ memory: inout [UInt8], _ byteCount: Int
+  ) throws(TargetError) -> UInt64 {
+    var outcome: Result<RemoteMemory.Outcome, TargetError>?
+    unsafe table.withUnsafeMutableBufferPointer { table in
+      unsafe memory.withUnsafeMutableBytes { bytes in
+        do throws(TargetError) {
+          outcome = .success(
+            unsafe try remote.read(
+              table: table, runCount: 1,
+              into: UnsafeMutableRawBufferPointer(rebasing: bytes[..<byteCount])))
+        } catch {
+          outcome = .failure(error)
+        }
+      }
+    }
+    return UInt64(try outcome?.get().byteCount ?? 0)
+  }
+}
+
+/// The pages that images have, from low addresses to high ones.
+private struct ImagePages {
+  private let pagemap: ChainPagemap?
+  private let pageSize: UInt64
+  /// What is left of the entry that was come to last.
+  private var current: Range<UInt64>?
+  private var isAtEnd = false
+
+  init(pagemap: ChainPagemap?, pageSize: UInt64) {
+    self.pagemap = pagemap
+    self.pageSize = pageSize
+  }
+
+  /// Passes all pages below an address.
+  ///
+  /// - Returns: how many that were.
+  mutating func skip(to address: UInt64) throws(PreDumpError) -> UInt64 {
+    var skipped: UInt64 = 0
+    while let range = try entry(), range.lowerBound < address {
+      let end = min(range.upperBound, address)
+      skipped += (end - range.lowerBound) / pageSize
+      current = end < range.upperBound ? end..<range.upperBound : nil
+    }
+    return skipped
+  }
+
+  /// Whether the first pages of a range are there, and up to where that holds. They are passed.
+  mutating func next(in range: Range<UInt64>) throws(PreDumpError) -> (isThere: Bool, end: UInt64) {
+    guard let entry = try entry(), entry.lowerBound < range.upperBound else {
+      return (false, range.upperBound)
+    }
+    guard entry.lowerBound <= range.lowerBound else { return (false, entry.lowerBound) }
+    let end = min(entry.upperBound, range.upperBound)
+    current = end < entry.upperBound ? end..<entry.upperBound : nil
+    return (true, end)
+  }
+
+  /// Reads pages that are there.
+  func read(_ range: Range<UInt64>, into bytes: inout [UInt8]) throws(PreDumpError) {
+    var position = range.lowerBound
+    while position < range.upperBound {
+      do throws(ImagesError) {
+        guard let pagemap else { return }
+        let place = try pagemap.place(of: position..<range.upperBound)
+        let part = Int(position - range.lowerBound)..<Int(place.end - range.lowerBound)
+        try pagemap.read(place, into: &bytes, at: part)
+        position = place.end
+      } catch {
+        throw PreDumpError(error)
+      }
+    }
+  }
+
+  private mutating func entry() throws(PreDumpError) -> Range<UInt64>? {
+    if let current { return current }
+    guard !isAtEnd, let pagemap else { return nil }
+    guard let run = try onImages({ () throws(ImagesError) in try pagemap.next() }) else {
+      isAtEnd = true
+      return nil
+    }
+    current = run.address..<run.address + run.pageCount * pageSize
+    return current
+  }
+}

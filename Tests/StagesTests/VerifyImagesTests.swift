@@ -1,0 +1,85 @@
+import Foundation
+import Sluice
+import SluiceTestSupport
+import Testing
+
+extension StagesTests {
+  @Suite("Verify")
+  struct VerifyImagesTests {
+    @Test(arguments: 1...5)
+    func findsNothingWrongWithAChainThatIsRight(depth: Int) async throws {
+      for seed in UInt64(1)...8 {
+        try await withTemporaryDirectory { directory in
+          let chain = try RandomChain(seed: seed, depth: depth, in: directory)
+          let report = try VerifyImages(directory: chain.newest).run()
+          #expect(report.problems == [])
+          #expect(report.depth == depth)
+          #expect(report.pages == UInt64(chain.pages.count))
+        }
+      }
+    }
+
+    private func expectProblem(
+      _ chain: RandomChain, _ reason: String, sourceLocation: SourceLocation = #_sourceLocation
+    ) throws {
+      let report = try VerifyImages(directory: chain.newest).run()
+      #expect(report.problems.count == 1, sourceLocation: sourceLocation)
+      let isNamed = report.problems.first?.contains(reason) == true
+      #expect(isNamed, "\(report.problems)", sourceLocation: sourceLocation)
+    }
+
+    @Test func findsWhatIsWrong() async throws {
+      try await withTemporaryDirectory { directory in
+        let chain = try RandomChain(seed: 3, depth: 3, in: directory)
+        let files = [
+          ("\(chain.directories[0])/pagemap-42.img", "no directory of the chain has"),
+          ("\(chain.directories[1])/pages-2.img", "its pagemap is of"),
+          ("\(chain.newest)/pages-3.img", "its pagemap is of"),
+        ]
+        for (path, reason) in files {
+          let whole = try Data(contentsOf: URL(filePath: path))
+          try whole.prefix(14).write(to: URL(filePath: path))
+          try expectProblem(chain, reason)
+          try whole.write(to: URL(filePath: path))
+        }
+        let pages = "\(chain.newest)/pages-3.img"
+        let whole = try Data(contentsOf: URL(filePath: pages))
+        try (whole + Data(repeating: 1, count: 4096)).write(to: URL(filePath: pages))
+        try expectProblem(chain, "its pagemap is of")
+        try whole.write(to: URL(filePath: pages))
+        try FileManager.default.removeItem(atPath: "\(chain.newest)/inventory.img")
+        try expectProblem(chain, "no inventory.img")
+      }
+    }
+
+    @Test(arguments: PreDumpTests.pageStates)
+    func comparesContents(pageStates: PreDump.Configuration.PageStates) async throws {
+      try await MappingTarget.run { target in
+        let start = try await target.map(pages: 16)
+        try await withTemporaryDirectory { directory in
+          _ = try await PreDump(.init(pid: target.pid, imagesDirectory: directory)).run()
+          var check = ContentsCheck(directory: directory, pid: target.pid)
+          check.pageStates = pageStates
+          let before = try #require(try await check.run().first)
+          #expect(before.hasImages)
+          #expect(before.pages.equal > 16)
+          // One page of it is written, one is unmapped, and others are new.
+          let memory = try FileHandle(forUpdating: URL(filePath: "/proc/\(target.pid)/mem"))
+          try memory.seek(toOffset: start + 2 * 4096 + 77)
+          try memory.write(contentsOf: [1])
+          try memory.close()
+          try await target.tell("unmap \(hexadecimal(start + 5 * 4096)) 1")
+          let fresh = try await target.map(pages: 3)
+          let after = try #require(try await check.run().first)
+          let changed = after.mappings.first { $0.start <= start + 2 * 4096 && start + 2 * 4096 < $0.end }
+          #expect(changed?.pages.differing == 1)
+          #expect(after.gone - before.gone == 1)
+          let missing = after.mappings.filter { $0.start < fresh + 3 * 4096 && fresh < $0.end }
+          #expect(missing.map(\.pages.missing).reduce(0, +) == 3)
+          let status = try String(contentsOfFile: "/proc/\(target.pid)/status", encoding: .utf8)
+          #expect(status.contains("TracerPid:\t0\n"))
+        }
+      }
+    }
+  }
+}
