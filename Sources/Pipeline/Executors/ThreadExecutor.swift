@@ -45,13 +45,14 @@ public final class ThreadExecutor: SerialExecutor, TaskExecutor {
   }
 
   private func add(_ work: Work) {
-    let isShutDown = state.withLock { state in
+    state.withLock { state in
+      precondition(
+        !state.isShutDown, "the executor \(name) was shut down while an actor or task still uses it")
       state.work.append(work)
-      // Under the lock: once that is open, the job may run to its end, and the executor go with it.
+      // Under the lock, and nothing after it: once that is open, the job may run to its end, and the executor go
+      // with it. The runtime holds no reference to the executor that it enqueues on.
       self.state.signal()
-      return state.isShutDown
     }
-    precondition(!isShutDown, "the executor \(name) was shut down while an actor or task still uses it")
   }
 
   /// Ends the thread once it has done what it was given, and waits for it.

@@ -108,7 +108,8 @@ public final class RingExecutor: SerialExecutor, TaskExecutor, WriteEngine {
       change(&state)
       guard state.isSleeping else { return }
       state.isSleeping = false
-      // Under the lock: once that is open, the job may run to its end, and the executor go with it.
+      // Under the lock, and nothing after it: once that is open, the job may run to its end, and the executor go
+      // with it. The runtime holds no reference to the executor that it enqueues on.
       let result = sluice_eventfd_signal(event)
       precondition(result == 0, "an eventfd takes every signal that it is given")
     }

@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 
 @testable import SluicePipeline
@@ -112,6 +113,26 @@ import Testing
       }
       for index in executors.indices { #expect(names[index] == "test-many-\(index)") }
       for executor in executors { executor.shutdown() }
+    }
+  }
+
+  /// The runtime holds no reference while it enqueues: the job may have run, and the executor be gone, before the
+  /// enqueuing thread has left it.
+  @Test func `can go away while the thread that enqueued the last job is still about it`() async {
+    await #expect(processExitsWith: .success) {
+      // A watchdog: the signal ends this process.
+      alarm(300)
+      await withTaskGroup { group in
+        for _ in 0..<4 {
+          group.addTask {
+            for _ in 0..<10_000 {
+              let executor = ThreadExecutor(name: "test-short-life")
+              #expect(await Stage(on: executor).name() == "test-short-life")
+              executor.shutdown()
+            }
+          }
+        }
+      }
     }
   }
 

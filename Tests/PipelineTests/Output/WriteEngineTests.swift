@@ -96,6 +96,7 @@ import Testing
       func descriptors() -> Int { (names(in: "/proc/self/fd") ?? []).count }
       // What is made once for the whole process is not to be counted.
       try await WriteEngineTests.withUser(of: kind, depth: 4) { _ = await $0.threadName() }
+      try await Task.sleep(for: .milliseconds(1))
       let before = descriptors()
       for _ in 0..<50 {
         try await WriteEngineTests.withUser(of: kind, depth: 4) {
