@@ -14,14 +14,16 @@ struct RunOptions: ParsableArguments {
     help: ArgumentHelp(
       "Write sluice's own pid there, for as long as it runs.",
       discussion: "What a run that was killed has left there is replaced; any other file is left alone.",
-      valueName: "file"))
+      valueName: "file"),
+    completion: .file())
   var pidFile: String?
 
   @Option(
     name: [.customShort("o"), .long],
     help: ArgumentHelp(
       "Append messages to this file instead of writing them to standard error. There is no bar then.",
-      valueName: "file"))
+      valueName: "file"),
+    completion: .file())
   var logFile: String?
 
   func validate() throws {
