@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help build demo test lint interop bench install clean \
-  build-packages test-packages bench-packages lint-packages swift-found
+  build-packages test-packages bench-packages lint-packages install-needs swift-found
 
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -27,7 +27,10 @@ programs := .build/programs
 packages_toolchain := binutils g++ git libc6-dev libcurl4 libncurses6 libsqlite3-0 libxml2
 packages_build := $(packages_toolchain) libprotobuf-c-dev liburing-dev
 # criu brings crit, which decodes our images in the tests.
-packages_test := $(packages_build) criu python3 strace
+# groff-base lays out the manual pages; bsdutils has script, a terminal for the progress bar.
+packages_test := $(packages_build) bsdutils criu groff-base python3 strace
+# The manual is made from what the program says of itself.
+packages_install := python3
 packages_bench := $(packages_build) fio python3 util-linux
 packages_lint := $(packages_build) diffutils protobuf-c-compiler protobuf-compiler python3 shellcheck
 
@@ -53,8 +56,8 @@ interop: build ## Let the real CRIU dump and restore upon our images, in virtual
 bench: bench-packages build $(programs)/memory-target $(programs)/bare-read ## Measure against limits and peers (BENCH=--quick)
 	@Benchmarks/run $(BENCH)
 
-install: $(program) ## Install the program that was built (PREFIX=/usr/local, DESTDIR=)
-	install -D -m 755 $(program) "$(DESTDIR)$(PREFIX)/bin/sluice"
+install: install-needs $(program) ## Install the program, its manual and its completions (PREFIX=/usr/local, DESTDIR=)
+	@scripts/install-files $(program) "$(DESTDIR)$(PREFIX)"
 
 clean: ## Remove what was built and fetched
 	rm -rf .build .cache
@@ -75,6 +78,9 @@ build-packages:
 
 test-packages:
 	@scripts/install-packages $(packages_test)
+
+install-needs:
+	@scripts/install-packages $(packages_install)
 
 bench-packages:
 	@scripts/install-packages $(packages_bench)

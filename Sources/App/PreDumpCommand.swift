@@ -7,8 +7,11 @@ struct PreDumpCommand: AsyncParsableCommand {
     commandName: "pre-dump",
     abstract: "Copy the memory of a running process into an images directory.",
     discussion: """
-      The process goes on running all the while. Where the kernel keeps a soft-dirty bit it is cleared \
-      first, so that 'criu dump --track-mem --prev-images-dir' later copies only what was written since.
+      The process goes on running all the while; only to build on earlier images it is stopped for a moment. \
+      Where the kernel keeps a soft-dirty bit it is cleared first, so that 'criu dump --track-mem \
+      --prev-images-dir' later copies only what was written since.
+
+      For example: sluice pre-dump -t 4711 -D images/1
       """)
 
   @Option(
@@ -19,18 +22,23 @@ struct PreDumpCommand: AsyncParsableCommand {
   @Option(
     name: [.customShort("D"), .long],
     help: ArgumentHelp(
-      "Where the images go. It is made where there is none, and must hold no images yet.", valueName: "dir"))
+      "Where the images go. It is made where there is none, and must hold no images yet.", valueName: "dir"),
+    completion: .directory)
   var imagesDir: String
 
   @Option(
     help: ArgumentHelp(
       "Earlier images of the same processes: pages that nothing wrote since are left to them.",
-      valueName: "dir"))
+      discussion: "A relative path begins at the images directory, as CRIU has it, or else where you are.",
+      valueName: "dir"),
+    completion: .directory)
   var prevImagesDir: String?
 
   @Option(
     help: ArgumentHelp(
-      "What tells which pages were written: auto, soft-dirty or none.", valueName: "tracker"))
+      "What tells which pages were written: auto, soft-dirty or none.",
+      discussion: "Without the kernel's soft-dirty bit, neither CRIU nor Sluice can build on the images.",
+      valueName: "tracker"))
   var tracker = TrackerOption.auto
 
   @Option(
@@ -50,7 +58,7 @@ struct PreDumpCommand: AsyncParsableCommand {
       valueName: "dir"))
   var freezeCgroup: String?
 
-  @OptionGroup(title: "Rounds")
+  @OptionGroup
   var rounds: RoundOptions
 
   @Option(
@@ -66,7 +74,8 @@ struct PreDumpCommand: AsyncParsableCommand {
   @Option(
     help: ArgumentHelp(
       "How many threads read the process' memory.",
-      discussion: "One reads more than a disk takes. More help when the images go to memory or a fast array.",
+      discussion:
+        "One reads more than a disk takes; more help where the images go to memory or a fast array.",
       valueName: "n"))
   var readers = 1
 
@@ -90,7 +99,9 @@ struct PreDumpCommand: AsyncParsableCommand {
 
   @Flag(
     inversion: .prefixedNo,
-    help: "Wait until the images are on the disk before they are declared valid.")
+    help: ArgumentHelp(
+      "Wait until the images are on the disk before they are declared valid.",
+      discussion: "Without that, images that look finished may be broken after the machine has crashed."))
   var sync = true
 
   @Option(
@@ -99,13 +110,13 @@ struct PreDumpCommand: AsyncParsableCommand {
       valueName: "style"))
   var progress = ProgressOption.auto
 
-  @Flag(help: "Print the figures as one JSON object on standard output.")
+  @Flag(help: "Print the figures as one JSON object on standard output; with --rounds, one for each round.")
   var json = false
 
-  @Flag(name: [.short, .long], help: "Tell what is being done.")
+  @Flag(name: [.short, .long], help: "Tell what is being done; given twice, tell more.")
   var verbose: Int
 
-  @OptionGroup(title: "The run")
+  @OptionGroup
   var runOptions: RunOptions
 
   @Option(help: ArgumentHelp("How page states are found: auto, scan or pagemap.", visibility: .hidden))

@@ -6,24 +6,26 @@ struct RoundOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "Make up to N rounds, each on top of the one before, into DIR/1, DIR/2 and so on.",
-      discussion: "They end earlier when more of them would not help, as the next four options say.",
+      discussion:
+        "They end earlier when more of them would not help; the next four options say when that is.",
       valueName: "n"))
   var rounds: Int?
 
-  @Option(help: ArgumentHelp("A round that copies fewer pages is the last.", valueName: "pages"))
+  @Option(help: ArgumentHelp("A round that copies fewer pages than this is the last.", valueName: "pages"))
   var untilPages = RoundPolicy().untilPages
 
   @Option(
     help: ArgumentHelp(
-      "A round that leaves at least so much of the memory to the parent is the last.", valueName: "percent"))
+      "A round that finds at least so much of the memory unchanged is the last.", valueName: "percent"))
   var untilSkipped = RoundPolicy().untilSkippedPercent
 
   @Option(
     help: ArgumentHelp(
-      "A round that copies so many pages more than the one before is the last.", valueName: "pages"))
+      "A round that copies at least so many pages more than the one before is the last.", valueName: "pages"))
   var maxGrowth = RoundPolicy().maxGrowthPages
 
-  @Option(help: ArgumentHelp("No round begins later than this.", valueName: "seconds"))
+  @Option(
+    help: ArgumentHelp("No round begins when so much time has passed since the first.", valueName: "seconds"))
   var maxTime: Double?
 
   func validate() throws {

@@ -15,7 +15,8 @@ struct RunOptions: ParsableArguments {
     help: ArgumentHelp(
       "Write sluice's own pid there, for as long as it runs.",
       discussion: "What a run that was killed has left there is replaced; any other file is left alone.",
-      valueName: "file"))
+      valueName: "file"),
+    completion: .file())
   var pidFile: String?
 
   @Option(
@@ -24,7 +25,8 @@ struct RunOptions: ParsableArguments {
       "Append messages to this file instead of writing them to standard error. There is no bar then.",
       discussion:
         "A relative path begins in the work directory, or else in the images directory, as CRIU has it.",
-      valueName: "file"))
+      valueName: "file"),
+    completion: .file())
   var logFile: String?
 
   func validate() throws {

@@ -6,12 +6,15 @@ struct ShowCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "show",
     abstract: "Print what an images directory holds.",
-    discussion: "The images may be Sluice's or CRIU's.")
+    discussion: """
+      Whether the images are finished, what they build on, and how many pages of each process they have. They \
+      may be Sluice's or CRIU's.
+      """)
 
-  @Argument(help: "The images directory.")
+  @Argument(help: "The images directory.", completion: .directory)
   var directory: String
 
-  @Flag(help: "Print one JSON object.")
+  @Flag(help: "Print it as one JSON object.")
   var json = false
 
   func run() throws {

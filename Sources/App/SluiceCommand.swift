@@ -8,12 +8,16 @@ struct SluiceCommand: AsyncParsableCommand {
     commandName: "sluice",
     abstract: "Copies the memory of a running process into CRIU images, while it goes on running.",
     discussion: """
-      A pre-dump reads the memory of a process from outside: the process is neither stopped nor changed. \
-      'criu dump --track-mem --prev-images-dir' then takes the images as a parent, so that its own stop \
-      has little left to copy.
+      CRIU saves a process to files (images) and restores it from them; it stops the process to copy its memory. \
+      Sluice copies the memory ahead of time, from outside, while the process goes on running. 'criu dump \
+      --track-mem --prev-images-dir' then takes Sluice's images for a parent, and copies only what was written \
+      since:
+
+        sluice pre-dump -t 4711 -D images/1
+        criu dump -t 4711 -D images/2 --track-mem --prev-images-dir ../1
 
       Exit codes: 0 done; 64 wrong usage; 65 broken images; 66 no such process or directory; 71 the system \
-      refused something; 73 cannot create the images; 74 reading or writing failed; 75 the process went \
+      refused something; 73 cannot create the images or another file; 74 reading or writing failed; 75 the process went \
       away; 77 not permitted; 124 ended by --timeout; 129, 130, 143 ended by SIGHUP, SIGINT, SIGTERM.
       """,
     version: SluiceVersion.text,

@@ -7,7 +7,7 @@ import Testing
     _ arguments: String, files: [String: String] = [:]
   ) throws -> String {
     let options = try CriuOptions(
-      arguments.split(separator: " ").map(String.init), home: "/home/me", read: { files[$0] })
+      arguments.split(separator: " ").map(String.init), home: "/users/me", read: { files[$0] })
     return options.arguments.joined(separator: " ")
   }
 
@@ -37,7 +37,7 @@ import Testing
   @Test func `configuration files hold long options without dashes`() throws {
     let files = [
       "/etc/criu/default.conf": "# ours\ntcp-established\nlog-file \"from etc\" # why\n\nunknown-to-us 7\n",
-      "/home/me/.criu/default.conf": "timeout=5",
+      "/users/me/.criu/default.conf": "timeout=5",
       "extra.conf": "pre-dump-mode read\nimages-dir /from/file",
     ]
     #expect(try translated("-t 1", files: files) == "--log-file from etc --timeout 5 -t 1")
