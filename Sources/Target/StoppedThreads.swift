@@ -48,6 +48,9 @@ public struct StoppedThreads: ~Copyable {
   /// How many threads stand still.
   public var count: Int { table.standingCount }
 
+  /// For tests: what the threads were last seen doing.
+  var states: [ThreadTable.State] { table.threads.map(\.state) }
+
   /// Stops all threads, also those that are born meanwhile. When it returns, none of the processes runs.
   ///
   /// - Parameter limit: how long a thread may take.
@@ -65,13 +68,6 @@ public struct StoppedThreads: ~Copyable {
     for process in processes { try process.process.checkStillTheSame() }
   }
 
-  /// Lets all threads go on.
-  public mutating func resume() {
-    checkThread()
-    Self.resume(table.threads, by: tracer)
-    table = ThreadTable(capacity: 0)
-  }
-
   /// Stops further processes, beside those that stand still.
   ///
   /// - Throws: `TargetError`, as `stop`.
@@ -80,6 +76,13 @@ public struct StoppedThreads: ~Copyable {
   ) throws(TargetError) {
     for process in others { processes.append(try ThreadList(of: process)) }
     try stop(within: limit)
+  }
+
+  /// Lets all threads go on.
+  public mutating func resume() {
+    checkThread()
+    Self.resume(table.threads, by: tracer)
+    table = ThreadTable(capacity: 0)
   }
 
   private func checkThread() {
@@ -91,7 +94,8 @@ public struct StoppedThreads: ~Copyable {
   private mutating func tellNewOnesToStop() throws(TargetError) {
     for index in processes.indices {
       for place in 0..<(try list(index)) {
-        guard let entry = table.add(listed[place]) else { continue }
+        guard let entry = table.add(listed[place], isFirst: listed[place] == processes[index].process.pid)
+        else { continue }
         try tellToStop(entry, of: processes[index])
       }
     }
@@ -122,11 +126,11 @@ public struct StoppedThreads: ~Copyable {
     for index in table.threads.indices where table.threads[index].state == .stopping {
       var wait = Backoff()
       while true {
-        let thread = table.threads[index].id
+        let thread = table.threads[index]
         let state = try state(of: thread, afterWaiting: wait.isLong)
         table.note(state, at: index)
         guard state == .stopping else { break }
-        guard ContinuousClock.now < deadline else { throw doesNotStop(thread) }
+        guard ContinuousClock.now < deadline else { throw doesNotStop(thread.id) }
         wait.wait()
       }
     }
@@ -142,7 +146,7 @@ public struct StoppedThreads: ~Copyable {
     for index in table.threads.indices {
       guard case .standing = table.threads[index].state else { continue }
       // A thread that executes another program ends all others, and takes the first one's id.
-      let state = try state(of: table.threads[index].id, afterWaiting: false)
+      let state = try state(of: table.threads[index], afterWaiting: false)
       table.note(state, at: index)
       if case .standing = state { continue }
       isAll = false
@@ -150,22 +154,18 @@ public struct StoppedThreads: ~Copyable {
     return isAll
   }
 
-  private func state(of thread: Int32, afterWaiting: Bool) throws(TargetError) -> ThreadTable.State {
-    var signal: Int32 = 0
-    switch unsafe sluice_look_at_thread(thread, &signal) {
-    case Int32(SLUICE_THREAD_STANDS.rawValue): return .standing(signal: signal)
-    case Int32(SLUICE_THREAD_RUNS.rawValue):
+  private func state(
+    of thread: ThreadTable.Thread, afterWaiting: Bool
+  ) throws(TargetError) -> ThreadTable.State {
+    switch try ThreadLook(at: thread) {
+    case .stands(let signal): return .standing(signal: signal)
+    case .hasEnded, .isNotTraced: return .gone
+    case .runs:
       // The kernel does not tell the end of a first thread before that of the last.
-      guard afterWaiting, let process = processes.first(where: { $0.process.pid == thread }) else {
-        return .stopping
-      }
-      return process.stateOfEnded(thread) ?? .stopping
-    case Int32(SLUICE_THREAD_HAS_ENDED.rawValue):
-      if !processes.contains(where: { $0.process.pid == thread }) { _ = sluice_note_end_of_thread(thread) }
-      return .gone
-    case -ECHILD: return .gone
-    case let result:
-      throw TargetError(.systemCall, "watching thread \(thread)", errno: SystemErrno(returned: result))
+      guard afterWaiting, thread.isFirst,
+        let process = processes.first(where: { $0.process.pid == thread.id })
+      else { return .stopping }
+      return process.stateOfEnded(thread.id) ?? .stopping
     }
   }
 
@@ -185,38 +185,66 @@ public struct StoppedThreads: ~Copyable {
 
   // MARK: Letting go
 
-  /// Those that stand go first. One that was told to stop and has not is waited for a little; if it goes on not to
-  /// stop, the kernel lets go of it when the thread that traces it ends.
+  /// One that was told to stop and has not is waited for a little; if it goes on not to stop, the kernel lets go of
+  /// it when the thread that traces it ends.
   private static func resume(_ threads: [ThreadTable.Thread], by tracer: Int32) {
     guard !threads.isEmpty else { return }
     precondition(sluice_thread_id() == tracer, "threads are stopped and let go by one thread of ours")
-    var isLeft = false
-    for thread in threads {
-      switch thread.state {
-      case .standing(let signal):
+    var isLeft = threads.contains { $0.state == .stopping || $0.state == .gone }
+    if !isLeft {
+      for thread in threads {
+        guard case .standing(let signal) = thread.state else { continue }
         if sluice_let_go(thread.id, signal) != 0 { isLeft = true }
-      case .stopping: isLeft = true
-      case .zombie, .gone: continue
       }
     }
     guard isLeft else { return }
-    let deadline = ContinuousClock.now + .milliseconds(200)
-    for thread in threads { letGo(thread.id, until: deadline) }
+    // Now those that stand, and then those that have to be waited for. The first ones last: a thread that executes
+    // another program gives up its id for that of the first one, and is not to be missed.
+    let now = ContinuousClock.now
+    for deadline in [now, now + .milliseconds(200)] {
+      for isFirst in [false, true] {
+        for thread in threads where thread.isFirst == isFirst { letGo(thread, until: deadline) }
+      }
+    }
   }
 
-  private static func letGo(_ thread: Int32, until deadline: ContinuousClock.Instant) {
+  private static func letGo(_ thread: ThreadTable.Thread, until deadline: ContinuousClock.Instant) {
     var wait = Backoff()
-    while true {
-      var signal: Int32 = 0
-      switch unsafe sluice_look_at_thread(thread, &signal) {
-      case Int32(SLUICE_THREAD_STANDS.rawValue):
-        if sluice_let_go(thread, signal) == 0 { return }
-      case Int32(SLUICE_THREAD_RUNS.rawValue): break
-      // It has ended, or we do not trace it any more.
-      default: return
+    // What cannot even be looked at is left to the end of the tracer.
+    while let look = try? ThreadLook(at: thread) {
+      switch look {
+      case .stands(let signal):
+        if sluice_let_go(thread.id, signal) == 0 { return }
+      case .runs: break
+      case .hasEnded, .isNotTraced: return
       }
       guard ContinuousClock.now < deadline else { return }
       wait.wait()
+    }
+  }
+}
+
+/// What a thread that we trace does.
+private enum ThreadLook {
+  case runs
+  /// It stands still. The signal is the one that it was about to get; 0 for none.
+  case stands(signal: Int32)
+  case hasEnded
+  case isNotTraced
+
+  init(at thread: ThreadTable.Thread) throws(TargetError) {
+    var signal: Int32 = 0
+    switch unsafe sluice_look_at_thread(thread.id, &signal) {
+    case Int32(SLUICE_THREAD_RUNS.rawValue): self = .runs
+    case Int32(SLUICE_THREAD_STANDS.rawValue): self = .stands(signal: signal)
+    case Int32(SLUICE_THREAD_HAS_ENDED.rawValue):
+      // Until we have taken note of it, the process cannot execute another program. The end of a first thread is
+      // for its parent to take note of.
+      if !thread.isFirst { _ = sluice_note_end_of_thread(thread.id) }
+      self = .hasEnded
+    case -ECHILD: self = .isNotTraced
+    case let result:
+      throw TargetError(.systemCall, "watching thread \(thread.id)", errno: SystemErrno(returned: result))
     }
   }
 }

@@ -38,14 +38,16 @@ final class ThreadList: Sendable {
   /// - Returns: what it is from now on: `stopping`, or that it has ended.
   /// - Throws: `TargetError` when it may not be traced.
   func seize(_ thread: Int32) throws(TargetError) -> ThreadTable.State {
-    let result = sluice_seize(thread)
-    switch result {
-    case 0: return .stopping
-    case -ESRCH: return .gone
-    default:
+    var result: Int32 = 0
+    // A thread that ends is refused as if it were not permitted; and its id may be that of one which executes
+    // another program, when it is asked for the reason.
+    for _ in 0..<3 {
+      result = sluice_seize(thread)
+      if result == 0 { return .stopping }
+      if result == -ESRCH { return .gone }
       if let state = stateOfEnded(thread) { return state }
-      throw refusal(of: thread, errno: SystemErrno(returned: result))
     }
+    throw refusal(of: thread, errno: SystemErrno(returned: result))
   }
 
   /// Tells a thread that is traced to stop; one that has ended need not be told.
@@ -69,7 +71,7 @@ final class ThreadList: Sendable {
     {
       return TargetError(
         .notPermitted,
-        "stopping process \(process.pid): process \(tracer) traces it (a debugger?), and the kernel allows but one tracer; end that first",
+        "stopping process \(process.pid): thread \(tracer) traces it already (a debugger's?), and there can be but one; end that first",
         errno: errno)
     }
     return TargetError(

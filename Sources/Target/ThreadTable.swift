@@ -18,6 +18,8 @@ struct ThreadTable {
   /// A thread, by the kernel's id.
   struct Thread: Hashable {
     let id: Int32
+    /// Whether it is the one that the process has its pid from.
+    let isFirst: Bool
     var state: State
   }
 
@@ -38,10 +40,10 @@ struct ThreadTable {
   /// Notes that the thread is listed.
   ///
   /// - Returns: its place if it has to be stopped yet; nil if it is known.
-  mutating func add(_ id: Int32) -> Int? {
+  mutating func add(_ id: Int32, isFirst: Bool = false) -> Int? {
     let index = place(of: id)
     guard index < threads.count, threads[index].id == id else {
-      threads.insert(Thread(id: id, state: .stopping), at: index)
+      threads.insert(Thread(id: id, isFirst: isFirst, state: .stopping), at: index)
       return index
     }
     guard threads[index].state == .gone else { return nil }

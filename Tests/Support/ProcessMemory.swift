@@ -51,6 +51,16 @@ public enum ProcessMemory {
     }
   }
 
+  /// 64-bit words of the memory of a process.
+  public static func words(of pid: Int32, at address: UInt64, count: Int) throws -> [UInt64] {
+    let file = try open("/proc/\(pid)/mem")
+    var words = [UInt64](repeating: 0, count: count)
+    guard unsafe pread(file.number, &words, 8 * count, off_t(address)) == 8 * count else {
+      throw TestFailure.systemCall("reading the memory of \(pid)")
+    }
+    return words
+  }
+
   /// The flags of physical pages, as Documentation/admin-guide/mm/pagemap.rst numbers them.
   public static func frameFlags(of frames: [UInt64]) throws -> [UInt64] {
     let file = try open("/proc/kpageflags")

@@ -5,7 +5,7 @@ public let longestWait = Duration.seconds(90)
 
 /// Runs `body`, which may block, on a thread of its own: the pool has one thread per CPU, and the code under
 /// test needs it.
-func blocking<Result: Sendable>(
+public func blocking<Result: Sendable>(
   _ body: @escaping @Sendable () throws -> Result
 ) async throws -> Result {
   try await withCheckedThrowingContinuation { continuation in

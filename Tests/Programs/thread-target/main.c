@@ -5,7 +5,7 @@
 //   --signals     counts the SIGRTMIN that it gets
 //   --vfork       a thread that waits for a child of vfork, which never ends: nothing but SIGKILL ends the wait
 //   --exec        a second thread executes the program anew, with the same options, and so on without end
-//   --first-ends  the first thread ends, the others go on
+//   --first-ends  the first thread ends upon SIGUSR1, and the others go on
 //
 // When all of them run it writes "ready ADDRESS" to standard output, once: there are its counters, as 64-bit words:
 // the signals, the births, then those of --spin. It ends by itself after ten minutes.
@@ -38,6 +38,7 @@ static void start(void *(*body)(void *), void *argument) {
 
 static void *spin(void *counter) {
   for (;;) atomic_fetch_add_explicit((_Atomic uint64_t *)counter, 1, memory_order_relaxed);
+  return NULL;
 }
 
 static void *breed(void *unused) {
@@ -86,6 +87,12 @@ int main(int count, char **arguments) {
   pthread_attr_setstacksize(&detached, 64 << 10);
   signal(SIGRTMIN, count_signal);
 
+  // Before the first thread starts: all inherit it, and only sigwait takes the signal.
+  sigset_t end;
+  sigemptyset(&end);
+  sigaddset(&end, SIGUSR1);
+  sigprocmask(SIG_BLOCK, &end, NULL);
+
   int executes = 0, first_ends = 0;
   for (char **option = arguments + 1; *option != NULL; option++) {
     if (strcmp(*option, "--spin") == 0) {
@@ -113,6 +120,7 @@ int main(int count, char **arguments) {
     fflush(stdout);
   }
   if (executes) start(execute_anew, NULL);
-  if (first_ends) pthread_exit(NULL);
+  int number;
+  if (first_ends && sigwait(&end, &number) == 0) pthread_exit(NULL);
   for (;;) pause();
 }

@@ -1,0 +1,397 @@
+import CSluiceLinux
+import Foundation
+import SluiceTestSupport
+import Synchronization
+import Testing
+
+@testable import SluiceTarget
+
+/// SIGRTMIN, a macro that is a call.
+private let realTimeSignal = __libc_current_sigrtmin()
+
+/// One after the other: their processes take all the time that they can get.
+@Suite("Stopped threads", .serialized, .timeLimit(.minutes(5)))
+struct StoppedThreadsTests {
+  /// Runs `body` while the process is stopped, on a thread of its own, which ends after it.
+  private func whileStopped(
+    _ target: ThreadTarget, _ body: @escaping @Sendable (inout StoppedThreads) throws -> Void
+  ) async throws {
+    try await blocking {
+      var threads = try StoppedThreads(of: [TargetProcess(pid: target.pid)])
+      try threads.stop()
+      try body(&threads)
+    }
+  }
+
+  private static func expectHeld(
+    _ target: ThreadTarget, sourceLocation: SourceLocation = #_sourceLocation
+  ) throws {
+    let threads = try target.threads()
+    #expect(threads.allSatisfy { $0.state == "t" }, "\(threads)", sourceLocation: sourceLocation)
+  }
+
+  private static func expectNotHeld(
+    _ target: ThreadTarget, sourceLocation: SourceLocation = #_sourceLocation
+  ) throws {
+    #expect(try target.threads().allSatisfy { $0.state != "t" }, sourceLocation: sourceLocation)
+    #expect(ProcessMemory.status("TracerPid", of: target.pid) == 0, sourceLocation: sourceLocation)
+  }
+
+  @Test(arguments: [1, 2, 100])
+  func standStillAndGoOn(count: Int) async throws {
+    try await ThreadTarget.run(["--spin", "\(count)"]) { target in
+      for _ in 0..<(count == 100 ? 3 : 20) {
+        try await whileStopped(target) { threads in
+          #expect(threads.count == count + 1)
+          try Self.expectHeld(target)
+          let before = try target.spins(count)
+          usleep(10_000)
+          #expect(try target.spins(count) == before)
+          threads.resume()
+          #expect(threads.count == 0)
+          try Self.expectNotHeld(target)
+        }
+      }
+      try await target.untilAllSpin(count)
+    }
+  }
+
+  @Test func goOnWhenNobodyHoldsThemAnyMore() async throws {
+    try await ThreadTarget.run(["--spin", "3"]) { target in
+      try await blocking {
+        let process = try TargetProcess(pid: target.pid)
+        do {
+          var threads = try StoppedThreads(of: [process])
+          try threads.stop()
+          try Self.expectHeld(target)
+        }
+        try Self.expectNotHeld(target)
+      }
+      try await target.untilAllSpin(3)
+    }
+  }
+
+  @Test(arguments: [true, false])
+  func standStillInSeveralProcesses(isAtOnce: Bool) async throws {
+    try await ThreadTarget.run(["--spin", "3"]) { one in
+      try await ThreadTarget.run(["--spin", "2"]) { other in
+        try await blocking {
+          let processes = [try TargetProcess(pid: one.pid), try TargetProcess(pid: other.pid)]
+          var threads = try StoppedThreads(of: isAtOnce ? processes : [processes[0]])
+          try threads.stop()
+          if !isAtOnce {
+            #expect(threads.count == 4)
+            try threads.stop(also: [processes[1]])
+          }
+          #expect(threads.count == 4 + 3)
+          try Self.expectHeld(one)
+          try Self.expectHeld(other)
+        }
+        try await one.untilAllSpin(3)
+        try await other.untilAllSpin(2)
+      }
+    }
+  }
+
+  /// Threads that are born while the others are being stopped.
+  @Test func standStillWhenNewOnesComeAllTheWhile() async throws {
+    try await ThreadTarget.run(["--breed", "4"]) { target in
+      for _ in 0..<100 {
+        try await whileStopped(target) { threads in
+          try Self.expectHeld(target)
+          let before = try target.births()
+          usleep(200)
+          #expect(try target.births() == before)
+          #expect(try target.threads().count == threads.count)
+        }
+      }
+      let births = try target.births()
+      try await eventually("threads are born again") { try target.births() > births + 100 }
+    }
+  }
+
+  /// It ends all other threads and takes the first one's id, while they are being stopped: a process that stands
+  /// still, or an error, but never one that is taken for standing still.
+  @Test func areNotMistakenForThoseOfAnotherProgram() async throws {
+    try await ThreadTarget.run(["--spin", "2", "--exec"]) { target in
+      let outcomes = try await blocking {
+        var stopped = 0
+        var gone = 0
+        for _ in 0..<300 {
+          do throws(TargetError) {
+            let process = try TargetProcess(pid: target.pid)
+            var threads = try StoppedThreads(of: [process])
+            try threads.stop()
+            usleep(200)
+            // Were one of them running, it would have executed the program by now.
+            try process.checkStillTheSame()
+            stopped += 1
+          } catch {
+            // In the middle of it the first thread is a zombie.
+            #expect(error.code == .gone || error.code == .noSuchProcess, "\(error)")
+            gone += 1
+          }
+        }
+        return (stopped, gone)
+      }
+      #expect(outcomes.0 > 0 && outcomes.1 > 0, "\(outcomes)")
+      for _ in 0..<10 {
+        var process: TargetProcess?
+        try await eventually("it is between two programs") {
+          process = try? TargetProcess(pid: target.pid)
+          return process != nil
+        }
+        try await eventually("it executes itself again") {
+          do throws(TargetError) { try process?.checkStillTheSame() } catch { return true }
+          return false
+        }
+      }
+    }
+  }
+
+  // MARK: Signals
+
+  /// None is lost and none comes twice, wherever a thread stands when it is stopped.
+  @Test func getEverySignal() async throws {
+    try await ThreadTarget.run(["--spin", "1", "--signals"]) { target in
+      let sent = 20_000
+      async let sending: Void = blocking {
+        for _ in 0..<sent {
+          // A real-time signal waits in a queue, which can be full.
+          while unsafe sigqueue(target.pid, realTimeSignal, sigval()) != 0 {
+            guard errno == EAGAIN else { throw TestFailure("sigqueue: \(errno)") }
+            usleep(100)
+          }
+        }
+      }
+      for _ in 0..<500 { try await whileStopped(target) { _ in usleep(50) } }
+      try await sending
+      try await eventually("all signals have come") { try target.signals() >= sent }
+      #expect(try target.signals() == sent)
+    }
+  }
+
+  /// One is about to get a signal when it is stopped: it gets it afterwards, and not before.
+  @Test(arguments: [true, false])
+  func getTheSignalThatTheyWereAboutToGet(isResumed: Bool) async throws {
+    try await ThreadTarget.run(["--signals"]) { target in
+      try await blocking {
+        let held = Held(try StoppedThreads(of: [TargetProcess(pid: target.pid)]))
+        SignalInBetween.send(to: target.pid)
+        defer { SignalInBetween.sendNoMore() }
+        try held.threads.stop()
+        #expect(held.threads.states == [.standing(signal: realTimeSignal)])
+        let signals = try target.signals()
+        #expect(signals == 0)
+        if isResumed {
+          held.threads.resume()
+        } else {
+          // Never let go of: the kernel does that when this thread ends.
+          _ = unsafe Unmanaged.passRetained(held)
+        }
+      }
+      try await eventually("the signal has come") { try target.signals() == 1 }
+    }
+  }
+
+  @Test func stayStoppedWhereJobControlHasStoppedThem() async throws {
+    try await ThreadTarget.run(["--spin", "3"]) { target in
+      try await target.program.stop()
+      try await whileStopped(target) { threads in
+        #expect(threads.count == 4)
+        try Self.expectHeld(target)
+      }
+      try await eventually("job control has all of them again") {
+        try target.threads().allSatisfy { $0.state == "T" }
+      }
+      target.program.resume()
+      try await target.untilAllSpin(3)
+    }
+  }
+
+  @Test func areStoppedByJobControlAfterwardsIfThatIsAskedMeanwhile() async throws {
+    try await ThreadTarget.run(["--spin", "3"]) { target in
+      try await whileStopped(target) { _ in target.program.send(SIGSTOP) }
+      try await eventually("job control has all of them") {
+        try target.threads().allSatisfy { $0.state == "T" }
+      }
+      target.program.resume()
+      try await target.untilAllSpin(3)
+    }
+  }
+
+  @Test func goOnAfterwardsIfThatIsAskedMeanwhile() async throws {
+    try await ThreadTarget.run(["--spin", "3"]) { target in
+      try await target.program.stop()
+      try await whileStopped(target) { _ in
+        target.program.resume()
+        try Self.expectHeld(target)
+      }
+      try await target.untilAllSpin(3)
+    }
+  }
+
+  // MARK: What cannot be stopped
+
+  @Test func areLetGoWhenTheTracerIsKilled() async throws {
+    try await ThreadTarget.run(["--spin", "20", "--breed", "1", "--signals"]) { target in
+      let pid = target.pid
+      await #expect(processExitsWith: .signal(SIGKILL)) { [pid = pid as Int32] in
+        var threads = try StoppedThreads(of: [TargetProcess(pid: pid)])
+        try threads.stop()
+        let stat = try String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8)
+        // Else it ends in another way than the one that is expected.
+        if stat.contains(") t ") { kill(getpid(), SIGKILL) }
+      }
+      try await eventually("it is not held any more") {
+        try target.threads().allSatisfy { $0.state != "t" }
+      }
+      try await target.untilAllSpin(20)
+    }
+  }
+
+  @Test func mayEndWhileTheyAreHeld() async throws {
+    try await ThreadTarget.run(["--spin", "3"]) { target in
+      try await whileStopped(target) { threads in
+        target.program.send(SIGKILL)
+        // The parent learns of it when all threads are let go.
+        while try target.threads().contains(where: { $0.state != "Z" }) { usleep(100) }
+        threads.resume()
+      }
+      #expect(try await target.program.result().end == .killed(SIGKILL))
+    }
+  }
+
+  @Test func areThoseThatAreLeftWhenTheFirstHasEnded() async throws {
+    try await ThreadTarget.run(["--spin", "2", "--first-ends"]) { target in
+      let process = try TargetProcess(pid: target.pid)
+      target.program.send(SIGUSR1)
+      try await eventually("the first thread has ended") {
+        try target.threads().contains { $0.state == "Z" }
+      }
+      try await blocking {
+        var threads = try StoppedThreads(of: [process])
+        try threads.stop()
+        #expect(threads.count == 2)
+        #expect(try target.threads().filter { $0.state == "t" }.count == 2)
+      }
+      #expect(try target.threads().filter { $0.state == "R" }.count == 2)
+    }
+  }
+
+  /// A thread in vfork cannot be stopped before its child executes something.
+  @Test func areLetGoWhenOneOfThemDoesNotStop() async throws {
+    try await ThreadTarget.run(["--spin", "3", "--vfork"]) { target in
+      try await eventually("a thread waits for its child") {
+        try target.threads().contains { $0.state == "D" }
+      }
+      let stuck = try #require(try target.threads().first { $0.state == "D" }?.id)
+      try await blocking {
+        var threads = try StoppedThreads(of: [TargetProcess(pid: target.pid)])
+        do throws(TargetError) {
+          try threads.stop(within: .milliseconds(100))
+          Issue.record("it was stopped")
+        } catch {
+          #expect(error.code == .systemCall)
+          #expect(
+            error.message.contains("thread \(stuck) of process \(target.pid) does not stop"), "\(error)")
+          #expect(error.message.contains("state is D"), "\(error)")
+        }
+        threads.resume()
+        #expect(try target.threads().allSatisfy { $0.state != "t" })
+      }
+      try await target.untilAllSpin(3)
+      let text = try String(contentsOfFile: "/proc/\(target.pid)/task/\(stuck)/status", encoding: .utf8)
+      #expect(text.contains("TracerPid:\t0\n"))
+    }
+  }
+
+  @Test func cannotBeStoppedWhileAnotherTracesThem() async throws {
+    try await ThreadTarget.run(["--spin", "2"]) { target in
+      try await whileStopped(target) { _ in
+        let done = DispatchSemaphore(value: 0)
+        let tracer = sluice_thread_id()
+        // Another thread of ours is another tracer to the kernel.
+        Thread.detachNewThread {
+          defer { done.signal() }
+          let error = #expect(throws: TargetError.self) {
+            var threads = try StoppedThreads(of: [TargetProcess(pid: target.pid)])
+            try threads.stop()
+          }
+          #expect(error?.code == .notPermitted)
+          #expect(error?.errno?.code == EPERM)
+          #expect(
+            error?.message.contains("thread \(tracer) traces it") == true, "\(String(describing: error))")
+        }
+        done.wait()
+        try Self.expectHeld(target)
+      }
+      try await target.untilAllSpin(2)
+    }
+  }
+
+  @Test func areThoseOfAProcessThatIsThere() async throws {
+    try await ThreadTarget.run(["--spin", "1"]) { target in
+      let process = try TargetProcess(pid: target.pid)
+      target.program.send(SIGKILL)
+      _ = try await target.program.result()
+      let error = #expect(throws: TargetError.self) { _ = try StoppedThreads(of: [process]) }
+      #expect(error?.code == .gone)
+    }
+  }
+
+  @Test func trapOnAnotherThreadRatherThanHoldThemForEver() async throws {
+    try await ThreadTarget.run(["--spin", "1"]) { target in
+      let pid = target.pid
+      await #expect(processExitsWith: .failure) { [pid = pid as Int32] in
+        let held = Held(try StoppedThreads(of: [TargetProcess(pid: pid)]))
+        try held.threads.stop()
+        let done = DispatchSemaphore(value: 0)
+        Thread.detachNewThread {
+          held.threads.resume()
+          done.signal()
+        }
+        done.wait()
+      }
+      try await target.untilAllSpin(1)
+    }
+  }
+}
+
+/// Sends a signal to a thread of a process when we trace it already and have not yet told it to stop.
+private enum SignalInBetween {
+  private static let pid = Atomic<Int32>(0)
+  private static let calls = Atomic<Int>(0)
+
+  static func send(to target: Int32) {
+    calls.store(0, ordering: .relaxed)
+    pid.store(target, ordering: .sequentiallyConsistent)
+    unsafe sluice_set_fault_handler { site, _ in
+      if site == SLUICE_FAULT_TRACE { SignalInBetween.nextCall() }
+      return 0
+    }
+  }
+
+  static func sendNoMore() {
+    pid.store(0, ordering: .sequentiallyConsistent)
+    sluice_set_fault_handler(nil)
+  }
+
+  private static func nextCall() {
+    // The second call is the one that tells the thread to stop.
+    let target = pid.load(ordering: .sequentiallyConsistent)
+    guard target != 0, calls.add(1, ordering: .relaxed).newValue == 2 else { return }
+    kill(target, realTimeSignal)
+    var signal: Int32 = 0
+    while unsafe sluice_look_at_thread(target, &signal) == 0 { usleep(100) }
+  }
+}
+
+/// Takes where the compiler would not let it go.
+private final class Held: @unchecked Sendable {
+  var threads: StoppedThreads
+
+  init(_ threads: consuming StoppedThreads) {
+    self.threads = threads
+  }
+}

@@ -1,0 +1,71 @@
+import SluiceTestSupport
+import Testing
+
+@testable import SluiceTarget
+
+@Suite("Thread table", .timeLimit(.minutes(5)))
+struct ThreadTableTests {
+  @Test func keepsTheThreadsInOrder() throws {
+    var table = ThreadTable(capacity: 2)
+    for id: Int32 in [30, 10, 20, 40, 5] { #expect(table.add(id) != nil) }
+    #expect(table.threads.map(\.id) == [5, 10, 20, 30, 40])
+    #expect(table.threads.allSatisfy { $0.state == .stopping })
+  }
+
+  /// What is listed is to be stopped if it is not known, and a thread that has gone is not.
+  @Test func saysWhichHaveToBeStopped() throws {
+    var table = ThreadTable(capacity: 4)
+    #expect(!table.knows(7))
+    _ = table.add(8, isFirst: true)
+    #expect(table.threads.map(\.isFirst) == [true])
+    table = ThreadTable(capacity: 4)
+    let added = table.add(7)
+    let place = try #require(added)
+    for state: ThreadTable.State in [.stopping, .standing(signal: 0), .standing(signal: 9), .zombie] {
+      table.note(state, at: place)
+      #expect(table.knows(7))
+      #expect(table.add(7) == nil)
+      #expect(table.threads == [.init(id: 7, isFirst: false, state: state)])
+    }
+    table.note(.gone, at: place)
+    #expect(!table.knows(7))
+    #expect(table.add(7) == place)
+    #expect(table.threads == [.init(id: 7, isFirst: false, state: .stopping)])
+  }
+
+  @Test func countsThoseThatStand() throws {
+    var table = ThreadTable(capacity: 4)
+    let states: [ThreadTable.State] = [.stopping, .standing(signal: 0), .zombie, .standing(signal: 9), .gone]
+    for (index, state) in states.enumerated() {
+      let place = table.add(Int32(index))
+      table.note(state, at: try #require(place))
+    }
+    #expect(table.standingCount == 2)
+  }
+
+  /// The table against a dictionary, with threads that come, stop and go at random.
+  @Test(arguments: 0..<20)
+  func agreesWithADictionary(seed: UInt64) throws {
+    var random = SplitMix(seed: seed)
+    var table = ThreadTable(capacity: 8)
+    var model: [Int32: ThreadTable.State] = [:]
+    let states: [ThreadTable.State] = [
+      .stopping, .standing(signal: 0), .standing(signal: 12), .zombie, .gone,
+    ]
+    for _ in 0..<2000 {
+      let id = Int32.random(in: 1...100, using: &random)
+      let isKnown = model[id] != nil && model[id] != .gone
+      #expect(table.knows(id) == isKnown)
+      if Bool.random(using: &random) {
+        #expect((table.add(id) != nil) == !isKnown)
+        if !isKnown { model[id] = .stopping }
+      } else if let place = table.threads.firstIndex(where: { $0.id == id }) {
+        let state = states[Int.random(in: 0..<states.count, using: &random)]
+        table.note(state, at: place)
+        model[id] = state
+      }
+    }
+    #expect(table.threads.map(\.id) == model.keys.sorted())
+    #expect(table.threads.allSatisfy { model[$0.id] == $0.state })
+  }
+}
