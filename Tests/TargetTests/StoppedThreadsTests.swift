@@ -71,13 +71,18 @@ struct StoppedThreadsTests {
     }
   }
 
-  @Test func standStillInSeveralProcesses() async throws {
+  @Test(arguments: [true, false])
+  func standStillInSeveralProcesses(isAtOnce: Bool) async throws {
     try await ThreadTarget.run(["--spin", "3"]) { one in
       try await ThreadTarget.run(["--spin", "2"]) { other in
         try await blocking {
-          var threads = try StoppedThreads(
-            of: [TargetProcess(pid: one.pid), TargetProcess(pid: other.pid)])
+          let processes = [try TargetProcess(pid: one.pid), try TargetProcess(pid: other.pid)]
+          var threads = try StoppedThreads(of: isAtOnce ? processes : [processes[0]])
           try threads.stop()
+          if !isAtOnce {
+            #expect(threads.count == 4)
+            try threads.stop(also: [processes[1]])
+          }
           #expect(threads.count == 4 + 3)
           try Self.expectHeld(one)
           try Self.expectHeld(other)
