@@ -141,7 +141,7 @@ public struct StoppedThreads: ~Copyable {
   private mutating func allStand() throws(TargetError) -> Bool {
     var isAll = true
     for index in processes.indices {
-      for place in 0..<(try list(index)) where !table.knows(listed[place]) { isAll = false }
+      for place in 0..<(try list(index)) where !table.isSettled(listed[place]) { isAll = false }
     }
     for index in table.threads.indices {
       guard case .standing = table.threads[index].state else { continue }

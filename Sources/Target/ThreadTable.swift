@@ -51,10 +51,18 @@ struct ThreadTable {
     return index
   }
 
-  /// Whether nothing has to be done about a thread that is listed.
-  func knows(_ id: Int32) -> Bool {
+  /// Whether a thread that is listed stays as it is: it stands still, or is a first one that has ended.
+  ///
+  /// Others that have ended leave the list at any moment, and a list from which one goes while it is read may lack
+  /// those behind it.
+  func isSettled(_ id: Int32) -> Bool {
     let index = place(of: id)
-    return index < threads.count && threads[index].id == id && threads[index].state != .gone
+    guard index < threads.count, threads[index].id == id else { return false }
+    switch threads[index].state {
+    case .standing: return true
+    case .zombie: return threads[index].isFirst
+    case .stopping, .gone: return false
+    }
   }
 
   mutating func note(_ state: State, at index: Int) {

@@ -15,7 +15,7 @@ struct ThreadTableTests {
   /// What is listed is to be stopped if it is not known, and a thread that has gone is not.
   @Test func saysWhichHaveToBeStopped() throws {
     var table = ThreadTable(capacity: 4)
-    #expect(!table.knows(7))
+    #expect(!table.isSettled(7))
     _ = table.add(8, isFirst: true)
     #expect(table.threads.map(\.isFirst) == [true])
     table = ThreadTable(capacity: 4)
@@ -23,14 +23,24 @@ struct ThreadTableTests {
     let place = try #require(added)
     for state: ThreadTable.State in [.stopping, .standing(signal: 0), .standing(signal: 9), .zombie] {
       table.note(state, at: place)
-      #expect(table.knows(7))
+      if case .standing = state { #expect(table.isSettled(7)) } else { #expect(!table.isSettled(7)) }
       #expect(table.add(7) == nil)
       #expect(table.threads == [.init(id: 7, isFirst: false, state: state)])
     }
     table.note(.gone, at: place)
-    #expect(!table.knows(7))
+    #expect(!table.isSettled(7))
     #expect(table.add(7) == place)
     #expect(table.threads == [.init(id: 7, isFirst: false, state: .stopping)])
+  }
+
+  /// Only a first thread stays on the list when it has ended.
+  @Test func isSettledByTheEndOfAFirstThreadAlone() throws {
+    var table = ThreadTable(capacity: 4)
+    for (id, isFirst) in [(Int32(5), true), (Int32(6), false)] {
+      let place = table.add(id, isFirst: isFirst)
+      table.note(.zombie, at: try #require(place))
+      #expect(table.isSettled(id) == isFirst)
+    }
   }
 
   @Test func countsThoseThatStand() throws {
@@ -55,7 +65,8 @@ struct ThreadTableTests {
     for _ in 0..<2000 {
       let id = Int32.random(in: 1...100, using: &random)
       let isKnown = model[id] != nil && model[id] != .gone
-      #expect(table.knows(id) == isKnown)
+      let isStanding = if case .standing = model[id] { true } else { false }
+      #expect(table.isSettled(id) == isStanding)
       if Bool.random(using: &random) {
         #expect((table.add(id) != nil) == !isKnown)
         if !isKnown { model[id] = .stopping }
