@@ -58,6 +58,7 @@ struct procmap_query {
 _Static_assert(sizeof(struct procmap_query) == 104, "struct procmap_query has 104 bytes");
 
 #define SLUICE_PROCMAP_QUERY _IOWR('f', 17, struct procmap_query)
+#define SLUICE_PROCMAP_QUERY_VMA_READABLE 0x01
 #define SLUICE_PROCMAP_QUERY_COVERING_OR_NEXT_VMA 0x10
 
 int sluice_next_mapping(int maps, uint64_t address, struct sluice_mapping *mapping) {
@@ -75,6 +76,7 @@ int sluice_next_mapping(int maps, uint64_t address, struct sluice_mapping *mappi
       .device_major = query.dev_major,
       .device_minor = query.dev_minor,
       .inode = query.inode,
+      .is_readable = (query.vma_flags & SLUICE_PROCMAP_QUERY_VMA_READABLE) != 0,
   };
   return 1;
 }

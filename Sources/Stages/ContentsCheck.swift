@@ -117,7 +117,7 @@ private actor Comparer {
     var report = ContentsCheck.TaskReport(
       pid: process.pid, namespacePid: process.namespacePid, hasImages: pagemap != nil)
     var images = ImagePages(pagemap: pagemap, pageSize: pageSize)
-    var map = try onTarget { () throws(TargetError) in try MemoryMap(of: process) }
+    var map = MemoryMap(of: process)
     var rules = PageRules(for: process)
     var scanner = try onTarget { () throws(TargetError) in
       try PageScanner(of: process, source: check.pageStates.source)

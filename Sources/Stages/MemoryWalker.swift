@@ -84,8 +84,8 @@ actor MemoryWalker {
   }
 
   private func walk(_ task: DumpTask) async throws(PreDumpError) {
+    var areas = MappedAreas(of: task.process)
     guard
-      var areas = try task.attempt({ () throws(TargetError) in try MappedAreas(of: task.process) }),
       var scanner = try task.attempt({ () throws(TargetError) in
         try PageScanner(of: task.process, source: source, swapped: swapped)
       })

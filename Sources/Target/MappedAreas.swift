@@ -45,15 +45,15 @@ public struct MappedAreas: ~Copyable {
   /// What was read to see whether it can be joined to the area before, and could not.
   private var ahead: MappedArea?
 
-  /// - Throws: `TargetError` when the mappings cannot be listed.
-  public init(of process: TargetProcess) throws(TargetError) {
-    map = try MemoryMap(of: process)
+  /// The areas of this process.
+  public init(of process: TargetProcess) {
+    map = MemoryMap(of: process)
     rules = PageRules(for: process)
   }
 
   /// The next area, or nil after the last.
   ///
-  /// - Throws: `TargetError` when the mappings cannot be listed.
+  /// - Throws: `TargetError` when the mappings cannot be listed, or the memory is gone.
   public mutating func next() throws(TargetError) -> MappedArea? {
     var next = ahead.take()
     if next == nil { next = try nextTaken() }

@@ -10,24 +10,24 @@ public struct MemoryMap: ~Copyable {
   /// The bytes of text held at once; the longest line is a path (PATH_MAX, each byte written in up to four).
   public static let textBytes = 20 << 10
 
-  private let file: ProcFile
-  private let pid: Int32
+  private let process: TargetProcess
+  /// How many bytes of the list were read so far.
+  private var offset: UInt64 = 0
   private var text: [UInt8]
   private var position = 0
   private var length = 0
   private var isAtEnd = false
   private var lastEnd: UInt64 = 0
 
-  /// - Throws: `TargetError` when the list cannot be opened.
-  public init(of process: TargetProcess) throws(TargetError) {
-    pid = process.pid
-    file = try TargetProcess.open("maps", of: process.pid)
+  /// The mappings of this process.
+  public init(of process: TargetProcess) {
+    self.process = process
     text = [UInt8](repeating: 0, count: Self.textBytes)
   }
 
   /// The next mapping, or nil after the last.
   ///
-  /// - Throws: `TargetError` when the list cannot be read.
+  /// - Throws: `TargetError` when the list cannot be read, or the memory is gone.
   public mutating func next() throws(TargetError) -> VMA? {
     while true {
       guard let vma = try nextLine() else { return nil }
@@ -44,7 +44,8 @@ public struct MemoryMap: ~Copyable {
         let vma = VMA(line: text.span.extracting(position..<newline))
         position = newline + 1
         guard let vma else {
-          throw TargetError(.systemCall, "/proc/\(pid)/maps holds a line that is not in the kernel's form")
+          throw TargetError(
+            .systemCall, "/proc/\(process.pid)/maps holds a line that is not in the kernel's form")
         }
         return vma
       }
@@ -57,42 +58,21 @@ public struct MemoryMap: ~Copyable {
     text.replaceSubrange(0..<(length - position), with: text[position..<length])
     length -= position
     position = 0
-    let (descriptor, used, room) = (file.descriptor, length, text.count - length)
+    let (descriptor, used, room) = (process.maps.descriptor, length, text.count - length)
     guard room > 0 else {
-      throw TargetError(.systemCall, "/proc/\(pid)/maps holds a line longer than any path can make it")
+      throw TargetError(
+        .systemCall, "/proc/\(process.pid)/maps holds a line longer than any path can make it")
     }
     let count = unsafe text.withUnsafeMutableBytes {
-      unsafe sluice_read(descriptor, $0.baseAddress! + used, room)
+      unsafe sluice_pread(descriptor, $0.baseAddress! + used, room, offset)
     }
-    // The memory may be gone by now (ESRCH): the mappings simply end, and the check of the process tells why.
+    // Where the memory is gone the list simply ends, or cannot be read.
     guard count >= 0 || count == -Int(ESRCH) else {
-      throw TargetError(.systemCall, "reading /proc/\(pid)/maps", errno: SystemErrno(returned: count))
+      throw TargetError(.systemCall, "reading /proc/\(process.pid)/maps", errno: SystemErrno(returned: count))
     }
+    if count <= 0 { try process.checkMemoryIsThere() }
     isAtEnd = count <= 0
     length += max(0, count)
-  }
-
-  /// The bounds of the mapping that `address` is in, or else of the next one above it; nil when there is none.
-  ///
-  /// Asked of the kernel at this moment, not of what was read before.
-  static func mapping(atOrAbove address: UInt64, of process: TargetProcess) throws(TargetError) -> Range<
-    UInt64
-  >? {
-    switch try process.mapping(atOrAbove: address) {
-    case .mapping(let mapping): mapping.start..<mapping.end
-    case .none: nil
-    case .cannotBeAsked: try listedMapping(atOrAbove: address, of: process)
-    }
-  }
-
-  /// The same from the whole list, which is all there is before Linux 6.11.
-  static func listedMapping(
-    atOrAbove address: UInt64, of process: TargetProcess
-  ) throws(TargetError) -> Range<UInt64>? {
-    var map = try MemoryMap(of: process)
-    while let vma = try map.next() {
-      if vma.end > address { return vma.start..<vma.end }
-    }
-    return nil
+    offset += UInt64(max(0, count))
   }
 }

@@ -65,7 +65,7 @@ struct PagemapEntries: PageStates {
 
   /// Nil for what is not the process' own.
   private func kind(of entry: UInt64, _ isFileBacked: Bool) -> FoundPages.Kind? {
-    if entry & PagemapEntry.guardRegion != 0 { return .guardRegion }
+    if PagemapEntry.isGuardRegion(entry) { return .guardRegion }
     if isFileBacked && entry & PagemapEntry.file != 0 { return nil }
     if entry & PagemapEntry.present == 0 { return .swapped }
     // Without CAP_SYS_ADMIN the kernel gives 0 for every frame, and zero pages are taken as well: more

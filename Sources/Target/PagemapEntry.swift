@@ -8,11 +8,25 @@ enum PagemapEntry {
   static let softDirty: UInt64 = 1 << 55
   /// A guard region of MADV_GUARD_INSTALL (Linux 6.15).
   static let guardRegion: UInt64 = 1 << 58
-  /// The page frame number; 0 unless the reader has CAP_SYS_ADMIN.
+  /// The page frame number; 0 unless the reader has CAP_SYS_ADMIN. Of a swapped page it is the swap file's number in
+  /// the lowest five bits, and the place there above them.
   static let frame: UInt64 = (1 << 55) - 1
 
   /// Whether the page is the process' own and was written.
   static func isDirtyOwnPage(_ entry: UInt64) -> Bool {
     entry & softDirty != 0 && entry & (present | swapped) != 0 && entry & file == 0
+  }
+
+  /// Whether the entry is of a guard region, which the kernel calls swapped.
+  static func isGuardRegion(_ entry: UInt64) -> Bool {
+    if entry & guardRegion != 0 { return true }
+    // Linux 6.13 and 6.14 have guard regions and no bit for them. They are markers in the place of a swapped page:
+    // "swap file" 31 (SWP_PTE_MARKER of include/linux/swapops.h), with bit 2 for a guard (PTE_MARKER_GUARD).
+    return entry & (present | swapped) == swapped && entry & 31 == 31 && entry >> 5 & 4 != 0
+  }
+
+  /// Whether there is a page with content, wherever it is.
+  static func isPopulated(_ entry: UInt64) -> Bool {
+    entry & (present | swapped) != 0 && !isGuardRegion(entry)
   }
 }

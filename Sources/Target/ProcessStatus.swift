@@ -6,6 +6,9 @@ struct ProcessStatus: Hashable, Sendable {
   var parentPid: Int32
   /// When it started, in clock ticks since boot.
   var startTime: UInt64
+  /// Where its stack began when it executed its program; every execve chooses another place, as a rule. 0 where it has
+  /// no memory.
+  var stackStart: UInt64
   var isKernelThread: Bool
   /// Whether it ends at this moment: its memory goes first, and only then it is a zombie.
   var isExiting: Bool
@@ -21,7 +24,8 @@ struct ProcessStatus: Hashable, Sendable {
   /// PF_EXITING, likewise.
   private static let exitingFlag: UInt64 = 0x0000_0004
 
-  /// Whether it has ended or does so, and has no memory any more.
+  /// Whether its main thread has ended or does so. While others run, the process goes on, but its pid leads to no
+  /// memory any more.
   var hasEnded: Bool { isExiting || state == "Z" || state == "X" }
 
   /// - Returns: nil when the texts are not what the manual pages describe.
@@ -33,13 +37,13 @@ struct ProcessStatus: Hashable, Sendable {
     command = String(stat[stat.index(after: nameStart)..<nameEnd])
     // What follows the name begins with field 3.
     let fields = stat[stat.index(after: nameEnd)...].split(separator: " ")
-    guard fields.count > 19, let state = fields[0].first, let parentPid = Int32(fields[1]),
-      let flags = UInt64(fields[6]),
-      let startTime = UInt64(fields[19])
+    guard fields.count > 25, let state = fields[0].first, let parentPid = Int32(fields[1]),
+      let flags = UInt64(fields[6]), let startTime = UInt64(fields[19]), let stackStart = UInt64(fields[25])
     else { return nil }
     self.state = state
     self.parentPid = parentPid
     self.startTime = startTime
+    self.stackStart = stackStart
     isKernelThread = flags & Self.kernelThreadFlag != 0
     isExiting = flags & Self.exitingFlag != 0
 

@@ -27,9 +27,9 @@ public struct RemoteMemory: Sendable {
   /// Reads runs of whole pages, one after the other, and rewrites their table to say what was got: pages
   /// that vanished are neither in the table nor in the bytes.
   ///
-  /// process_vm_readv reads up to the first page that it cannot read. What stopped it is then read through
-  /// /proc/PID/mem, which may read what the process itself may not; if that fails too, the kernel is asked
-  /// where the next mapping begins, so that an unmapped terabyte costs one question.
+  /// process_vm_readv reads up to the first page that it cannot read. Then the page table is asked what is there
+  /// now: where it has nothing, the read goes on at the next page that it has. What is there is read through
+  /// /proc/PID/mem, which may read what the process itself may not.
   ///
   /// - Parameters:
   ///   - table: room for as many runs as the bytes have pages, since a hole cuts a run in two.
@@ -56,47 +56,74 @@ public struct RemoteMemory: Sendable {
     return reading.outcome
   }
 
+  /// How often a page that is there and cannot be read is tried: it may come and go while we look.
+  private static let attempts = 100
+
   /// Deals with the page that process_vm_readv could not read: reads it, or proves that it is gone.
+  ///
+  /// Nothing else than pages that are there is read through /proc/PID/mem. Below a stack (MAP_GROWSDOWN) the kernel
+  /// would take that for an access of the process, and have the stack grow.
   private func readWhatStopped(_ reading: inout Reading) throws(TargetError) {
-    // A page can come back between the read that failed and the question whether it is there.
-    for _ in 0..<3 {
+    var reason = SystemErrno(code: EFAULT)
+    for _ in 0..<Self.attempts {
       let run = reading.current
+      let populated = try populatedPages(at: run)
+      guard populated.length > 0, populated.address == run.address else {
+        reading.skip(upTo: populated.address)
+        return
+      }
       let got = unsafe sluice_pread(
-        process.memory.descriptor, reading.destination, Int(run.length), run.address)
+        process.memory.descriptor, reading.destination, Int(populated.length), run.address)
       if got >= Int(pageSize) {
         reading.outcome.forcedBytes += reading.keep(UInt64(got))
         return
       }
       // 0 bytes: the memory itself is gone.
       guard got < 0 else { throw process.failure(of: "reading the memory", errno: SystemErrno(code: ESRCH)) }
-      let mapping = try MemoryMap.mapping(atOrAbove: run.address, of: process)
-      guard let mapping, mapping.lowerBound <= run.address else {
-        reading.skip(upTo: mapping?.lowerBound ?? UInt64.max)
-        return
-      }
-      guard try isPopulated(run.address) else {
-        reading.skip(upTo: run.address + pageSize)
-        return
-      }
+      reason = SystemErrno(returned: got)
     }
-    let address = String(reading.current.address, radix: 16)
-    throw TargetError(
-      .unreadable,
-      "the page at 0x\(address) of process \(process.pid) is mapped but cannot be read, so its image would have a hole"
-    )
+    throw try unreadable(reading.current.address, reason)
   }
 
-  /// Whether the page table has data for this page at this moment. A guard region has none, though its
-  /// entries look like those of swapped pages.
-  private func isPopulated(_ address: UInt64) throws(TargetError) -> Bool {
-    var entry: UInt64 = 0
+  /// The first pages in a run that there are at this moment, as far as one look at the page table goes: an empty
+  /// run where it saw none, which begins where the look ended.
+  private func populatedPages(at run: MemoryRun) throws(TargetError) -> MemoryRun {
+    var entries = InlineArray<128, UInt64>(repeating: 0)
     let size = MemoryLayout<UInt64>.size
-    let got = unsafe sluice_pread(process.pagemap.descriptor, &entry, size, address / pageSize * UInt64(size))
-    guard got == size else {
-      throw process.failure(of: "reading the page states", errno: SystemErrno(code: ESRCH))
+    let wanted = min(Int(run.length / pageSize), entries.count)
+    let descriptor = process.pagemap.descriptor
+    let offset = run.address / pageSize * UInt64(size)
+    let got = unsafe withUnsafeMutableBytes(of: &entries) {
+      unsafe sluice_pread(descriptor, $0.baseAddress, wanted * size, offset)
     }
-    return entry & (PagemapEntry.present | PagemapEntry.swapped) != 0
-      && entry & PagemapEntry.guardRegion == 0
+    guard got >= size else {
+      let errno = got < 0 ? SystemErrno(returned: got) : SystemErrno(code: ESRCH)
+      throw process.failure(of: "reading the page states", errno: errno)
+    }
+    let seen = got / size
+    var first = 0
+    while first < seen, !PagemapEntry.isPopulated(entries[first]) { first += 1 }
+    var end = first
+    while end < seen, PagemapEntry.isPopulated(entries[end]) { end += 1 }
+    return MemoryRun(
+      address: run.address + UInt64(first) * pageSize, length: UInt64(end - first) * pageSize)
+  }
+
+  /// The error for a page that is there and cannot be read in any way.
+  private func unreadable(_ address: UInt64, _ reason: SystemErrno) throws(TargetError) -> TargetError {
+    try process.checkStillTheSame()
+    var message =
+      "the page at 0x\(String(address, radix: 16)) of process \(process.pid) is there but cannot be read"
+    if case .mapping(let mapping) = try process.mapping(atOrAbove: address), mapping.start <= address,
+      !mapping.is_readable
+    {
+      message +=
+        ": the process itself may not read it, and this kernel does not let anybody override that"
+        + " (see proc_mem.force_override)"
+    } else {
+      message += ", so its image would have a hole"
+    }
+    return TargetError(.unreadable, message, errno: reason)
   }
 }
 

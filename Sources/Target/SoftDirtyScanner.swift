@@ -50,7 +50,7 @@ public struct SoftDirtyScanner: ~Copyable {
   ///
   /// - Throws: `TargetError` when the process' memory is gone or the kernel refuses.
   public mutating func collect(_ process: TargetProcess, into set: inout DirtySet) throws(TargetError) {
-    var areas = try MappedAreas(of: process)
+    var areas = MappedAreas(of: process)
     while let area = try areas.next() {
       // What is always taken whole is the kernel's own code, which nothing writes.
       guard area.pages != .all else { continue }

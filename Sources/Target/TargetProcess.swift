@@ -18,10 +18,11 @@ public final class TargetProcess: Sendable {
   /// When the process started, in clock ticks since boot (field 22 of /proc/PID/stat).
   public let startTime: UInt64
 
+  private let stackStart: UInt64
   private let pidfd: ProcFile
   let memory: ProcFile
   let pagemap: ProcFile
-  private let maps: ProcFile
+  let maps: ProcFile
 
   /// Opens a process and makes sure that its memory may be read.
   ///
@@ -45,6 +46,10 @@ public final class TargetProcess: Sendable {
         .noSuchProcess, "process \(pid) (\(status.command)) is a kernel thread: it has no memory to copy")
     }
     if status.hasEnded {
+      // A zombie lives in the eyes of its pidfd while any of its threads does.
+      if status.state == "Z", sluice_pidfd_is_alive(self.pidfd.descriptor) == 1 {
+        throw Self.mainThreadEnded(pid, .noSuchProcess)
+      }
       throw TargetError(
         .noSuchProcess, "process \(pid) (\(status.command)) has ended (it is a zombie): it has no memory left"
       )
@@ -54,6 +59,7 @@ public final class TargetProcess: Sendable {
     parentPid = status.parentPid
     command = status.command
     startTime = status.startTime
+    stackStart = status.stackStart
     // mem asks for what process_vm_readv asks for too (PTRACE_MODE_ATTACH), so a refusal shows here.
     memory = try Self.open("mem", of: pid)
     pagemap = try Self.open("pagemap", of: pid)
@@ -65,15 +71,21 @@ public final class TargetProcess: Sendable {
   ///
   /// - Throws: `TargetError` with `gone`.
   public func checkStillTheSame() throws(TargetError) {
+    let hasMemory = try hasSameMemory()
+    let now = try Self.statusIfAny(of: pid)
+    // Last: if it lives now, what its pid was asked for was asked of it and no other.
     let alive = sluice_pidfd_is_alive(pidfd.descriptor)
     guard alive >= 0 else {
       throw TargetError(.systemCall, "watching process \(pid)", errno: SystemErrno(returned: alive))
     }
-    guard alive == 1 else { throw Self.ended(pid) }
-    // A zombie is still there for its parent, but its memory is not; nor is that of before an execve.
-    guard try hasSameMemory() else {
-      let now = try Self.status(of: pid)
-      if now.hasEnded { throw Self.ended(pid) }
+    guard alive == 1, let now else { throw Self.ended(pid) }
+    if now.hasEnded {
+      // While other threads run, the memory is there.
+      guard hasMemory else { throw Self.ended(pid) }
+      return
+    }
+    // Who shares its memory with others (CLONE_VM without CLONE_THREAD) leaves it behind when it executes a program.
+    guard hasMemory, now.stackStart == stackStart else {
       throw TargetError(
         .gone, "process \(pid) executed another program (\(now.command)) while it was copied: start anew")
     }
@@ -132,7 +144,7 @@ public final class TargetProcess: Sendable {
       return error
     }
     switch errno.code {
-    case ESRCH: return Self.ended(pid)
+    case ESRCH: return lostMemory()
     case EPERM, EACCES:
       return TargetError(
         .notPermitted, "\(doing) of process \(pid) is no longer permitted: \(Self.permissionAdvice())",
@@ -160,20 +172,45 @@ public final class TargetProcess: Sendable {
     TargetError(.gone, "process \(pid) ended while it was copied")
   }
 
-  private static func status(of pid: Int32) throws(TargetError) -> ProcessStatus {
+  /// The error for when the pid leads to no memory any more, though the process was not seen to have ended.
+  private func lostMemory() -> TargetError {
+    do throws(TargetError) {
+      // A zombie before the whole process has ended: other threads run on, or are about to end, too.
+      let isZombie = try Self.statusIfAny(of: pid)?.state == "Z"
+      return isZombie ? Self.mainThreadEnded(pid, .gone) : Self.ended(pid)
+    } catch {
+      return error
+    }
+  }
+
+  /// A process of which CRIU thinks that it has ended, for it looks at the main thread alone.
+  private static func mainThreadEnded(_ pid: Int32, _ code: TargetError.Code) -> TargetError {
+    TargetError(
+      code,
+      "the main thread of process \(pid) has ended: its memory cannot be copied, though other threads may run on"
+        + " (CRIU cannot dump such a process either)")
+  }
+
+  /// Nil when there is no such process.
+  private static func statusIfAny(of pid: Int32) throws(TargetError) -> ProcessStatus? {
     let stat: String
     let text: String
     do throws(ProcFile.OpenFailed) {
       stat = try ProcFile.text(ofFileAt: "/proc/\(pid)/stat")
       text = try ProcFile.text(ofFileAt: "/proc/\(pid)/status")
     } catch {
-      if error.errno.code == ENOENT || error.errno.code == ESRCH {
-        throw TargetError(.noSuchProcess, "there is no process \(pid)")
-      }
+      if error.errno.code == ENOENT || error.errno.code == ESRCH { return nil }
       throw TargetError(.systemCall, "reading /proc/\(pid)/stat", errno: error.errno)
     }
     guard let status = ProcessStatus(stat: stat, status: text) else {
       throw TargetError(.systemCall, "/proc/\(pid)/stat is not in the form that this kernel should give it")
+    }
+    return status
+  }
+
+  private static func status(of pid: Int32) throws(TargetError) -> ProcessStatus {
+    guard let status = try statusIfAny(of: pid) else {
+      throw TargetError(.noSuchProcess, "there is no process \(pid)")
     }
     guard status.threadGroup == pid else {
       throw TargetError(
@@ -183,7 +220,7 @@ public final class TargetProcess: Sendable {
     return status
   }
 
-  static func open(_ name: String, of pid: Int32) throws(TargetError) -> ProcFile {
+  private static func open(_ name: String, of pid: Int32) throws(TargetError) -> ProcFile {
     do throws(ProcFile.OpenFailed) {
       return try ProcFile(path: "/proc/\(pid)/\(name)")
     } catch {

@@ -23,10 +23,18 @@ enum Faults {
   struct Record: Sendable {
     var calls = [Int](repeating: 0, count: Site.allCases.count)
     var strikes: [Strike] = []
+    /// The sites of all calls, in the order of the calls.
+    var order: [Site] = []
+    /// The place in `order` of the first call after the interruption had come to its end; other threads go on
+    /// meanwhile.
+    var interrupted: Int?
   }
+
+  private static let state = Locked(State())
 
   private struct State: Sendable {
     var plan = FaultPlan.none
+    var interruption: Interruption?
     var record = Record()
     var mappedBuffers = 0
 
@@ -43,12 +51,11 @@ enum Faults {
     }
   }
 
-  private static let state = Locked(State())
-
-  /// From now on calls go by the plan.
-  static func start(_ plan: FaultPlan) {
+  /// From now on calls go by the plan, and the interruption comes when its time has come.
+  static func start(_ plan: FaultPlan, _ interruption: Interruption? = nil) {
     state.withLock { state in
       state.plan = plan
+      state.interruption = interruption
       state.record = Record()
     }
     unsafe sluice_set_fault_handler { site, count in unsafe Faults.decide(site, count) }
@@ -58,6 +65,7 @@ enum Faults {
   static func stop() -> Record {
     state.withLock { state in
       state.plan = .none
+      state.interruption = nil
       return state.record
     }
   }
@@ -71,12 +79,19 @@ enum Faults {
       preconditionFailure("site \(number) has no name")
     }
     let asked = unsafe count?.pointee
-    let fault = state.withLock { state in
+    let (fault, interruption) = state.withLock { state in
       let call = state.record.calls[Int(site.rawValue)]
-      state.record.calls[Int(site.rawValue)] += 1
+      let interruption =
+        state.interruption?.isDue(at: site, call: call, after: state.record) == true
+        ? state.interruption.take() : nil
+      state.record.note(site)
       let fault = state.plan.fault(at: site, call: call, count: asked)
       state.note(fault, at: site, call: call)
-      return fault
+      return (fault, interruption)
+    }
+    if let interruption {
+      interruption.action()
+      state.withLock { $0.record.interrupted = $0.record.order.count }
     }
     switch fault {
     case .none: return 0
@@ -88,6 +103,28 @@ enum Faults {
       usleep(microseconds)
       return 0
     }
+  }
+}
+
+extension Faults.Record {
+  fileprivate mutating func note(_ site: Faults.Site) {
+    calls[Int(site.rawValue)] += 1
+    order.append(site)
+  }
+}
+
+/// Something that is done just before a call, on the thread that makes it, once.
+struct Interruption: Sendable {
+  let site: Faults.Site
+  /// The number of the call at this site, from 0; nil for the first that comes after one at `earlier`.
+  var call: Int?
+  var earlier: Faults.Site?
+  let action: @Sendable () -> Void
+
+  fileprivate func isDue(at site: Faults.Site, call: Int, after record: Faults.Record) -> Bool {
+    guard site == self.site else { return false }
+    if let wanted = self.call { return call == wanted }
+    return earlier.map { record.calls[Int($0.rawValue)] > 0 } ?? true
   }
 }
 

@@ -50,16 +50,7 @@ struct FaultyRuns {
 
   /// Runs for so long, writes what came of it to a file, and ends this process if that is not good.
   static func run(_ kind: Kind, for duration: Duration, reportingTo path: String) async {
-    // The word of a trap, which nobody would hear.
-    let errors = unsafe open("\(path).errors", O_WRONLY | O_CREAT | O_CLOEXEC, 0o600)
-    if errors >= 0 { dup2(errors, STDERR_FILENO) }
-    do {
-      try "\(try await run(kind, for: duration, watchdog: Watchdog(reportingTo: path)))".write(
-        toFile: path, atomically: false, encoding: .utf8)
-    } catch {
-      try? "\(error)".write(toFile: path, atomically: false, encoding: .utf8)
-      exit(EXIT_FAILURE)
-    }
+    await OwnProcess.report(to: path) { watchdog in try await run(kind, for: duration, watchdog: watchdog) }
   }
 
   /// - Returns: what came of the runs, and of a last check of the process.
@@ -333,47 +324,11 @@ extension PreDump.Configuration {
 
 extension PreDump {
   fileprivate func result(cancelledAfter delay: Duration?) async -> Result<PreDumpReport, PreDumpError> {
-    let task = Task { () -> Result<PreDumpReport, PreDumpError> in
-      do throws(PreDumpError) { return .success(try await run()) } catch { return .failure(error) }
-    }
+    let task = Task { await result() }
     if let delay {
       try? await Task.sleep(for: delay)
       task.cancel()
     }
     return await task.value
-  }
-}
-
-/// Ends the process with a word about what hangs.
-private final class Watchdog: Sendable {
-  private struct State {
-    var name: String?
-    var since = ContinuousClock.now
-  }
-
-  private let state = Locked(State())
-  private let path: String
-
-  init(reportingTo path: String) {
-    self.path = path
-    Thread.detachNewThread { [state] in
-      while true {
-        sleep(1)
-        let hung = state.withLock { $0.since + .seconds(60) < .now ? $0.name : nil }
-        if let hung {
-          let threads = StagesTests.threadNames().joined(separator: " ")
-          try? "it hangs: \(hung); threads: \(threads)".write(
-            toFile: path, atomically: false, encoding: .utf8)
-          _exit(1)
-        }
-      }
-    }
-  }
-
-  /// - Parameter name: what runs from now on; nil for nothing.
-  func watch(_ name: String?) {
-    // Should it crash, this is what is left to be read.
-    if let name { try? "it crashed: \(name)".write(toFile: path, atomically: false, encoding: .utf8) }
-    state.withLock { $0 = State(name: name) }
   }
 }

@@ -27,10 +27,9 @@ extension StagesTests {
           [kind, share = share as Double, report = report as String] in
           await FaultyRuns.run(kind, for: .seconds(share), reportingTo: report)
         }
-        let text = (try? String(contentsOfFile: report, encoding: .utf8)) ?? "no report"
-        let errors = (try? String(contentsOfFile: "\(report).errors", encoding: .utf8)) ?? ""
-        print("faults, \(kind): \(text)\(errors)")
-        if !text.contains(" runs: ") { Issue.record("\(text)\(errors)") }
+        let text = OwnProcess.reported(at: report)
+        print("faults, \(kind): \(text)")
+        if !text.contains(" runs: ") { Issue.record("\(text)") }
       }
     }
   }

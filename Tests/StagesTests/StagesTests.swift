@@ -41,3 +41,10 @@ extension Way: CustomTestStringConvertible {
       + ", registers \(configuration.registersBuffers), syncs \(configuration.syncs), budget \(configuration.memoryBudget)"
   }
 }
+
+extension PreDump {
+  /// What comes of it.
+  func result() async -> Result<PreDumpReport, PreDumpError> {
+    do throws(PreDumpError) { return .success(try await run()) } catch { return .failure(error) }
+  }
+}

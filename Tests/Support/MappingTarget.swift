@@ -53,6 +53,25 @@ public struct MappingTarget: Sendable {
     return try await answer()
   }
 
+  /// The same for one who may block, such as a handler of faults.
+  @discardableResult
+  public func tellNow(_ command: String) throws -> UInt64 {
+    try program.write(line: command)
+    return try Self.number(in: try program.nextLineNow())
+  }
+
+  /// Waits until it waits for the next command: after its answer it still has something to do. Blocks.
+  public func waitUntilIdle() throws {
+    let deadline = ContinuousClock.now + longestWait
+    while true {
+      // Field 3, after the name in parentheses.
+      let stat = try String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8)
+      if stat.split(separator: ")").last?.hasPrefix(" S ") == true { return }
+      guard ContinuousClock.now < deadline else { throw TestFailure("mapping-target does not come to rest") }
+      usleep(100)
+    }
+  }
+
   /// Populated private memory.
   public func map(pages: Int) async throws -> UInt64 {
     try await tell("map \(pages)")
@@ -77,7 +96,10 @@ public struct MappingTarget: Sendable {
   }
 
   private func answer() async throws -> UInt64 {
-    let line = try await program.nextLine()
+    try Self.number(in: try await program.nextLine())
+  }
+
+  private static func number(in line: String) throws -> UInt64 {
     let words = line.split(separator: " ")
     guard words.first == "ok" else { throw TestFailure("mapping-target: \(line)") }
     guard words.count > 1 else { return 0 }

@@ -5,8 +5,20 @@ public struct MemoryTarget: Sendable {
   /// The process.
   public let program: Program
 
+  /// The line by which it told that it was ready.
+  private let readiness: String
+
   /// Its pid.
   public var pid: Int32 { program.pid }
+
+  /// A range of addresses that it told when it was ready, such as "churn"; nil where it told none.
+  public func range(_ name: String) -> Range<UInt64>? {
+    let word = readiness.split(separator: " ").first { $0.hasPrefix("\(name)=") }
+    let bounds = word?.dropFirst(name.count + 1).split(separator: "-")
+      .compactMap { UInt64($0.dropFirst(2), radix: 16) }
+    guard let bounds, bounds.count == 2 else { return nil }
+    return bounds[0]..<bounds[1]
+  }
 
   /// Runs it until `body` has ended.
   ///
@@ -23,7 +35,7 @@ public struct MemoryTarget: Sendable {
       return try await withProgram(command) { program in
         let line = try await program.nextLine()
         guard line.hasPrefix("ready ") else { throw TestFailure("memory-target: \(line)") }
-        return try await body(MemoryTarget(program: program))
+        return try await body(MemoryTarget(program: program, readiness: line))
       }
     }
   }

@@ -81,11 +81,16 @@ public final class Program: @unchecked Sendable {
   ///
   /// - Throws: `TestFailure` when it has ended, or says nothing.
   public func nextLine() async throws -> String {
+    try await blocking { [self] in try nextLineNow() }
+  }
+
+  /// The next line that the program writes, for one who may block.
+  ///
+  /// - Throws: `TestFailure` when it has ended, or says nothing.
+  func nextLineNow() throws -> String {
     guard let lines else { throw TestFailure("\(name) was started without lines of output") }
-    let name = name
-    let line = try await blocking { try lines.next(waitingFor: "a line of \(name)") }
-    guard let line else { throw TestFailure("\(name) ended: \(try await result())") }
-    return line
+    if let line = try lines.next(waitingFor: "a line of \(name)") { return line }
+    throw TestFailure("\(name) ended: \(try resultNow())")
   }
 
   /// Stops the program (SIGSTOP) and waits until it stands still with all its threads.
@@ -128,15 +133,23 @@ public final class Program: @unchecked Sendable {
 
   /// Waits for the program's end.
   public func result() async throws -> CommandResult {
-    try await blocking { [self] in
-      try waitUntilReadable(pidfd.number, "the end of \(name)")
-      return CommandResult(end: reap(), output: try keptOutput?.text() ?? "", errors: try keptErrors.text())
-    }
+    try await blocking { [self] in try resultNow() }
+  }
+
+  /// The same for one who may block.
+  public func resultNow() throws -> CommandResult {
+    try untilEndedNow()
+    return CommandResult(end: reap(), output: try keptOutput?.text() ?? "", errors: try keptErrors.text())
   }
 
   /// Waits until the program has ended, and leaves it unwaited for, which is to say a zombie.
   public func untilEnded() async throws {
-    try await blocking { [self] in try waitUntilReadable(pidfd.number, "the end of \(name)") }
+    try await blocking { [self] in try untilEndedNow() }
+  }
+
+  /// The same for one who may block.
+  public func untilEndedNow() throws {
+    try waitUntilReadable(pidfd.number, "the end of \(name)")
   }
 
   /// What the program has written to standard error so far.

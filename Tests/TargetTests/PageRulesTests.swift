@@ -56,7 +56,7 @@ struct PageRulesTests {
   private func treatment(_ target: MappingTarget, at address: UInt64) throws -> VMATreatment? {
     let process = try TargetProcess(pid: target.pid)
     var rules = PageRules(for: process)
-    var map = try MemoryMap(of: process)
+    var map = MemoryMap(of: process)
     while let vma = try map.next() {
       if vma.start <= address && address < vma.end { return try rules.treatment(of: vma) }
     }
@@ -70,7 +70,7 @@ struct PageRulesTests {
       var reasons: [String: VMATreatment] = [:]
       let process = try TargetProcess(pid: target.pid)
       var rules = PageRules(for: process)
-      var map = try MemoryMap(of: process)
+      var map = MemoryMap(of: process)
       while let vma = try map.next() {
         reasons[vma.name] = try rules.treatment(of: vma)
       }
@@ -98,7 +98,7 @@ struct PageRulesTests {
   /// Where the kernel cannot be asked, the device alone must tell this mapping from all others.
   private func expectDeviceIsListed(_ target: MappingTarget, _ start: UInt64) throws {
     let process = try TargetProcess(pid: target.pid)
-    var map = try MemoryMap(of: process)
+    var map = MemoryMap(of: process)
     let devices = try HugetlbDevices.listed(for: process)
     while let vma = try map.next() {
       #expect(devices.contains(vma.device) == (vma.start == start), "\(vma)")

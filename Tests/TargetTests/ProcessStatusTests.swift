@@ -6,7 +6,7 @@ import Testing
 struct ProcessStatusTests {
   private func stat(name: String = "sleep", state: String = "S", flags: UInt64 = 0x40_0000) -> String {
     "4711 (\(name)) \(state) 1 4711 4711 34816 4711 \(flags) 113 0 0 0 1 2 0 0 20 0 1 0 987654321 "
-      + "5689344 447 18446744073709551615 94 95 140 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 94 95 94 140 140 140 140 0\n"
+      + "5689344 447 18446744073709551615 94 95 140 141 142 0 0 0 0 0 0 0 17 1 0 0 0 0 0 94 95 94 140 140 140 140 0\n"
   }
 
   private func status(threadGroup: String = "4711", namespaces: String? = "4711") -> String {
@@ -20,6 +20,7 @@ struct ProcessStatusTests {
     #expect(process.command == "sleep")
     #expect(process.state == "S")
     #expect(process.startTime == 987_654_321)
+    #expect(process.stackStart == 140)
     #expect(!process.isKernelThread)
     #expect(process.threadGroup == 4711)
     #expect(process.namespacePid == 4711)

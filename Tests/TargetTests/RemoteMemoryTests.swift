@@ -165,6 +165,31 @@ struct RemoteMemoryTests {
     }
   }
 
+  /// What is asked for below a stack that has become shorter is not there; asking must not make it grow again.
+  @Test func doesNotHaveAStackGrow() async throws {
+    try await MappingTarget.run { target in
+      let start = try await target.tell("stack 16")
+      let process = try TargetProcess(pid: target.pid)
+      try await target.tell("unmap \(hexadecimal(start)) 8")
+      func lowest() throws -> UInt64? {
+        try ProcessMemory.mappings(of: target.pid).first { $0.end == start + 16 * page }?.start
+      }
+      try #require(try lowest() == start + 8 * page)
+      let left = [start + 8 * page..<start + 16 * page]
+      expect(try read(process, [start..<start + 16 * page]), runs: left, vanished: 8)
+      #expect(try lowest() == start + 8 * page)
+      // The same where what is read through /proc/PID/mem ends there.
+      let hidden = try await target.tell("stack 16")
+      try await target.tell("unmap \(hexadecimal(hidden + 4 * page)) 4")
+      try await target.tell("protect \(hexadecimal(hidden)) 4 none")
+      let parts = [hidden..<hidden + 4 * page, hidden + 8 * page..<hidden + 16 * page]
+      expect(
+        try read(process, [hidden..<hidden + 16 * page]), runs: parts, vanished: 4, forced: 4)
+      let mapped = try ProcessMemory.mappings(of: target.pid)
+      #expect(!mapped.contains { $0.start < hidden + 8 * page && hidden + 4 * page < $0.end })
+    }
+  }
+
   /// Dropped pages read as zeros, as the process itself would read them.
   @Test func readsDroppedPagesAsZeros() async throws {
     try await MappingTarget.run { target in

@@ -116,4 +116,37 @@ struct TargetProcessTests {
       try TargetProcess(pid: target.pid).checkStillTheSame()
     }
   }
+
+  /// Its memory lives on with another process, so that its end says nothing.
+  @Test func noticesAnotherProgramOfOneThatSharesItsMemory() async throws {
+    try await MappingTarget.run { target in
+      let child = Int32(try await target.tell("share-memory"))
+      let process = try TargetProcess(pid: child)
+      try process.checkStillTheSame()
+      // Before it waits for the signal, that would end it.
+      try await eventually("it waits") {
+        try String(contentsOfFile: "/proc/\(child)/stat", encoding: .utf8).contains(") S ")
+      }
+      kill(child, SIGUSR1)
+      try await eventually("it executed another program") {
+        try String(contentsOfFile: "/proc/\(child)/comm", encoding: .utf8) == "sleep\n"
+      }
+      let error = #expect(throws: TargetError.self) { try process.checkStillTheSame() }
+      #expect(error?.code == .gone)
+      #expect(error?.description.contains("another program (sleep)") == true)
+    }
+  }
+
+  /// Others run on, but what the pid leads to is nothing any more.
+  @Test func refusesAProcessWithoutMainThread() async throws {
+    try await MappingTarget.run { target in
+      let process = try TargetProcess(pid: target.pid)
+      try await target.tell("leave-main-thread")
+      let error = refusal(target.pid)
+      #expect(error?.code == .noSuchProcess)
+      #expect(error?.description.contains("main thread") == true)
+      // What was opened before still has its memory.
+      try process.checkStillTheSame()
+    }
+  }
 }

@@ -74,6 +74,8 @@ struct sluice_mapping {
   uint32_t device_major;
   uint32_t device_minor;
   uint64_t inode;
+  /// Whether the process may read it now.
+  bool is_readable;
 } __attribute__((swift_name("MappingAnswer")));
 
 /// Asks the kernel (PROCMAP_QUERY on an open /proc/PID/maps, Linux 6.11) for the mapping that `address`

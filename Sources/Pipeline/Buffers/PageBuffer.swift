@@ -79,10 +79,13 @@ public struct PageBuffer: ~Copyable, @unchecked Sendable {
     return true
   }
 
-  /// Says what the table has now been cut down to, after less was read than was planned.
+  /// Says what the table has now been cut down to, after less was read than was planned. There may be more runs than
+  /// before, for a hole makes two of one; but each has a page at least.
   public mutating func keep(runCount: Int, byteCount: Int) {
+    let pageSize = unsafe bytes.count / runTable.count
     precondition(
-      runCount <= self.runCount && byteCount <= self.byteCount, "a buffer only shrinks to what was read")
+      byteCount <= self.byteCount && runCount <= byteCount / pageSize,
+      "a buffer only shrinks to what was read")
     self.runCount = runCount
     self.byteCount = byteCount
   }

@@ -73,6 +73,16 @@ import Testing
     #expect(buffer.runs == [Run(page: 10, count: 4)])
   }
 
+  @Test func `a hole makes two runs of one`() async throws {
+    var buffer = try await Self.buffer()
+    _ = buffer.adding(page: 10, count: 4)
+    unsafe buffer.runTable[0] = MemoryRun(address: 10 * Self.page, length: Self.page)
+    unsafe buffer.runTable[1] = MemoryRun(address: 12 * Self.page, length: 2 * Self.page)
+    buffer.keep(runCount: 2, byteCount: 3 * Int(Self.page))
+    #expect(buffer.runs == [Run(page: 10, count: 1), Run(page: 12, count: 2)])
+    #expect(buffer.byteCount == 3 * Int(Self.page))
+  }
+
   @Test func `a buffer that was used comes back empty`() async throws {
     let ring = try BufferRing(
       layout: BufferLayout(count: 1, chunkBytes: Int(Self.page), pageSize: Int(Self.page)))

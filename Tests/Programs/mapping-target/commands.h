@@ -21,6 +21,9 @@ void answer_errno(void); // what errno says went wrong
 void answer_result(int result); // done if 0, else what errno says
 void answer_mapping(void *start); // its address, or what errno says if it is MAP_FAILED
 
+// Obeys what comes on standard input until its end.
+void serve(void);
+
 struct command {
   const char *name;
   size_t words;

@@ -17,17 +17,24 @@
 
 enum { READ_WRITE = PROT_READ | PROT_WRITE };
 
-static void map_file(const struct words *words) {
-  size_t pages = number_in(words, 1);
-  int file = open(words->word[0], O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  if (file < 0 || ftruncate(file, (off_t)(pages * page_size())) < 0) {
-    answer_errno();
-    return;
-  }
-  void *start = mmap(NULL, pages * page_size(), READ_WRITE, MAP_PRIVATE, file, 0);
+static void *map_new_file(const char *path, size_t pages, void *address) {
+  int file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (file < 0 || ftruncate(file, (off_t)(pages * page_size())) < 0) return MAP_FAILED;
+  // hugetlbfs has no write, and a file on it may as well be zeros.
+  for (size_t page = 0; page < pages && pwrite(file, "x", 1, (off_t)(page * page_size())) == 1; page++) continue;
+  int flags = MAP_PRIVATE | (address != NULL ? MAP_FIXED : 0);
+  void *start = mmap(address, pages * page_size(), READ_WRITE, flags, file, 0);
   close(file);
   if (start != MAP_FAILED) read_pages(start, pages);
-  answer_mapping(start);
+  return start;
+}
+
+static void map_file(const struct words *words) {
+  answer_mapping(map_new_file(words->word[0], number_in(words, 1), NULL));
+}
+
+static void map_file_at(const struct words *words) {
+  answer_mapping(map_new_file(words->word[2], number_in(words, 1), address_in(words, 0)));
 }
 
 static void make_aio(const struct words *words) {
@@ -142,6 +149,7 @@ static void poison(const struct words *words) {
 
 const struct command kind_commands[] = {
     {"file", 2, map_file},
+    {"file-at", 3, map_file_at},
     {"aio", 0, make_aio},
     {"ring", 0, map_ring},
     {"hugetlb", 1, map_hugetlb},

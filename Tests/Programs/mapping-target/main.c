@@ -5,8 +5,10 @@
 //
 //   map PAGES            private anonymous memory between two gaps, populated -> its address
 //   reserve PAGES        the same, not populated -> its address
+//   hidden PAGES         the same as map, and then not accessible -> its address
 //   again ADDRESS PAGES  the same at this address, populated
 //   fill ADDRESS PAGES   writes every page: word n holds the address of word n
+//   stamp ADDRESS PAGES NUMBER    writes every page: every word is the number
 //   read ADDRESS PAGES   reads every page
 //   unmap ADDRESS PAGES
 //   move ADDRESS PAGES   to another address -> that
@@ -14,6 +16,7 @@
 //   advise ADDRESS PAGES NUMBER   madvise(2)
 //
 //   file PATH PAGES      a private mapping of a new file, every page read, none written -> its address
+//   file-at ADDRESS PAGES PATH    the same at this address -> that
 //   aio                  a ring of asynchronous I/O -> its number
 //   ring                 a private mapping of a page of a new io_uring -> its address
 //   hugetlb PAGES        private memory of hugetlbfs, in ordinary pages, populated -> its address
@@ -27,6 +30,9 @@
 //
 //   zombie               a child that has ended and is not waited for -> its pid
 //   thread               another thread, which sleeps -> its id
+//   leave-main-thread    the main thread ends, and another one obeys from then on
+//   share-memory         a child that shares all memory; on SIGUSR1 it executes another program -> its pid
+//   child-as PID         a child with this pid, which sleeps
 //   name TEXT            calls the process so
 //   soft-dirty           clears its own dirty bits, then writes a page -> 1 if the page is dirty, else 0
 //   where-probed         the function that the next command calls -> its address
@@ -112,11 +118,15 @@ static void obey(char *line) {
   command->run(&words);
 }
 
-int main(void) {
+void serve(void) {
   char line[8192];
+  while (fgets(line, sizeof line, stdin) != NULL) obey(line);
+}
+
+int main(void) {
   // Unbuffered: what is read ahead would be lost by an exec.
   setvbuf(stdin, NULL, _IONBF, 0);
   answer_done();
-  while (fgets(line, sizeof line, stdin) != NULL) obey(line);
+  serve();
   return 0;
 }

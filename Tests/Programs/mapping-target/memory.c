@@ -49,6 +49,16 @@ static void map(const struct words *words) {
   answer_mapping(start);
 }
 
+static void map_hidden(const struct words *words) {
+  size_t pages = number_in(words, 0);
+  void *start = map_private(pages);
+  if (start != MAP_FAILED) {
+    fill(start, pages);
+    mprotect(start, pages * page_size(), PROT_NONE);
+  }
+  answer_mapping(start);
+}
+
 static void map_again(const struct words *words) {
   size_t pages = number_in(words, 1);
   void *start = mmap(address_in(words, 0), pages * page_size(), PROT_READ | PROT_WRITE,
@@ -59,6 +69,13 @@ static void map_again(const struct words *words) {
 
 static void fill_range(const struct words *words) {
   fill(address_in(words, 0), number_in(words, 1));
+  answer_done();
+}
+
+static void stamp_range(const struct words *words) {
+  uint64_t *start = address_in(words, 0), number = number_in(words, 2);
+  size_t count = number_in(words, 1) * page_size() / sizeof *start;
+  for (size_t at = 0; at < count; at++) start[at] = number;
   answer_done();
 }
 
@@ -111,7 +128,7 @@ static void advise(const struct words *words) {
 }
 
 const struct command memory_commands[] = {
-    {"map", 1, map},          {"reserve", 1, reserve}, {"again", 2, map_again}, {"fill", 2, fill_range},
-    {"read", 2, read_range},  {"unmap", 2, unmap},     {"move", 2, move},       {"protect", 3, protect},
-    {"advise", 3, advise},    {NULL, 0, NULL},
+    {"map", 1, map},           {"reserve", 1, reserve},  {"hidden", 1, map_hidden}, {"again", 2, map_again},
+    {"fill", 2, fill_range},   {"stamp", 3, stamp_range}, {"read", 2, read_range},   {"unmap", 2, unmap},
+    {"move", 2, move},         {"protect", 3, protect},   {"advise", 3, advise},     {NULL, 0, NULL},
 };

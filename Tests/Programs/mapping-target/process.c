@@ -2,9 +2,15 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -50,6 +56,69 @@ static void start_thread(const struct words *words) {
   } else {
     answer_number(id);
   }
+}
+
+// Whether the main thread has ended, though the process has not.
+static bool main_thread_has_ended(void) {
+  char path[64], text[512];
+  snprintf(path, sizeof path, "/proc/self/task/%d/stat", getpid());
+  int file = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t length = file < 0 ? -1 : read(file, text, sizeof text - 1);
+  close(file);
+  if (length < 0) return false;
+  text[length] = 0;
+  const char *name_end = strrchr(text, ')');
+  return name_end != NULL && strncmp(name_end, ") Z", 3) == 0;
+}
+
+static void *take_over(void *unused) {
+  (void)unused;
+  while (!main_thread_has_ended()) usleep(100);
+  answer_done();
+  serve();
+  _exit(0);
+}
+
+static void leave_main_thread(const struct words *words) {
+  (void)words;
+  pthread_t thread;
+  errno = pthread_create(&thread, NULL, take_over, NULL);
+  if (errno != 0) {
+    answer_errno();
+  } else {
+    syscall(SYS_exit, 0);
+  }
+}
+
+static void ignore(int signal) { (void)signal; }
+
+// Shares our memory, and so must not touch what is ours: errno, above all.
+static int wait_and_execute(void *unused) {
+  (void)unused;
+  pause();
+  execl("/bin/sleep", "sleep", "600", NULL);
+  _exit(1);
+}
+
+static void share_memory(const struct words *words) {
+  (void)words;
+  static char stack[64 * 1024];
+  signal(SIGUSR1, ignore);
+  int child = clone(wait_and_execute, stack + sizeof stack, CLONE_VM | SIGCHLD, NULL);
+  if (child < 0) {
+    answer_errno();
+  } else {
+    answer_number(child);
+  }
+}
+
+static void start_child_as(const struct words *words) {
+  pid_t pid = (pid_t)number_in(words, 0);
+  struct clone_args arguments = {.exit_signal = SIGCHLD, .set_tid = (uintptr_t)&pid, .set_tid_size = 1};
+  long child = syscall(SYS_clone3, &arguments, sizeof arguments);
+  if (child == 0)
+    for (;;) pause();
+  answer_result(child < 0 ? -1 : 0);
 }
 
 static void set_name(const struct words *words) { answer_result(prctl(PR_SET_NAME, words->word[0], 0, 0, 0)); }
@@ -106,7 +175,16 @@ static void call_probed(const struct words *words) { answer_number(probed((long)
 static void end(const struct words *words) { _exit((int)number_in(words, 0)); }
 
 const struct command process_commands[] = {
-    {"zombie", 0, make_zombie}, {"thread", 0, start_thread}, {"name", 1, set_name}, {"soft-dirty", 0, try_soft_dirty},
-    {"exec", 0, execute},       {"exit", 1, end},            {"where-probed", 0, tell_probed}, {"probed", 1, call_probed},
+    {"zombie", 0, make_zombie},
+    {"thread", 0, start_thread},
+    {"leave-main-thread", 0, leave_main_thread},
+    {"share-memory", 0, share_memory},
+    {"child-as", 1, start_child_as},
+    {"name", 1, set_name},
+    {"soft-dirty", 0, try_soft_dirty},
+    {"exec", 0, execute},
+    {"exit", 1, end},
+    {"where-probed", 0, tell_probed},
+    {"probed", 1, call_probed},
     {NULL, 0, NULL},
 };

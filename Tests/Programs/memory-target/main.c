@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "churn.h"
 #include "clock.h"
 #include "mapping.h"
 #include "odd.h"
@@ -25,6 +26,7 @@ struct target {
     struct area area;
     struct many_vmas vmas;
     struct sparse sparse;
+    struct churn churn;
     const uint64_t *deep_stack; // NULL without --odd
     uint64_t writes_at_reset;
 };
@@ -55,6 +57,8 @@ static void populate(struct target *target) {
     area_map(&target->area);
     many_vmas_map(&target->vmas);
     sparse_map(&target->sparse);
+    target->churn.threads = options->churners;
+    churn_map(&target->churn);
     if (options->odd)
         odd_map(options->odd_path);
 }
@@ -64,6 +68,16 @@ static void start_threads(struct target *target) {
     uint64_t stall_page = target->area.count > 0 ? target->area.count - 1 : 0;
     writers_start(&target->area, stall_page, target->options.writers, target->options.pages_per_second);
     stall_start(&target->area, stall_page);
+    churn_start(&target->churn);
+}
+
+static void tell_ready(const struct target *target) {
+    if (target->churn.threads == 0) {
+        status_line("ready pid=%d", (int)getpid());
+        return;
+    }
+    status_line("ready pid=%d churn=%p-%p vmas=%p-%p", (int)getpid(), target->churn.base, target->churn.end, target->vmas.base,
+                page_at(target->vmas.base, target->vmas.count));
 }
 
 static void hold_still(void) {
@@ -125,7 +139,7 @@ static void serve(struct target *target, const sigset_t *commands) {
 
 static void run(struct target *target, const sigset_t *commands) {
     start_threads(target);
-    status_line("ready pid=%d", (int)getpid());
+    tell_ready(target);
     serve(target, commands);
 }
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "churn.h"
 #include "mapping.h"
 #include "writers.h"
 
@@ -24,6 +25,7 @@ static const char HELP[] =
     "  --random               pseudo-random content\n"
     "  --vmas N               N more one-page mappings that cannot merge\n"
     "  --sparse SIZE --sparse-pages N  a mapping of SIZE with N populated pages\n"
+    "  --churn N              N threads that change mappings of their own as fast as they can\n"
     "  --odd                  one region of every odd kind (PROT_NONE, copied file pages, zero pages, ...)\n"
     "  --odd-file PATH        where --odd puts its file (default: the status file's name + \".odd\"); it is kept\n"
     "  --status FILE          append status lines here (default: standard output)\n"
@@ -31,6 +33,7 @@ static const char HELP[] =
     "  --help\n"
     "\n"
     "Status lines: \"ready pid=N\" when all is populated; \"failed TEXT\" if that is impossible.\n"
+    "With --churn, \"ready\" also tells where it changes mappings, and where the pages of --vmas are.\n"
     "  SIGUSR1  check all memory: \"check ok pages=N generation=N writes=N longest_stall_us=N\" or \"check FAILED TEXT\"\n"
     "  SIGUSR2  forget the longest stall and the write count: \"reset\"\n"
     "  SIGTERM  exit\n"
@@ -87,7 +90,7 @@ static unsigned choice(const char *option, const char *text, const char *const c
     usage_error("--%s: \"%s\" is neither %s nor %s", option, text, choices[0], choices[1]);
 }
 
-enum option_code { SIZE = 256, RATE, WRITERS, LAYOUT, HUGE_PAGES, RANDOM, VMAS, SPARSE, SPARSE_PAGES, ODD, ODD_FILE, STATUS, SECONDS, HELP_OPTION };
+enum option_code { SIZE = 256, RATE, WRITERS, LAYOUT, HUGE_PAGES, RANDOM, VMAS, SPARSE, SPARSE_PAGES, CHURN, ODD, ODD_FILE, STATUS, SECONDS, HELP_OPTION };
 
 static const struct option OPTIONS[] = {
     {"size", required_argument, NULL, SIZE},
@@ -99,6 +102,7 @@ static const struct option OPTIONS[] = {
     {"vmas", required_argument, NULL, VMAS},
     {"sparse", required_argument, NULL, SPARSE},
     {"sparse-pages", required_argument, NULL, SPARSE_PAGES},
+    {"churn", required_argument, NULL, CHURN},
     {"odd", no_argument, NULL, ODD},
     {"odd-file", required_argument, NULL, ODD_FILE},
     {"status", required_argument, NULL, STATUS},
@@ -126,6 +130,7 @@ static void take(struct options *options, int code, const char *name, const char
     case VMAS: options->vmas = plain_number(name, value, 0, 10000000); break;
     case SPARSE: options->sparse_size = size(name, value); break;
     case SPARSE_PAGES: options->sparse_pages = plain_number(name, value, 0, UINT32_MAX); break;
+    case CHURN: options->churners = (unsigned)plain_number(name, value, 0, MAX_CHURNERS); break;
     case ODD: options->odd = true; break;
     case ODD_FILE: copy_path(options, value, ""); break;
     case STATUS: options->status_path = value; break;

@@ -10,7 +10,7 @@
 struct options {
     uint64_t size, vmas, sparse_size, sparse_pages, seconds;
     double pages_per_second;
-    unsigned writers;
+    unsigned writers, churners;
     enum layout layout;
     enum huge_pages huge_pages;
     bool random, odd;

@@ -1,0 +1,46 @@
+import SluiceTestSupport
+import Testing
+
+@testable import SluiceTarget
+
+@Suite("Pagemap entry", .timeLimit(.minutes(5)))
+struct PagemapEntryTests {
+  private static let entries: [(UInt64, Bool)] = [
+    (0, false),
+    (present, true),
+    (swapped, true),
+    (PagemapEntry.file, false),
+    (swapped | PagemapEntry.guardRegion, false),
+    // A guard's marker; the same place in a swap file.
+    (swapped | 4 << 5 | 31, false),
+    (swapped | 4 << 5 | 30, true),
+    // Markers for a page that was poisoned, and for one that must not be written.
+    (swapped | 2 << 5 | 31, true),
+    (swapped | 1 << 5 | 31, true),
+    // A present page's frame may have any number.
+    (present | 4 << 5 | 31, true),
+  ]
+  private static let present = PagemapEntry.present
+  private static let swapped = PagemapEntry.swapped
+
+  @Test(arguments: entries)
+  func tellsWhetherThereIsAPage(entry: UInt64, isPopulated: Bool) {
+    #expect(PagemapEntry.isPopulated(entry) == isPopulated)
+  }
+
+  /// Whether the kernel tells of a guard region by a bit or not, its entry is one.
+  @Test(
+    .needsRoot, .enabled(if: Kernel.isAtLeast(6, 13), "there are guard regions since 6.13"))
+  func knowsAGuardRegionWithoutItsBit() async throws {
+    try await MappingTarget.run { target in
+      let start = try await target.map(pages: 4)
+      // MADV_GUARD_INSTALL
+      try await target.tell("advise \(hexadecimal(start + ProcessMemory.pageSize)) 2 102")
+      let entries = try ProcessMemory.pagemapEntries(
+        of: target.pid, from: start, to: start + 4 * ProcessMemory.pageSize)
+      #expect(
+        entries.map { PagemapEntry.isGuardRegion($0 & ~PagemapEntry.guardRegion) }
+          == [false, true, true, false])
+    }
+  }
+}
