@@ -21,7 +21,7 @@ struct SluiceCommand: AsyncParsableCommand {
       away; 77 not permitted; 124 ended by --timeout; 129, 130, 143 ended by SIGHUP, SIGINT, SIGTERM.
       """,
     version: SluiceVersion.text,
-    subcommands: [PreDumpCommand.self, ShowCommand.self])
+    subcommands: [PreDumpCommand.self, ShowCommand.self, CheckCommand.self])
 
   static func main() async {
     // A reader that went away shows as a failed write (EPIPE), not as our death in the middle.
