@@ -1,8 +1,8 @@
 # What a person or CI does with this repository; `make help` lists it. Every target installs what it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint interop bench install clean \
-  build-packages test-packages bench-packages lint-packages install-needs swift-found
+.PHONY: help build demo test lint interop bench install deb dist clean \
+  build-packages test-packages bench-packages lint-packages install-needs package-needs swift-found
 
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -18,8 +18,13 @@ endif
 
 # The Swift libraries go into the program, which then needs none where it runs, and starts faster.
 # lld, because the system's linker warns of functions that those libraries name and nothing calls.
-release_flags := -c release --static-swift-stdlib -Xswiftc -use-ld=lld
+# No search for libraries beside the program: in /usr/bin there are none.
+release_flags := -c release --static-swift-stdlib --disable-local-rpath -Xswiftc -use-ld=lld
 program := .build/release/sluice
+# The same with nothing left outside of it, the C library included; in a place of its own, for all is compiled anew.
+static_build := .build/static
+static_flags := $(release_flags) -Xswiftc -static-executable
+packages := .build/packages
 programs := .build/programs
 
 # What a bare toolchain lacks on Debian 12: the libraries of its own programs, and the C and C++ headers and start
@@ -31,6 +36,7 @@ packages_build := $(packages_toolchain) libprotobuf-c-dev liburing-dev
 packages_test := $(packages_build) bsdutils criu groff-base python3 strace
 # The manual is made from what the program says of itself.
 packages_install := python3
+packages_package := $(packages_install) binutils dpkg-dev
 packages_bench := $(packages_build) fio python3 util-linux
 packages_lint := $(packages_build) diffutils protobuf-c-compiler protobuf-compiler python3 shellcheck
 
@@ -59,6 +65,13 @@ bench: bench-packages build $(programs)/memory-target $(programs)/bare-read ## M
 install: install-needs $(program) ## Install the program, its manual and its completions (PREFIX=/usr/local, DESTDIR=)
 	@scripts/install-files $(program) "$(DESTDIR)$(PREFIX)"
 
+deb: build package-needs ## Make a Debian package of the program, in .build/packages
+	@scripts/make-deb $(program) $(packages)
+
+dist: build-packages package-needs swift-found ## Make a tarball of the program that runs on any Linux, in .build/packages
+	$(SWIFT) build $(static_flags) --scratch-path $(static_build) --product sluice
+	@scripts/make-dist $(static_build)/release/sluice $(packages)
+
 clean: ## Remove what was built and fetched
 	rm -rf .build .cache
 
@@ -81,6 +94,9 @@ test-packages:
 
 install-needs:
 	@scripts/install-packages $(packages_install)
+
+package-needs:
+	@scripts/install-packages $(packages_package)
 
 bench-packages:
 	@scripts/install-packages $(packages_bench)

@@ -67,12 +67,16 @@ public struct UnfinishedImages: ~Copyable {
         .cannotCreate, "another run is writing images into \(path): choose another directory")
     }
     let names = try ImagesDirectory.names(in: descriptor, path: path)
+    try Self.checkHoldsNoImages(names, path: path)
+    // Nobody holds the lock, so the run that left these is dead.
+    for name in names where Self.isUnfinished(name) { try remove(name) }
+  }
+
+  static func checkHoldsNoImages(_ names: [String], path: String) throws(ImagesError) {
     if let image = names.first(where: { $0.hasSuffix(".img") }) {
       throw ImagesError(
         .cannotCreate, "\(path) already holds images (\(image)): choose an empty directory or remove them")
     }
-    // Nobody holds the lock, so the run that left these is dead.
-    for name in names where Self.isUnfinished(name) { try remove(name) }
   }
 
   /// Makes the link to the parent say what is so: one that an earlier run has left is replaced or removed.

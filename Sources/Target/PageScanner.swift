@@ -42,7 +42,7 @@ public struct PageScanner: ~Copyable {
   ) throws(TargetError) {
     self.process = process
     let pageSize = UInt64(sluice_page_size())
-    let offered = PagemapScan.offered(by: process)
+    let offered = PagemapScan.offered(by: process.pagemap)
     self.source = source ?? (offered == nil ? .pagemap : .pagemapScan)
     found = FoundPages(pageSize: pageSize, swapped: swapped)
     found.reserve(runs: PagemapScan.regionCapacity)

@@ -23,14 +23,14 @@ struct PagemapScan: PageStates {
   }
 
   /// Whether the kernel has the ioctl, and then whether it tells guard regions (Linux 6.15).
-  static func offered(by process: TargetProcess) -> (guards: Bool, Void)? {
+  static func offered(by pagemap: borrowing ProcFile) -> (guards: Bool, Void)? {
     for guards in [true, false] {
       var scan = sluice_scan()
       scan.return_mask = UInt64(SLUICE_PAGE_PRESENT.rawValue | (guards ? SLUICE_PAGE_GUARD.rawValue : 0))
       scan.category_anyof_mask = UInt64(SLUICE_PAGE_PRESENT.rawValue)
       var region = PageRegion()
       // An empty range: the arguments are checked, nothing is walked.
-      if unsafe sluice_pagemap_scan(process.pagemap.descriptor, &scan, &region, 1) >= 0 {
+      if unsafe sluice_pagemap_scan(pagemap.descriptor, &scan, &region, 1) >= 0 {
         return (guards, ())
       }
     }

@@ -16,6 +16,13 @@ public enum SoftDirty {
     return result == 1
   }
 
+  /// Makes sure that `clear` is permitted, and clears nothing.
+  ///
+  /// - Throws: `TargetError`, as `clear` would.
+  public static func checkMayClear(_ process: TargetProcess) throws(TargetError) {
+    try withClearRefs(of: process) { (_) throws(ProcFile.OpenFailed) in }
+  }
+
   /// Forgets which pages were written: from now on those that are written again become dirty.
   ///
   /// The kernel holds the process' mmap_lock for this, for a time that grows with its memory.
@@ -23,12 +30,20 @@ public enum SoftDirty {
   /// - Returns: how long it took, in nanoseconds.
   /// - Throws: `TargetError` when the kernel refuses; nothing is cleared then.
   public static func clear(_ process: TargetProcess) throws(TargetError) -> UInt64 {
-    let path = "/proc/\(process.pid)/clear_refs"
     let began = sluice_monotonic_nanoseconds()
-    do throws(ProcFile.OpenFailed) {
-      let file = try ProcFile(path: path, access: .write)
+    try withClearRefs(of: process) { (file) throws(ProcFile.OpenFailed) in
       let result = unsafe sluice_write(file.descriptor, "4", 1)
       guard result == 1 else { throw ProcFile.OpenFailed(errno: SystemErrno(returned: result)) }
+    }
+    return sluice_monotonic_nanoseconds() - began
+  }
+
+  private static func withClearRefs(
+    of process: TargetProcess, _ body: (borrowing ProcFile) throws(ProcFile.OpenFailed) -> Void
+  ) throws(TargetError) {
+    let path = "/proc/\(process.pid)/clear_refs"
+    do throws(ProcFile.OpenFailed) {
+      try body(try ProcFile(path: path, access: .write))
     } catch {
       switch error.errno.code {
       case ENOENT, ESRCH: throw TargetProcess.ended(process.pid)
@@ -40,7 +55,6 @@ public enum SoftDirty {
       default: throw TargetError(.systemCall, "writing \(path)", errno: error.errno)
       }
     }
-    return sluice_monotonic_nanoseconds() - began
   }
 }
 

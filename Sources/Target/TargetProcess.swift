@@ -241,9 +241,7 @@ public final class TargetProcess: Sendable {
   static func permissionAdvice() -> String {
     let base = "it takes CAP_SYS_PTRACE (root has it), or the same user"
     // Kernels without the Yama module have no such file, and then only the first half matters.
-    guard let scope = try? ProcFile.text(ofFileAt: "/proc/sys/kernel/yama/ptrace_scope"),
-      let value = Int(scope.prefix(while: \.isNumber)), value > 0
-    else { return base }
-    return base + " and kernel.yama.ptrace_scope 0 (it is \(value))"
+    guard let scope = Privileges.ptraceScope, scope > 0 else { return base }
+    return base + " and kernel.yama.ptrace_scope 0 (it is \(scope))"
   }
 }

@@ -3,7 +3,9 @@ import Testing
 
 @Suite("sluice", .timeLimit(.minutes(5)))
 struct SluiceCommandTests {
-  @Test(arguments: [["--help"], ["-h"], ["pre-dump", "--help"], ["show", "--help"], ["help"], []])
+  @Test(arguments: [
+    ["--help"], ["-h"], ["pre-dump", "--help"], ["show", "--help"], ["check", "--help"], ["help"], [],
+  ])
   func explainsItself(arguments: [String]) async throws {
     let result = try await SluiceCommandLine.run(arguments)
     #expect(result.end == .exited(0))

@@ -7,6 +7,7 @@
 #ifndef CSLUICELINUX_H
 #define CSLUICELINUX_H
 
+#include "sluice_capabilities.h"
 #include "sluice_errno.h"
 #include "sluice_faults.h"
 #include "sluice_files.h"

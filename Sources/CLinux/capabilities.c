@@ -1,0 +1,32 @@
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "sluice_capabilities.h"
+
+// Debian 12's headers are older than this one.
+#ifndef UFFD_FEATURE_WP_ASYNC
+#define UFFD_FEATURE_WP_ASYNC (1 << 15)
+#endif
+
+int sluice_write_protect_works(void) {
+  // Faults of user mode alone: that takes no privilege (Linux 5.11).
+  int file = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
+  if (file < 0) return -errno;
+  struct uffdio_api asked = {.api = UFFD_API, .features = UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_ASYNC};
+  // A feature that the kernel does not know is EINVAL.
+  int result = ioctl(file, UFFDIO_API, &asked) == 0 ? 1 : errno == EINVAL ? 0 : -errno;
+  close(file);
+  return result;
+}
+
+int64_t sluice_locked_memory_limit(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_MEMLOCK, &limit) < 0) return -errno;
+  return limit.rlim_cur > INT64_MAX ? INT64_MAX : (int64_t)limit.rlim_cur;
+}

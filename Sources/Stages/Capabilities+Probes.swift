@@ -1,0 +1,156 @@
+internal import CSluiceLinux
+internal import SluiceImages
+internal import SluicePipeline
+internal import SluiceTarget
+
+extension Capabilities {
+  mutating func tryTarget(_ pid: Int32) -> ProcessTree? {
+    do throws(TargetError) {
+      let tree = try ProcessTree(root: pid)
+      let command = tree.processes[0].command
+      var found = "process \(pid) (\(command)) can be read"
+      if tree.processes.count > 1 { found += ", with \(tree.processes.count - 1) descendants" }
+      if let skipped = tree.skipped.first {
+        found += "; \(tree.skipped.count) are left out, such as \(skipped.pid): \(skipped.reason)"
+      }
+      add(Finding(.target, true, found))
+      return tree
+    } catch {
+      add(Finding(.target, false, error.description))
+      fail(with: PreDumpError(error))
+      return nil
+    }
+  }
+
+  mutating func tryOutput(_ path: String) {
+    do throws(ImagesError) {
+      let output = try OutputProbe(directory: path)
+      let found = "new images can be made in \(path)"
+      add(Finding(.imagesDirectory, true, output.isInMemory ? found + "; they will be memory" : found))
+      add(
+        Finding(
+          .directIO, output.isDirect,
+          output.isDirect ? "writes go past the page cache" : "the filesystem has no direct I/O",
+          fallback: "writes go through the page cache and are dropped from it",
+          advice: "use ext4, XFS or Btrfs"))
+    } catch {
+      add(Finding(.imagesDirectory, false, error.description))
+      fail(with: PreDumpError(error))
+    }
+  }
+
+  /// - Parameter tree: the processes whose bits would be cleared; nil where there are none to ask for.
+  mutating func trySoftDirty(_ tree: ProcessTree?) {
+    do throws(TargetError) {
+      let isSupported = try SoftDirty.isSupported()
+      if isSupported {
+        for process in tree?.processes ?? [] { try SoftDirty.checkMayClear(process) }
+      }
+      add(
+        Finding(
+          .softDirty, isSupported,
+          isSupported ? "the kernel tells which pages were written" : "the kernel keeps no such bit",
+          fallback: "everything is copied each time, and 'criu dump' cannot take the images as a parent",
+          advice: "boot a kernel with CONFIG_MEM_SOFT_DIRTY, such as Debian's"))
+    } catch {
+      add(Finding(.softDirty, nil, error.description))
+      fail(with: PreDumpError(error))
+    }
+  }
+
+  mutating func tryKernel() {
+    add(
+      Finding(
+        .pagemapScan, KernelSupport.pagemapScan(), yes: "the kernel tells the states of many pages at once",
+        fallback: "the states are read page by page, which is slower", advice: "boot Linux 6.7 or later"))
+    add(
+      Finding(
+        .mappingQuery, KernelSupport.mappingQuery(), yes: "the kernel can be asked for a single mapping",
+        fallback: "the list of all mappings is read instead", advice: "boot Linux 6.11 or later"))
+    add(
+      Finding(
+        .writeProtect, KernelSupport.asynchronousWriteProtect(),
+        yes: "the kernel has it; Sluice does not use it yet",
+        fallback: "nothing changes: Sluice does not use it yet",
+        advice: "boot Linux 6.7 or later, and have no seccomp filter forbid userfaultfd"))
+    let reason = RingExecutor.reasonUnavailable()
+    add(
+      Finding(
+        .ioUring, reason.map { .refused($0) } ?? .yes, yes: "the kernel gives us one",
+        fallback: "threads write with pwrite, which takes more CPU",
+        advice: "set kernel.io_uring_disabled to 0, and have no seccomp filter forbid it"))
+  }
+
+  mutating func tryPrivileges() {
+    do throws(TargetError) {
+      let privileges = try Privileges()
+      add(Self.lockedMemory(privileges))
+      let canTrace = privileges.has(.sysPtrace)
+      add(Self.ptraceScope(Privileges.ptraceScope, canTrace: canTrace))
+      add(
+        Finding(
+          .sysPtrace, canTrace,
+          canTrace ? "processes of other users in our user namespace can be read" : "we lack it",
+          fallback: "only processes of the same user can be read",
+          advice: "run as root, or with this capability"))
+      let isAdmin = privileges.has(.sysAdmin)
+      add(
+        Finding(
+          .sysAdmin, isAdmin, isAdmin ? "the kernel shows page frame numbers" : "we lack it",
+          fallback: has(.pagemapScan) == true
+            ? "nothing changes: PAGEMAP_SCAN tells what they would be needed for"
+            : "pages of zeros that were only read are copied too",
+          advice: "run as root, or with this capability"))
+    } catch {
+      for subject in [Subject.lockedMemory, .ptraceScope, .sysPtrace, .sysAdmin] {
+        add(Finding(subject, nil, error.description))
+      }
+    }
+  }
+
+  /// The kernel counts what a ring has registered, unless we may lock whatever we like: io_uring_register(2).
+  static func lockedMemory(_ privileges: Privileges) -> Finding {
+    let budget = Int64(PreDump.Configuration(pid: 0, imagesDirectory: "").memoryBudget)
+    let limit = privileges.lockedMemoryLimit
+    let found =
+      privileges.has(.ipcLock)
+      ? "CAP_IPC_LOCK lifts the limit"
+      : limit == .max ? "there is no limit" : "the limit is \(limit >> 10) KiB"
+    return Finding(
+      .lockedMemory, privileges.has(.ipcLock) || limit >= budget, found,
+      fallback: "the kernel pins buffers anew for each write, which takes some CPU",
+      advice: "raise it to the memory budget (ulimit -l \(budget >> 10))")
+  }
+
+  /// Documentation/admin-guide/LSM/Yama.rst.
+  static func ptraceScope(_ scope: Int?, canTrace: Bool) -> Finding {
+    let advice = "set kernel.yama.ptrace_scope to 0"
+    switch scope {
+    case nil: return Finding(.ptraceScope, true, "the kernel has no Yama")
+    case 0: return Finding(.ptraceScope, true, "it is 0: processes of the same user can be read")
+    case 3:
+      return Finding(
+        .ptraceScope, false, "it is 3: no process can be read, by nobody",
+        fallback: "no pre-dump is possible", advice: "boot anew with kernel.yama.ptrace_scope below 3")
+    case let scope?:
+      return Finding(
+        .ptraceScope, canTrace, "it is \(scope)\(canTrace ? ", which CAP_SYS_PTRACE overrides" : "")",
+        fallback: "processes of the same user cannot be read either", advice: advice)
+    }
+  }
+}
+
+extension Capabilities.Finding {
+  fileprivate init(
+    _ subject: Capabilities.Subject, _ answer: KernelSupport.Answer, yes: String, fallback: String,
+    advice: String
+  ) {
+    switch answer {
+    case .yes: self.init(subject, true, yes)
+    case .no: self.init(subject, false, "the kernel has none", fallback: fallback, advice: advice)
+    case .refused(let errno):
+      let reason = "\(unsafe String(cString: errno.cName)) (\(unsafe String(cString: errno.cText)))"
+      self.init(subject, false, "the kernel gives us none: \(reason)", fallback: fallback, advice: advice)
+    }
+  }
+}

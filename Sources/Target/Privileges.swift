@@ -1,0 +1,61 @@
+internal import CSluiceLinux
+
+/// What this process may do: capabilities(7), and the limits that matter to us.
+public struct Privileges: Sendable {
+  /// Capabilities, by their numbers in the kernel's include/uapi/linux/capability.h.
+  public enum Capability: Int, Sendable {
+    /// Locking memory beyond the limit.
+    case ipcLock = 14
+    /// Reading the memory of other users' processes.
+    case sysPtrace = 19
+    /// Seeing the frame numbers of pages.
+    case sysAdmin = 21
+  }
+
+  private let effective: UInt64
+  /// The limit on locked memory in bytes (RLIMIT_MEMLOCK); `Int64.max` where there is none.
+  public let lockedMemoryLimit: Int64
+
+  /// Those of the calling process.
+  ///
+  /// - Throws: `TargetError` when the kernel does not tell.
+  public init() throws(TargetError) {
+    let text: String
+    do throws(ProcFile.OpenFailed) {
+      text = try ProcFile.text(ofFileAt: "/proc/self/status")
+    } catch {
+      throw TargetError(.systemCall, "reading /proc/self/status", errno: error.errno)
+    }
+    guard let effective = Self.effective(in: text) else {
+      throw TargetError(.systemCall, "/proc/self/status does not tell the capabilities")
+    }
+    self.effective = effective
+    lockedMemoryLimit = sluice_locked_memory_limit()
+    guard lockedMemoryLimit >= 0 else {
+      throw TargetError(
+        .systemCall, "asking for the limit on locked memory", errno: SystemErrno(returned: lockedMemoryLimit))
+    }
+  }
+
+  init(effective: UInt64, lockedMemoryLimit: Int64) {
+    self.effective = effective
+    self.lockedMemoryLimit = lockedMemoryLimit
+  }
+
+  /// The bits of the line CapEff: proc_pid_status(5).
+  static func effective(in status: String) -> UInt64? {
+    for line in status.split(separator: "\n") where line.hasPrefix("CapEff:") {
+      return line.split(separator: "\t").last.flatMap { UInt64($0, radix: 16) }
+    }
+    return nil
+  }
+
+  /// Whether this process has the capability.
+  public func has(_ capability: Capability) -> Bool { effective >> capability.rawValue & 1 == 1 }
+
+  /// The value of kernel.yama.ptrace_scope; nil on kernels without the Yama module.
+  public static var ptraceScope: Int? {
+    guard let scope = try? ProcFile.text(ofFileAt: "/proc/sys/kernel/yama/ptrace_scope") else { return nil }
+    return Int(scope.prefix(while: \.isNumber))
+  }
+}

@@ -1,0 +1,52 @@
+import Foundation
+import SluiceTestSupport
+import Testing
+
+@testable import SluiceTarget
+
+@Suite("Kernel support", .timeLimit(.minutes(5)))
+struct KernelSupportTests {
+  private func isYes(_ answer: KernelSupport.Answer) -> Bool {
+    if case .yes = answer { true } else { false }
+  }
+
+  @Test func isWhatItsVersionHas() {
+    #expect(isYes(KernelSupport.pagemapScan()) == Kernel.isAtLeast(6, 7))
+    #expect(isYes(KernelSupport.mappingQuery()) == Kernel.isAtLeast(6, 11))
+  }
+
+  /// A kernel may be built without it, but one that is older never has it.
+  @Test func asynchronousWriteProtectIsNotOlderThanTheKernel() {
+    if isYes(KernelSupport.asynchronousWriteProtect()) { #expect(Kernel.isAtLeast(6, 7)) }
+  }
+}
+
+@Suite("Privileges", .timeLimit(.minutes(5)))
+struct PrivilegesTests {
+  @Test func areReadFromTheKernelsText() {
+    #expect(
+      Privileges.effective(in: "Name:\tx\nCapPrm:\t0000000000000001\nCapEff:\t0000000000280000\n") == 0x280000
+    )
+    #expect(Privileges.effective(in: "CapEff:\tnonsense\n") == nil)
+    #expect(Privileges.effective(in: "") == nil)
+  }
+
+  /// Only who has CAP_SYS_ADMIN sees page frame numbers: Documentation/admin-guide/mm/pagemap.rst.
+  @Test func areThoseThatTheKernelGoesBy() throws {
+    let page = UnsafeMutableRawPointer.allocate(byteCount: 1 << 16, alignment: 1 << 12)
+    defer { unsafe page.deallocate() }
+    unsafe page.storeBytes(of: 1, as: UInt8.self)
+    let address = UInt64(UInt(bitPattern: page))
+    let entry = try ProcessMemory.pagemapEntries(
+      of: getpid(), from: address, to: address + ProcessMemory.pageSize)[0]
+    #expect(entry >> 63 == 1, "else it is not the case that is meant")
+    #expect(try Privileges().has(.sysAdmin) == (entry & (1 << 55 - 1) != 0))
+  }
+
+  @Test func haveTheLimitOnLockedMemory() throws {
+    let line = try String(contentsOfFile: "/proc/self/limits", encoding: .utf8).split(separator: "\n")
+      .first { $0.hasPrefix("Max locked memory") }
+    let soft = try #require(line?.dropFirst("Max locked memory".count).split(separator: " ").first)
+    #expect(try Privileges().lockedMemoryLimit == (soft == "unlimited" ? .max : Int64(soft)))
+  }
+}
