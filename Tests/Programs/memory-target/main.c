@@ -26,6 +26,7 @@ struct target {
     struct many_vmas vmas;
     struct sparse sparse;
     const uint64_t *deep_stack; // NULL without --odd
+    char **arguments;
     uint64_t writes_at_reset;
 };
 
@@ -38,6 +39,7 @@ static void block_command_signals(sigset_t *commands) {
     sigemptyset(commands);
     sigaddset(commands, SIGUSR1);
     sigaddset(commands, SIGUSR2);
+    sigaddset(commands, SIGHUP);
     // Before the first thread starts, so that all inherit it and only sigtimedwait takes them.
     if (sigprocmask(SIG_BLOCK, commands, NULL) != 0)
         die_errno("sigprocmask");
@@ -106,6 +108,12 @@ static void reset(struct target *target) {
     status_line("reset");
 }
 
+// The other threads end with it, and so does all memory.
+static void execute_anew(struct target *target) {
+    execv("/proc/self/exe", target->arguments);
+    die_errno("executing /proc/self/exe");
+}
+
 // Counts down in steps of a second, of which none counts for more: the clock may jump across a stop or a restore.
 static void serve(struct target *target, const sigset_t *commands) {
     static const int64_t SECOND = 1000000000;
@@ -119,6 +127,8 @@ static void serve(struct target *target, const sigset_t *commands) {
             report_check(target);
         else if (signal == SIGUSR2)
             reset(target);
+        else if (signal == SIGHUP)
+            execute_anew(target);
         left -= passed < 0 ? 0 : passed > SECOND ? SECOND : passed;
     }
 }
@@ -142,6 +152,7 @@ int main(int count, char **arguments) {
     static struct target target;
     sigset_t commands;
     target.options = options_parse(count, arguments);
+    target.arguments = arguments;
     status_open(target.options.status_path);
     block_command_signals(&commands);
     populate(&target);

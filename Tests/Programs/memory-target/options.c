@@ -33,6 +33,7 @@ static const char HELP[] =
     "Status lines: \"ready pid=N\" when all is populated; \"failed TEXT\" if that is impossible.\n"
     "  SIGUSR1  check all memory: \"check ok pages=N generation=N writes=N longest_stall_us=N\" or \"check FAILED TEXT\"\n"
     "  SIGUSR2  forget the longest stall and the write count: \"reset\"\n"
+    "  SIGHUP   execute the program anew, with the same options; \"ready\" is said again\n"
     "  SIGTERM  exit\n"
     "\n"
     "Exit codes: 0 ended by SIGTERM or --seconds; 1 a system call failed; 2 wrong usage.\n";
