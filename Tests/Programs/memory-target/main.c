@@ -8,10 +8,12 @@
 #define _GNU_SOURCE
 #include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "churn.h"
 #include "clock.h"
 #include "mapping.h"
 #include "odd.h"
@@ -66,14 +68,18 @@ static void start_threads(struct target *target) {
     uint64_t stall_page = target->area.count > 0 ? target->area.count - 1 : 0;
     writers_start(&target->area, stall_page, target->options.writers, target->options.pages_per_second);
     stall_start(&target->area, stall_page);
+    if (target->options.churn)
+        churn_start();
 }
 
 static void hold_still(void) {
     stall_hold();
     writers_pause();
+    churn_hold();
 }
 
 static void go_on(void) {
+    churn_release();
     writers_resume();
     stall_release();
 }
@@ -88,16 +94,21 @@ static void report_check(struct target *target) {
     uint64_t generation = area_check(&target->area, writes, &check);
     many_vmas_check(&target->vmas, &check);
     sparse_check(&target->sparse, &check);
+    churn_check(&check);
     if (target->options.odd) {
         odd_check(&check);
         odd_stack_check(target->deep_stack, &check);
     }
+    uint64_t churns = churn_operations();
     go_on();
+    char churned[64] = "";
+    if (target->options.churn)
+        snprintf(churned, sizeof churned, " churns=%" PRIu64, churns);
     if (check.bad > 0)
         status_line("check FAILED %s; bad=%" PRIu64 " of pages=%" PRIu64, check.first, check.bad, check.pages);
     else
-        status_line("check ok pages=%" PRIu64 " generation=%" PRIu64 " writes=%" PRIu64 " longest_stall_us=%" PRIu64, check.pages,
-                    generation, writes - target->writes_at_reset, stall);
+        status_line("check ok pages=%" PRIu64 " generation=%" PRIu64 " writes=%" PRIu64 " longest_stall_us=%" PRIu64 "%s",
+                    check.pages, generation, writes - target->writes_at_reset, stall, churned);
 }
 
 static void reset(struct target *target) {

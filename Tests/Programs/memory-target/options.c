@@ -26,12 +26,14 @@ static const char HELP[] =
     "  --sparse SIZE --sparse-pages N  a mapping of SIZE with N populated pages\n"
     "  --odd                  one region of every odd kind (PROT_NONE, copied file pages, zero pages, ...)\n"
     "  --odd-file PATH        where --odd puts its file (default: the status file's name + \".odd\"); it is kept\n"
+    "  --churn                mappings that come, move, change and go at random all the while\n"
     "  --status FILE          append status lines here (default: standard output)\n"
     "  --seconds N            exit after N seconds of running (default 600)\n"
     "  --help\n"
     "\n"
     "Status lines: \"ready pid=N\" when all is populated; \"failed TEXT\" if that is impossible.\n"
-    "  SIGUSR1  check all memory: \"check ok pages=N generation=N writes=N longest_stall_us=N\" or \"check FAILED TEXT\"\n"
+    "  SIGUSR1  check all memory: \"check ok pages=N generation=N writes=N longest_stall_us=N\" (with\n"
+    "           --churn also \"churns=N\", its operations) or \"check FAILED TEXT\"\n"
     "  SIGUSR2  forget the longest stall and the write count: \"reset\"\n"
     "  SIGHUP   execute the program anew, with the same options; \"ready\" is said again\n"
     "  SIGTERM  exit\n"
@@ -88,7 +90,7 @@ static unsigned choice(const char *option, const char *text, const char *const c
     usage_error("--%s: \"%s\" is neither %s nor %s", option, text, choices[0], choices[1]);
 }
 
-enum option_code { SIZE = 256, RATE, WRITERS, LAYOUT, HUGE_PAGES, RANDOM, VMAS, SPARSE, SPARSE_PAGES, ODD, ODD_FILE, STATUS, SECONDS, HELP_OPTION };
+enum option_code { SIZE = 256, RATE, WRITERS, LAYOUT, HUGE_PAGES, RANDOM, VMAS, SPARSE, SPARSE_PAGES, ODD, ODD_FILE, CHURN, STATUS, SECONDS, HELP_OPTION };
 
 static const struct option OPTIONS[] = {
     {"size", required_argument, NULL, SIZE},
@@ -102,6 +104,7 @@ static const struct option OPTIONS[] = {
     {"sparse-pages", required_argument, NULL, SPARSE_PAGES},
     {"odd", no_argument, NULL, ODD},
     {"odd-file", required_argument, NULL, ODD_FILE},
+    {"churn", no_argument, NULL, CHURN},
     {"status", required_argument, NULL, STATUS},
     {"seconds", required_argument, NULL, SECONDS},
     {"help", no_argument, NULL, HELP_OPTION},
@@ -129,6 +132,7 @@ static void take(struct options *options, int code, const char *name, const char
     case SPARSE_PAGES: options->sparse_pages = plain_number(name, value, 0, UINT32_MAX); break;
     case ODD: options->odd = true; break;
     case ODD_FILE: copy_path(options, value, ""); break;
+    case CHURN: options->churn = true; break;
     case STATUS: options->status_path = value; break;
     case SECONDS: options->seconds = plain_number(name, value, 1, UINT32_MAX); break;
     case HELP_OPTION: fputs(HELP, stdout); exit(0);
