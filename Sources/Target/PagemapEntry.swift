@@ -12,9 +12,11 @@ enum PagemapEntry {
   /// the lowest five bits, and the place there above them.
   static let frame: UInt64 = (1 << 55) - 1
 
-  /// Whether the page is the process' own and was written.
-  static func isDirtyOwnPage(_ entry: UInt64) -> Bool {
-    entry & softDirty != 0 && entry & (present | swapped) != 0 && entry & file == 0
+  /// Whether the page was written, or mapped anew: of those that are looked at.
+  static func isDirty(_ entry: UInt64, _ pages: MappedArea.Pages) -> Bool {
+    guard entry & softDirty != 0 else { return false }
+    // All are copied, whatever they are and whether or not they are there.
+    return pages == .all || entry & (present | swapped) != 0 && entry & file == 0
   }
 
   /// Whether the entry is of a guard region, which the kernel calls swapped.

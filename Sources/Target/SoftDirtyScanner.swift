@@ -28,32 +28,36 @@ public struct SoftDirtyScanner: ~Copyable {
   }
 
   private static func isOffered(_ process: TargetProcess) -> Bool {
-    var scan = Self.scan()
+    var scan = Self.scan(.own)
     var region = PageRegion()
     // An empty range: the arguments are checked, nothing is walked.
     return unsafe sluice_pagemap_scan(process.pagemap.descriptor, &scan, &region, 1) >= 0
   }
 
-  private static func scan() -> sluice_scan {
+  private static func scan(_ pages: MappedArea.Pages) -> sluice_scan {
     var scan = sluice_scan()
     let (dirty, file) = (UInt64(SLUICE_PAGE_SOFT_DIRTY.rawValue), UInt64(SLUICE_PAGE_FILE.rawValue))
+    scan.return_mask = dirty
+    guard pages != .all else {
+      scan.category_mask = dirty
+      return scan
+    }
     scan.category_mask = dirty | file
     scan.category_inverted = file
     scan.category_anyof_mask = UInt64(SLUICE_PAGE_PRESENT.rawValue | SLUICE_PAGE_SWAPPED.rawValue)
-    scan.return_mask = dirty
     return scan
   }
 
   /// Adds the pages of a process that were written to a set, as those of its current task.
   ///
-  /// Pages of files and shared memory are left out; for the rest, more pages may be named than a pre-dump takes.
+  /// Pages of files and shared memory are left out, but for areas that are taken whole: nothing writes those, but
+  /// since an execve they may be where other memory was. For the rest, more pages may be named than a pre-dump
+  /// takes.
   ///
   /// - Throws: `TargetError` when the process' memory is gone or the kernel refuses.
   public mutating func collect(_ process: TargetProcess, into set: inout DirtySet) throws(TargetError) {
     var areas = MappedAreas(of: process)
     while let area = try areas.next() {
-      // What is always taken whole is the kernel's own code, which nothing writes.
-      guard area.pages != .all else { continue }
       switch source {
       case .pagemapScan: try scan(area, of: process, into: &set)
       case .pagemap: try readEntries(of: area, of: process, into: &set)
@@ -64,7 +68,7 @@ public struct SoftDirtyScanner: ~Copyable {
   private mutating func scan(
     _ area: MappedArea, of process: TargetProcess, into set: inout DirtySet
   ) throws(TargetError) {
-    var scan = Self.scan()
+    var scan = Self.scan(area.pages)
     scan.start = area.start
     scan.end = area.end
     while scan.start < scan.end {
@@ -100,7 +104,7 @@ public struct SoftDirtyScanner: ~Copyable {
         throw process.failure(of: "looking for the written pages", errno: errno)
       }
       let pages = count / MemoryLayout<UInt64>.size
-      for index in 0..<pages where PagemapEntry.isDirtyOwnPage(entries[index]) {
+      for index in 0..<pages where PagemapEntry.isDirty(entries[index], area.pages) {
         let address = start + UInt64(index) * pageSize
         set.add(from: address, to: address + pageSize)
       }

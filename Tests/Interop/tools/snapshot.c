@@ -109,6 +109,9 @@ static bool read_mapping(FILE *maps, struct mapping *mapping)
         // The kernel's own pages: they change by themselves.
         if (!strcmp(name, "[vvar]") || !strcmp(name, "[vvar_vclock]") || !strcmp(name, "[vsyscall]"))
             continue;
+        // A mapping next to it may have been merged with it, and goes by its name then.
+        if (!strcmp(name, "[heap]"))
+            name = "";
         // CRIU restores shared anonymous memory as a memfd of this name.
         if (!strcmp(name, "/memfd:/dev/zero (deleted)"))
             name = "/dev/zero (deleted)";

@@ -8,11 +8,13 @@
 #define _GNU_SOURCE
 #include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "churn.h"
+#include "remap.h"
 #include "clock.h"
 #include "mapping.h"
 #include "odd.h"
@@ -28,6 +30,7 @@ struct target {
     struct sparse sparse;
     struct churn churn;
     const uint64_t *deep_stack; // NULL without --odd
+    char **arguments;
     uint64_t writes_at_reset;
 };
 
@@ -40,6 +43,7 @@ static void block_command_signals(sigset_t *commands) {
     sigemptyset(commands);
     sigaddset(commands, SIGUSR1);
     sigaddset(commands, SIGUSR2);
+    sigaddset(commands, SIGHUP);
     // Before the first thread starts, so that all inherit it and only sigtimedwait takes them.
     if (sigprocmask(SIG_BLOCK, commands, NULL) != 0)
         die_errno("sigprocmask");
@@ -69,6 +73,8 @@ static void start_threads(struct target *target) {
     writers_start(&target->area, stall_page, target->options.writers, target->options.pages_per_second);
     stall_start(&target->area, stall_page);
     churn_start(&target->churn);
+    if (target->options.remap)
+        remap_start();
 }
 
 static void tell_ready(const struct target *target) {
@@ -83,9 +89,11 @@ static void tell_ready(const struct target *target) {
 static void hold_still(void) {
     stall_hold();
     writers_pause();
+    remap_hold();
 }
 
 static void go_on(void) {
+    remap_release();
     writers_resume();
     stall_release();
 }
@@ -100,16 +108,21 @@ static void report_check(struct target *target) {
     uint64_t generation = area_check(&target->area, writes, &check);
     many_vmas_check(&target->vmas, &check);
     sparse_check(&target->sparse, &check);
+    remap_check(&check);
     if (target->options.odd) {
         odd_check(&check);
         odd_stack_check(target->deep_stack, &check);
     }
+    uint64_t remaps = remap_operations();
     go_on();
+    char remapped[64] = "";
+    if (target->options.remap)
+        snprintf(remapped, sizeof remapped, " remaps=%" PRIu64, remaps);
     if (check.bad > 0)
         status_line("check FAILED %s; bad=%" PRIu64 " of pages=%" PRIu64, check.first, check.bad, check.pages);
     else
-        status_line("check ok pages=%" PRIu64 " generation=%" PRIu64 " writes=%" PRIu64 " longest_stall_us=%" PRIu64, check.pages,
-                    generation, writes - target->writes_at_reset, stall);
+        status_line("check ok pages=%" PRIu64 " generation=%" PRIu64 " writes=%" PRIu64 " longest_stall_us=%" PRIu64 "%s",
+                    check.pages, generation, writes - target->writes_at_reset, stall, remapped);
 }
 
 static void reset(struct target *target) {
@@ -118,6 +131,12 @@ static void reset(struct target *target) {
     stall_reset();
     go_on();
     status_line("reset");
+}
+
+// The other threads end with it, and so does all memory.
+static void execute_anew(struct target *target) {
+    execv("/proc/self/exe", target->arguments);
+    die_errno("executing /proc/self/exe");
 }
 
 // Counts down in steps of a second, of which none counts for more: the clock may jump across a stop or a restore.
@@ -133,6 +152,8 @@ static void serve(struct target *target, const sigset_t *commands) {
             report_check(target);
         else if (signal == SIGUSR2)
             reset(target);
+        else if (signal == SIGHUP)
+            execute_anew(target);
         left -= passed < 0 ? 0 : passed > SECOND ? SECOND : passed;
     }
 }
@@ -156,6 +177,7 @@ int main(int count, char **arguments) {
     static struct target target;
     sigset_t commands;
     target.options = options_parse(count, arguments);
+    target.arguments = arguments;
     status_open(target.options.status_path);
     block_command_signals(&commands);
     populate(&target);

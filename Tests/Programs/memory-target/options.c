@@ -28,14 +28,17 @@ static const char HELP[] =
     "  --churn N              N threads that change mappings of their own as fast as they can\n"
     "  --odd                  one region of every odd kind (PROT_NONE, copied file pages, zero pages, ...)\n"
     "  --odd-file PATH        where --odd puts its file (default: the status file's name + \".odd\"); it is kept\n"
+    "  --remap                mappings that come, move, change and go at random all the while\n"
     "  --status FILE          append status lines here (default: standard output)\n"
     "  --seconds N            exit after N seconds of running (default 600)\n"
     "  --help\n"
     "\n"
     "Status lines: \"ready pid=N\" when all is populated; \"failed TEXT\" if that is impossible.\n"
     "With --churn, \"ready\" also tells where it changes mappings, and where the pages of --vmas are.\n"
-    "  SIGUSR1  check all memory: \"check ok pages=N generation=N writes=N longest_stall_us=N\" or \"check FAILED TEXT\"\n"
+    "  SIGUSR1  check all memory: \"check ok pages=N generation=N writes=N longest_stall_us=N\" (with\n"
+    "           --remap also \"remaps=N\", its operations) or \"check FAILED TEXT\"\n"
     "  SIGUSR2  forget the longest stall and the write count: \"reset\"\n"
+    "  SIGHUP   execute the program anew, with the same options; \"ready\" is said again\n"
     "  SIGTERM  exit\n"
     "\n"
     "Exit codes: 0 ended by SIGTERM or --seconds; 1 a system call failed; 2 wrong usage.\n";
@@ -90,7 +93,7 @@ static unsigned choice(const char *option, const char *text, const char *const c
     usage_error("--%s: \"%s\" is neither %s nor %s", option, text, choices[0], choices[1]);
 }
 
-enum option_code { SIZE = 256, RATE, WRITERS, LAYOUT, HUGE_PAGES, RANDOM, VMAS, SPARSE, SPARSE_PAGES, CHURN, ODD, ODD_FILE, STATUS, SECONDS, HELP_OPTION };
+enum option_code { SIZE = 256, RATE, WRITERS, LAYOUT, HUGE_PAGES, RANDOM, VMAS, SPARSE, SPARSE_PAGES, CHURN, REMAP, ODD, ODD_FILE, STATUS, SECONDS, HELP_OPTION };
 
 static const struct option OPTIONS[] = {
     {"size", required_argument, NULL, SIZE},
@@ -105,6 +108,7 @@ static const struct option OPTIONS[] = {
     {"churn", required_argument, NULL, CHURN},
     {"odd", no_argument, NULL, ODD},
     {"odd-file", required_argument, NULL, ODD_FILE},
+    {"remap", no_argument, NULL, REMAP},
     {"status", required_argument, NULL, STATUS},
     {"seconds", required_argument, NULL, SECONDS},
     {"help", no_argument, NULL, HELP_OPTION},
@@ -133,6 +137,7 @@ static void take(struct options *options, int code, const char *name, const char
     case CHURN: options->churners = (unsigned)plain_number(name, value, 0, MAX_CHURNERS); break;
     case ODD: options->odd = true; break;
     case ODD_FILE: copy_path(options, value, ""); break;
+    case REMAP: options->remap = true; break;
     case STATUS: options->status_path = value; break;
     case SECONDS: options->seconds = plain_number(name, value, 1, UINT32_MAX); break;
     case HELP_OPTION: fputs(HELP, stdout); exit(0);

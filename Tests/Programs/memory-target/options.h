@@ -13,7 +13,7 @@ struct options {
     unsigned writers, churners;
     enum layout layout;
     enum huge_pages huge_pages;
-    bool random, odd;
+    bool random, odd, remap;
     const char *status_path;
     char odd_path[PATH_MAX];
 };

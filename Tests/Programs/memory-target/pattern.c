@@ -133,7 +133,7 @@ const char *region_name(enum region region) {
     static const char *const names[REGION_COUNT] = {
         [REGION_MAIN] = "main",     [REGION_VMAS] = "vmas", [REGION_SPARSE] = "sparse", [REGION_UNREADABLE] = "unreadable",
         [REGION_FILE] = "file",     [REGION_HUGE] = "huge", [REGION_SHARED] = "shared", [REGION_READ_ONLY] = "read-only",
-        [REGION_HEAP] = "heap",     [REGION_STACK] = "stack",
+        [REGION_HEAP] = "heap",     [REGION_STACK] = "stack", [REGION_REMAP] = "remap",
     };
     return region > 0 && region < REGION_COUNT ? names[region] : "no known region";
 }

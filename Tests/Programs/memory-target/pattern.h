@@ -17,6 +17,7 @@ enum region {
     REGION_READ_ONLY,
     REGION_HEAP,
     REGION_STACK,
+    REGION_REMAP,
     REGION_COUNT
 };
 

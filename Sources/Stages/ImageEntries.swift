@@ -1,0 +1,62 @@
+internal import SluiceImages
+
+/// The entries of a pagemap, read one after the other: runs of pages, from low addresses to high ones.
+public final class ImageEntries {
+  /// Where the contents of pages are.
+  public enum Place: String, Sendable {
+    /// In the pages file beside the pagemap.
+    case present
+    /// In the parent's images.
+    case parent
+    /// Nowhere: they were left to be restored lazily.
+    case nowhere
+  }
+
+  /// A run of pages.
+  public struct Entry: Hashable, Sendable {
+    /// The address of the first page.
+    public let address: UInt64
+    /// How many pages.
+    public let pageCount: UInt64
+    /// Where their contents are.
+    public let place: Place
+  }
+
+  private var pagemap: PagemapImageReader
+  /// The size of a page in bytes.
+  public let pageSize: UInt64
+
+  /// - Parameters:
+  ///   - path: the images directory.
+  ///   - pid: in the task's own pid namespace, which the image is named by.
+  /// - Throws: `PreDumpError` with `notFound`, `malformedImages` or `io`.
+  public init(path: String, pid: Int32) throws(PreDumpError) {
+    do throws(ImagesError) {
+      let directory = try ImagesDirectory(path: path)
+      guard let pagemap = try PagemapImageReader(pid: pid, in: directory) else {
+        throw ImagesError(.noSuchDirectory, "\(path) has no images of a task \(pid)")
+      }
+      pageSize = directory.pageSize
+      self.pagemap = pagemap
+    } catch {
+      throw PreDumpError(error)
+    }
+  }
+
+  /// The next entry; nil after the last.
+  ///
+  /// - Throws: `PreDumpError` with `malformedImages` or `io`.
+  public func next() throws(PreDumpError) -> Entry? {
+    let next: PagemapRun?
+    do throws(ImagesError) { next = try pagemap.next() } catch { throw PreDumpError(error) }
+    guard let run = next else { return nil }
+    let (byteCount, isTooLong) = run.pageCount.multipliedReportingOverflow(by: pageSize)
+    guard !isTooLong, !run.address.addingReportingOverflow(byteCount).overflow else {
+      throw PreDumpError(
+        .malformedImages, "the entry at 0x\(String(run.address, radix: 16)) leaves the address space")
+    }
+    let place: Place =
+      run.flags.contains(.present) ? .present : run.flags.contains(.parent) ? .parent : .nowhere
+    return Entry(address: run.address, pageCount: run.pageCount, place: place)
+  }
+}
