@@ -17,9 +17,13 @@ struct AddressMap {
   /// Gaps up to this are within a part.
   private var joinedGap: UInt64 = 1 << 20
   private let cells: Int
+  private let pageSize: UInt64
 
-  /// - Parameter width: the columns of the terminal.
-  init(width: Int) {
+  /// - Parameters:
+  ///   - width: the columns of the terminal.
+  ///   - pageSize: in bytes. No cell stands for less.
+  init(width: Int, pageSize: UInt64) {
+    self.pageSize = pageSize
     // Beside the cells stand two addresses of 14 columns and a size of 10.
     cells = max(8, width - 44)
   }
@@ -51,7 +55,7 @@ struct AddressMap {
       parts[index].parent = parts[index].present
     }
     let part = parts[index]
-    let share = max(1, (part.end - part.start + UInt64(cells) - 1) / UInt64(cells))
+    let share = share(of: part)
     var position = start
     while position < end {
       let cell = Int((position - part.start) / share)
@@ -68,7 +72,7 @@ struct AddressMap {
   /// The picture: "#" is mostly here, "+" mostly the parent's, "." has hardly anything.
   var lines: [String] {
     parts.map { part in
-      let share = max(1, (part.end - part.start + UInt64(cells) - 1) / UInt64(cells))
+      let share = share(of: part)
       let used = Int((part.end - part.start + share - 1) / share)
       let picture = (0..<used).map { cell -> Character in
         let (here, above) = part.present.isEmpty ? (0, 0) : (part.present[cell], part.parent[cell])
@@ -79,6 +83,11 @@ struct AddressMap {
       let padding = String(repeating: " ", count: max(0, 10 - size.count))
       return "\(Self.address(part.start))-\(Self.address(part.end)) \(padding)\(size) \(String(picture))"
     }
+  }
+
+  /// The bytes that a cell stands for.
+  private func share(of part: Part) -> UInt64 {
+    max(pageSize, (part.end - part.start + UInt64(cells) - 1) / UInt64(cells))
   }
 
   private static func address(_ address: UInt64) -> String {

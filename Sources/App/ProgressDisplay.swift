@@ -16,18 +16,9 @@ enum ProgressDisplay {
       guard !Terminal.hasLog, isatty(STDERR_FILENO) == 1 else { return .none }
       let type = unsafe getenv("TERM").map { unsafe String(cString: $0) }
       guard let type, !type.isEmpty, type != "dumb" else { return .none }
-      let width = terminalWidth
+      let width = Terminal.width(of: STDERR_FILENO)
       // Below that there is no room for a number that says something.
       return width >= 20 ? .bar(width: width) : .none
-    }
-
-    private static var terminalWidth: Int {
-      if let columns = unsafe getenv("COLUMNS").flatMap({ Int(unsafe String(cString: $0)) }), columns > 0 {
-        return columns
-      }
-      var size = winsize()
-      let result = unsafe ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size)
-      return result == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80
     }
   }
 

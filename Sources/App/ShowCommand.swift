@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import Sluice
 
 /// `sluice show`
@@ -17,16 +18,90 @@ struct ShowCommand: ParsableCommand {
   @Flag(help: "Print it as one JSON object.")
   var json = false
 
+  @Flag(help: "List the runs of pages, with --json one object for each.")
+  var pages = false
+
+  @Flag(help: "Draw the address spaces: # is here, + in the parent, . is neither.")
+  var map = false
+
+  func validate() throws {
+    if map && json { throw ValidationError("--map is a picture for people: leave out --json") }
+  }
+
   func run() throws {
-    let summary: ImagesSummary
+    let isWritten: Bool
     do throws(PreDumpError) {
-      summary = try ImagesSummary(path: directory)
+      isWritten = try show()
     } catch {
       throw CommandFailure.report(error)
     }
-    let output = ShowOutput(summary)
-    let isWritten = json ? Terminal.json(output) : Terminal.data(output.text)
     guard isWritten else { throw CommandFailure.outputFailed }
+  }
+
+  /// - Returns: whether standard output took all of it.
+  private func show() throws(PreDumpError) -> Bool {
+    let summary = try ImagesSummary(path: directory)
+    let output = ShowOutput(summary)
+    guard json ? Terminal.json(output) : Terminal.data(output.text) else { return false }
+    for task in summary.tasks {
+      if pages, try !list(task.pid) { return false }
+      if map, try !draw(task.pid) { return false }
+    }
+    return true
+  }
+
+  /// Prints a task's entries, one a line.
+  private func list(_ pid: Int32) throws(PreDumpError) -> Bool {
+    let entries = try ImageEntries(path: directory, pid: pid)
+    while let entry = try entries.next() {
+      let end = entry.address + entry.pageCount * entries.pageSize
+      let (from, to) = (String(entry.address, radix: 16), String(end, radix: 16))
+      let isWritten =
+        json
+        ? Terminal.json(
+          ShowEntry(
+            pid: pid, start: "0x\(from)", end: "0x\(to)", pages: entry.pageCount, place: entry.place.rawValue)
+        )
+        : Terminal.data("  pid \(pid): 0x\(from)-0x\(to) \(entry.pageCount) pages, \(entry.place.text)")
+      guard isWritten else { return false }
+    }
+    return true
+  }
+
+  /// Draws a task's address space. It is read twice: for its outline, and to fill that.
+  private func draw(_ pid: Int32) throws(PreDumpError) -> Bool {
+    let outline = try ImageEntries(path: directory, pid: pid)
+    var map = AddressMap(width: Terminal.width(of: STDOUT_FILENO), pageSize: outline.pageSize)
+    while let entry = try outline.next() {
+      map.outline(from: entry.address, to: entry.address + entry.pageCount * outline.pageSize)
+    }
+    let entries = try ImageEntries(path: directory, pid: pid)
+    while let entry = try entries.next() {
+      guard entry.place != .nowhere else { continue }
+      map.fill(
+        from: entry.address, to: entry.address + entry.pageCount * entries.pageSize,
+        isInParent: entry.place == .parent)
+    }
+    return Terminal.data((["  pid \(pid):"] + map.lines.map { "  \($0)" }).joined(separator: "\n"))
+  }
+}
+
+/// A run of pages as JSON (in snake_case).
+private struct ShowEntry: Encodable {
+  let pid: Int32
+  let start: String
+  let end: String
+  let pages: UInt64
+  let place: String
+}
+
+extension ImageEntries.Place {
+  fileprivate var text: String {
+    switch self {
+    case .present: "here"
+    case .parent: "in the parent"
+    case .nowhere: "nowhere (lazy)"
+    }
   }
 }
 

@@ -41,6 +41,16 @@ enum Terminal {
     _ = write(text, to: STDERR_FILENO)
   }
 
+  /// The columns of a terminal; 80 for what is none.
+  static func width(of descriptor: Int32) -> Int {
+    if let columns = unsafe getenv("COLUMNS").flatMap({ Int(unsafe String(cString: $0)) }), columns > 0 {
+      return columns
+    }
+    var size = winsize()
+    let result = unsafe ioctl(descriptor, UInt(TIOCGWINSZ), &size)
+    return result == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80
+  }
+
   /// Data, for people or programs.
   ///
   /// - Returns: whether all of it was written; a full disk or a closed pipe must not pass for success.

@@ -64,6 +64,13 @@ public struct ImagesDirectory: ~Copyable, Sendable {
     }.sorted()
   }
 
+  /// Whether a run has begun to write here, and not finished.
+  ///
+  /// - Throws: `ImagesError` when the directory cannot be listed.
+  public func hasPartialFiles() throws(ImagesError) -> Bool {
+    try names().contains(where: UnfinishedImages.isUnfinished)
+  }
+
   /// The text of the `parent` link, relative to this directory; nil when there is none.
   ///
   /// - Throws: `ImagesError` with `io`.

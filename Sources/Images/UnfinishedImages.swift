@@ -99,7 +99,7 @@ public struct UnfinishedImages: ~Copyable {
   }
 
   /// Whether only Sluice calls a file so while it writes it: another's *.partial is none of ours.
-  private static func isUnfinished(_ name: String) -> Bool {
+  static func isUnfinished(_ name: String) -> Bool {
     guard name.hasSuffix(suffix) else { return false }
     let final = name.dropLast(suffix.count)
     let isOfTask = final.hasPrefix("pages-") || final.hasPrefix("pagemap-")

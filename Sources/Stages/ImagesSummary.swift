@@ -60,7 +60,8 @@ public struct ImagesSummary: Sendable {
       if let task = try Task(pid: pid, in: directory) { tasks.append(task) }
     }
     self.tasks = tasks
-    guard inventory != nil || !tasks.isEmpty else {
+    let isBegun = try directory.hasPartialFiles()
+    guard inventory != nil || !tasks.isEmpty || isBegun else {
       throw ImagesError(.noSuchDirectory, "\(path) holds no images")
     }
   }

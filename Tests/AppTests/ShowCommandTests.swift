@@ -49,6 +49,43 @@ struct ShowCommandTests {
     }
   }
 
+  @Test func listsTheRunsOfPages() async throws {
+    try await withImages { images, figures in
+      let pid = try #require(figures["pid"] as? Int)
+      let written = try #require(figures["pages_written"] as? Int)
+      let result = try await SluiceCommandLine.run(["show", images, "--pages", "--json"])
+      #expect(result.end == .exited(0))
+      let lines = result.output.split(separator: "\n").map(String.init)
+      let entries = try lines.dropFirst().map { try jsonObject($0 + "\n") }
+      #expect(entries.compactMap { $0["pages"] as? Int }.reduce(0, +) == written)
+      #expect(entries.allSatisfy { $0["place"] as? String == "present" && $0["pid"] as? Int == pid })
+      let text = try await SluiceCommandLine.run(["show", images, "--pages"])
+      #expect(
+        text.output.split(separator: "\n").filter { $0.hasSuffix("pages, here") }.count == entries.count)
+    }
+  }
+
+  @Test func drawsTheAddressSpace() async throws {
+    try await withImages { images, _ in
+      let result = try await SluiceCommandLine.run(["show", images, "--map"])
+      #expect(result.end == .exited(0))
+      let drawn = result.output.split(separator: "\n").filter { $0.hasSuffix("#") }
+      #expect(drawn.count > 1)
+      #expect(drawn.allSatisfy { $0.count <= 82 })
+      expectFailure(
+        try await SluiceCommandLine.run(["show", images, "--map", "--json"]), code: 64, saying: "--map")
+    }
+  }
+
+  @Test func seesARunThatWasInterrupted() async throws {
+    try await withTemporaryDirectory { images in
+      try Data().write(to: URL(filePath: "\(images)/pages-1.img.partial"))
+      let result = try await SluiceCommandLine.run(["show", images])
+      #expect(result.end == .exited(0))
+      #expect(result.output.hasPrefix("\(images): UNFINISHED"))
+    }
+  }
+
   @Test func saysThatImagesAreUnfinished() async throws {
     try await withImages { images, _ in
       try FileManager.default.removeItem(atPath: "\(images)/inventory.img")
