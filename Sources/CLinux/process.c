@@ -1,7 +1,10 @@
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <linux/kcmp.h>
 #include <poll.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -26,3 +29,18 @@ int sluice_share_memory(pid_t one, pid_t other) {
 }
 
 int sluice_has_children_lists(void) { return access("/proc/thread-self/children", F_OK) == 0; }
+
+bool sluice_has_userfaultfd(pid_t pid) {
+  static const char name[] = "anon_inode:[userfaultfd]";
+  char path[32], text[sizeof name];
+  snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+  DIR *descriptors = opendir(path);
+  if (descriptors == NULL) return false;
+  bool found = false;
+  for (struct dirent *entry; !found && (entry = readdir(descriptors)) != NULL;) {
+    ssize_t length = readlinkat(dirfd(descriptors), entry->d_name, text, sizeof text);
+    found = length == sizeof name - 1 && memcmp(text, name, sizeof name - 1) == 0;
+  }
+  closedir(descriptors);
+  return found;
+}

@@ -29,18 +29,22 @@ actor PageReader {
   private let pageSize: Int
   private let plans: PlanChannel
   private let chunks: ChunkChannel
+  private nonisolated let watch = ReadWatch()
+  private let readTimeLimit: Duration
   private var counts = Counts()
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
   nonisolated var taskExecutor: any TaskExecutor { executor }
 
   init(
-    tasks: [DumpTask], pageSize: Int, plans: PlanChannel, chunks: ChunkChannel, executor: ThreadExecutor
+    tasks: [DumpTask], pageSize: Int, plans: PlanChannel, chunks: ChunkChannel, readTimeLimit: Duration,
+    executor: ThreadExecutor
   ) {
     self.tasks = tasks
     self.pageSize = pageSize
     self.plans = plans
     self.chunks = chunks
+    self.readTimeLimit = readTimeLimit
     self.executor = executor
   }
 
@@ -65,6 +69,12 @@ actor PageReader {
     return counts
   }
 
+  /// The same, but not longer than for as long as a read may take: then the thread is left behind in it.
+  nonisolated func runUnlessStuck() async throws(PreDumpError) -> Counts {
+    let watchdog = ReadWatchdog(watch: watch, limit: readTimeLimit)
+    return try await watchdog.run(on: executor) { () async throws(PreDumpError) in try await self.run() }
+  }
+
   private func nextPlan() async throws(PreDumpError) -> ReadPlan? {
     if let plan = try plans.receiveIfAny() { return plan }
     // The writer is woken for several chunks at once. Now that nothing more comes from here for a while, it
@@ -74,7 +84,7 @@ actor PageReader {
   }
 
   private func fill(_ buffer: inout PageBuffer, of task: DumpTask) throws(PreDumpError) {
-    let memory = RemoteMemory(of: task.process)
+    let memory = RemoteMemory(of: task.process, watch: watch)
     let outcome = try task.attempt { () throws(TargetError) in
       unsafe try memory.read(table: buffer.runTable, runCount: buffer.runCount, into: buffer.bytes)
     }

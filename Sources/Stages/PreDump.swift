@@ -66,7 +66,8 @@ public struct PreDump: Sendable {
       swapped: configuration.swapped.pages, ring: ring, plans: plans, executor: walkerThread)
     let readers = readerThreads.map {
       PageReader(
-        tasks: start.tasks, pageSize: ring.layout.pageSize, plans: plans, chunks: chunks, executor: $0)
+        tasks: start.tasks, pageSize: ring.layout.pageSize, plans: plans, chunks: chunks,
+        readTimeLimit: configuration.readTimeLimit, executor: $0)
     }
     let writer = ImageWriter(
       images: images, first: first, tasks: start.tasks,

@@ -89,6 +89,9 @@ extension PreDump {
     public var pageStates = PageStates.automatic
     /// What becomes of pages that are in swap.
     public var swapped = Swapped.read
+    /// How long one read of the process' memory may take, a second at least. A read can wait for whoever answers page
+    /// faults of the process (userfaultfd); then the run is given up, and a thread left behind that ends with the read.
+    public var readTimeLimit = Duration.seconds(30)
     /// Where the steps of the work are told.
     public var logger = Logger(label: "sluice", factory: { _ in SwiftLogNoOpLogHandler() })
 

@@ -47,8 +47,8 @@ struct Stages: Sendable {
         .walker(await result { () async throws(PreDumpError) in try await walker.run() })
       }
       for reader in readers {
-        group.addTask(executorPreference: reader.taskExecutor) {
-          .reader(await result { () async throws(PreDumpError) in try await reader.run() })
+        group.addTask {
+          .reader(await result { () async throws(PreDumpError) in try await reader.runUnlessStuck() })
         }
       }
       group.addTask(executorPreference: writer.taskExecutor) {

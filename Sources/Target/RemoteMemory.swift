@@ -16,11 +16,15 @@ public struct RemoteMemory: Sendable {
   }
 
   private let process: TargetProcess
+  private let watch: ReadWatch?
   private let pageSize: UInt64
 
   /// The memory of this process.
-  public init(of process: TargetProcess) {
+  ///
+  /// - Parameter watch: is told when a read begins that may wait for somebody else.
+  public init(of process: TargetProcess, watch: ReadWatch? = nil) {
     self.process = process
+    self.watch = watch
     pageSize = UInt64(sluice_page_size())
   }
 
@@ -42,9 +46,15 @@ public struct RemoteMemory: Sendable {
   ) throws(TargetError) -> Outcome {
     var reading = unsafe Reading(table: table, runCount: runCount, bytes: bytes, pageSize: pageSize)
     while reading.isUnfinished {
+      if process.answersFaults {
+        try readWithoutWaiting(&reading)
+        continue
+      }
       let batch = reading.nextBatch
+      watch?.began(at: reading.current.address)
       let got = unsafe sluice_process_vm_readv(
         process.pid, reading.destination, reading.room, batch.runs, batch.count)
+      watch?.ended()
       guard got >= 0 || got == -Int(EFAULT) else {
         throw process.failure(of: "reading the memory", errno: SystemErrno(returned: got))
       }
@@ -54,6 +64,29 @@ public struct RemoteMemory: Sendable {
       }
     }
     return reading.outcome
+  }
+
+  /// Reads some of the current run through /proc/PID/mem.
+  ///
+  /// process_vm_readv waits for whoever answers the page faults of the process (userfaultfd), for as long as that takes
+  /// and whatever signal comes but SIGKILL. /proc/PID/mem does not wait: such a page is an error at once.
+  private func readWithoutWaiting(_ reading: inout Reading) throws(TargetError) {
+    let run = reading.current
+    var length = run.length
+    // Below a stack it would make that grow: see below.
+    switch try process.mapping(atOrAbove: run.address) {
+    case .mapping(let mapping) where mapping.start <= run.address:
+      length = min(length, mapping.end - run.address)
+    case .mapping(let mapping): return reading.skip(upTo: mapping.start)
+    case .none: return reading.skip(upTo: UInt64.max)
+    case .cannotBeAsked: break
+    }
+    let got = unsafe sluice_pread(process.memory.descriptor, reading.destination, Int(length), run.address)
+    if got >= Int(pageSize) {
+      reading.keep(UInt64(got))
+    } else {
+      try readWhatStopped(&reading)
+    }
   }
 
   /// How often a page that is there and cannot be read is tried: it may come and go while we look.

@@ -19,6 +19,8 @@ public final class TargetProcess: Sendable {
   public let startTime: UInt64
 
   private let stackStart: UInt64
+  /// Whether somebody answers page faults of the process by a userfaultfd that it has open itself.
+  let answersFaults: Bool
   private let pidfd: ProcFile
   let memory: ProcFile
   let pagemap: ProcFile
@@ -64,6 +66,7 @@ public final class TargetProcess: Sendable {
     memory = try Self.open("mem", of: pid)
     pagemap = try Self.open("pagemap", of: pid)
     maps = try Self.open("maps", of: pid)
+    answersFaults = sluice_has_userfaultfd(pid)
   }
 
   /// Makes sure that what was read was this process' memory all the while: it has neither ended nor

@@ -153,6 +153,16 @@ struct OddMemoryTests {
     }
   }
 
+  @Test(.needsRoot, arguments: CheckedCopy.pageStates)
+  func isTakenWhereSomebodyAnswersItsFaults(pageStates: String) async throws {
+    try await MappingTarget.run { target in
+      let start = try await target.map(pages: 64)
+      try await target.tell("catch-faults \(hexadecimal(start)) 64")
+      try await target.tell("advise \(hexadecimal(start + 8 * page)) 4 4")
+      expect(try await copy(target, pageStates), has: 60, at: start)
+    }
+  }
+
   // MARK: Swap
 
   @Test(

@@ -233,6 +233,24 @@ struct RemoteMemoryTests {
     }
   }
 
+  /// Nobody answers the faults: who waits for that waits for good.
+  @Test(.needsRoot) func doesNotWaitForWhoAnswersFaults() async throws {
+    try await MappingTarget.run { target in
+      let start = try await target.map(pages: 64)
+      try await target.tell("catch-faults \(hexadecimal(start)) 64")
+      let process = try TargetProcess(pid: target.pid)
+      #expect(process.answersFaults)
+      // MADV_DONTNEED
+      try await target.tell("advise \(hexadecimal(start + 8 * page)) 4 4")
+      try await target.tell("unmap \(hexadecimal(start + 32 * page)) 8")
+      try await target.tell("protect \(hexadecimal(start + 48 * page)) 2 none")
+      let left = [0..<8, 12..<32, 40..<64].map {
+        start + UInt64($0.lowerBound) * page..<start + UInt64($0.upperBound) * page
+      }
+      expect(try read(process, [start..<start + 64 * page]), runs: left, vanished: 12)
+    }
+  }
+
   @Test func saysThatTheProcessHasEnded() async throws {
     try await MappingTarget.run { target in
       let start = try await target.map(pages: 8)

@@ -2,6 +2,7 @@
 #ifndef SLUICE_PROCESS_H
 #define SLUICE_PROCESS_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 /// pidfd_open(2). Returns a descriptor or -errno: ESRCH when there is no such process, EINVAL (ENOENT
@@ -18,5 +19,9 @@ int sluice_share_memory(pid_t one, pid_t other);
 
 /// Whether this kernel has /proc/PID/task/TID/children: 1 or 0.
 int sluice_has_children_lists(void);
+
+/// Whether the process has a userfaultfd(2) open. One that it has handed to another process and closed is not seen;
+/// neither is anything where its descriptors may not be listed.
+bool sluice_has_userfaultfd(pid_t pid);
 
 #endif

@@ -50,6 +50,15 @@ final class NamedThread: Sendable {
     }
   }
 
+  /// Leaves the thread to itself: nobody waits for its end.
+  func detach() {
+    joining.withLock { _ in
+      guard let thread = handle.withLock({ $0 }) else { return }
+      let error = pthread_detach(thread)
+      precondition(error == 0, "a thread that was started and not yet joined can be left alone")
+    }
+  }
+
   var isCurrent: Bool {
     handle.withLock { handle in
       handle.map { pthread_equal($0, pthread_self()) != 0 } ?? false

@@ -16,6 +16,7 @@ public final class ThreadExecutor: SerialExecutor, TaskExecutor {
   private struct State: ~Copyable {
     var work: [Work] = []
     var isShutDown = false
+    var isAbandoned = false
   }
 
   private let state = Locked(State())
@@ -47,7 +48,8 @@ public final class ThreadExecutor: SerialExecutor, TaskExecutor {
   private func add(_ work: Work) {
     state.withLock { state in
       precondition(
-        !state.isShutDown, "the executor \(name) was shut down while an actor or task still uses it")
+        !state.isShutDown || state.isAbandoned,
+        "the executor \(name) was shut down while an actor or task still uses it")
       state.work.append(work)
       // Under the lock, and nothing after it: once that is open, the job may run to its end, and the executor go
       // with it. The runtime holds no reference to the executor that it enqueues on.
@@ -59,9 +61,18 @@ public final class ThreadExecutor: SerialExecutor, TaskExecutor {
   ///
   /// Every task and actor that runs here must have ended; the caller must be on another thread.
   public func shutdown() {
-    state.withLock { $0.isShutDown = true }
+    let isAbandoned = state.withLock { state in
+      state.isShutDown = true
+      return state.isAbandoned
+    }
     state.signal()
-    thread.join()
+    if isAbandoned { thread.detach() } else { thread.join() }
+  }
+
+  /// Gives up waiting for what runs on the thread at this moment, such as a system call that does not come back:
+  /// `shutdown` will not wait for it. Should it come back, it goes on to its end, and the thread ends then.
+  public func abandon() {
+    state.withLock { $0.isAbandoned = true }
   }
 
   private func run() {

@@ -128,6 +128,16 @@ static int register_faults(const struct words *words, uint64_t features) {
 
 static void catch_faults(const struct words *words) { answer_result(register_faults(words, 0) < 0 ? -1 : 0); }
 
+// The same, but only a child has the userfaultfd.
+static void catch_faults_elsewhere(const struct words *words) {
+  int faults = register_faults(words, 0);
+  pid_t child = faults < 0 ? -1 : fork();
+  if (child == 0)
+    for (;;) pause();
+  close(faults);
+  answer_result(child < 0 ? -1 : 0);
+}
+
 // The kernel's struct uffdio_poison.
 struct poison {
   struct uffdio_range range;
@@ -159,6 +169,7 @@ const struct command kind_commands[] = {
     {"shadow-stack", 1, map_shadow_stack},
     {"high", 1, map_high},
     {"catch-faults", 2, catch_faults},
+    {"catch-faults-elsewhere", 2, catch_faults_elsewhere},
     {"poison", 2, poison},
     {NULL, 0, NULL},
 };

@@ -26,6 +26,7 @@
 //   shadow-stack PAGES   a shadow stack -> its address
 //   high PAGES           populated memory above 47 bits -> its address
 //   catch-faults ADDRESS PAGES  whoever touches a page of these that is not there waits for good (userfaultfd)
+//   catch-faults-elsewhere ADDRESS PAGES    the same, by a child that does not answer
 //   poison ADDRESS PAGES makes pages that cannot be read by anybody (Linux 6.6)
 //
 //   zombie               a child that has ended and is not waited for -> its pid
