@@ -7,7 +7,7 @@ final class NamedThread: Sendable {
   let name: String
   private let cpus: [UInt32]?
   private let handle = Locked<pthread_t?>(nil)
-  /// Whether the thread was waited for. Locked while it is, so that others wait for the same end.
+  /// Whether the thread was waited for, or left to itself. Locked while it is, so that others wait for the same end.
   private let isJoined = Locked(false)
 
   init(name: String, cpus: [UInt32]? = nil) {
@@ -52,10 +52,11 @@ final class NamedThread: Sendable {
 
   /// Leaves the thread to itself: nobody waits for its end.
   func detach() {
-    joining.withLock { _ in
-      guard let thread = handle.withLock({ $0 }) else { return }
+    isJoined.withLock { isJoined in
+      guard !isJoined, let thread = handle.withLock({ $0 }) else { return }
       let error = pthread_detach(thread)
       precondition(error == 0, "a thread that was started and not yet joined can be left alone")
+      isJoined = true
     }
   }
 
