@@ -18,6 +18,7 @@
 #include "mapping.h"
 #include "odd.h"
 #include "options.h"
+#include "sleepers.h"
 #include "stall.h"
 #include "status.h"
 #include "writers.h"
@@ -70,6 +71,7 @@ static void start_threads(struct target *target) {
     stall_start(&target->area, stall_page);
     if (target->options.churn)
         churn_start();
+    sleepers_start(target->options.sleepers);
 }
 
 static void hold_still(void) {
