@@ -19,6 +19,7 @@
 #include "mapping.h"
 #include "odd.h"
 #include "options.h"
+#include "sleepers.h"
 #include "stall.h"
 #include "status.h"
 #include "writers.h"
@@ -75,6 +76,7 @@ static void start_threads(struct target *target) {
     churn_start(&target->churn);
     if (target->options.remap)
         remap_start();
+    sleepers_start(target->options.sleepers);
 }
 
 static void tell_ready(const struct target *target) {

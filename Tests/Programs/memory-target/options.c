@@ -29,6 +29,7 @@ static const char HELP[] =
     "  --odd                  one region of every odd kind (PROT_NONE, copied file pages, zero pages, ...)\n"
     "  --odd-file PATH        where --odd puts its file (default: the status file's name + \".odd\"); it is kept\n"
     "  --remap                mappings that come, move, change and go at random all the while\n"
+    "  --sleepers N           N more threads, which do nothing\n"
     "  --status FILE          append status lines here (default: standard output)\n"
     "  --seconds N            exit after N seconds of running (default 600)\n"
     "  --help\n"
@@ -93,7 +94,7 @@ static unsigned choice(const char *option, const char *text, const char *const c
     usage_error("--%s: \"%s\" is neither %s nor %s", option, text, choices[0], choices[1]);
 }
 
-enum option_code { SIZE = 256, RATE, WRITERS, LAYOUT, HUGE_PAGES, RANDOM, VMAS, SPARSE, SPARSE_PAGES, CHURN, REMAP, ODD, ODD_FILE, STATUS, SECONDS, HELP_OPTION };
+enum option_code { SIZE = 256, RATE, WRITERS, LAYOUT, HUGE_PAGES, RANDOM, VMAS, SPARSE, SPARSE_PAGES, CHURN, REMAP, SLEEPERS, ODD, ODD_FILE, STATUS, SECONDS, HELP_OPTION };
 
 static const struct option OPTIONS[] = {
     {"size", required_argument, NULL, SIZE},
@@ -109,6 +110,7 @@ static const struct option OPTIONS[] = {
     {"odd", no_argument, NULL, ODD},
     {"odd-file", required_argument, NULL, ODD_FILE},
     {"remap", no_argument, NULL, REMAP},
+    {"sleepers", required_argument, NULL, SLEEPERS},
     {"status", required_argument, NULL, STATUS},
     {"seconds", required_argument, NULL, SECONDS},
     {"help", no_argument, NULL, HELP_OPTION},
@@ -138,6 +140,7 @@ static void take(struct options *options, int code, const char *name, const char
     case ODD: options->odd = true; break;
     case ODD_FILE: copy_path(options, value, ""); break;
     case REMAP: options->remap = true; break;
+    case SLEEPERS: options->sleepers = plain_number(name, value, 0, 100000); break;
     case STATUS: options->status_path = value; break;
     case SECONDS: options->seconds = plain_number(name, value, 1, UINT32_MAX); break;
     case HELP_OPTION: fputs(HELP, stdout); exit(0);

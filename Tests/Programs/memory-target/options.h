@@ -8,7 +8,7 @@
 #include "area.h"
 
 struct options {
-    uint64_t size, vmas, sparse_size, sparse_pages, seconds;
+    uint64_t size, vmas, sparse_size, sparse_pages, sleepers, seconds;
     double pages_per_second;
     unsigned writers, churners;
     enum layout layout;

@@ -228,6 +228,7 @@ struct dump_stats read_stats(const char *directory)
         errx(1, "%s: holds no figures of a dump", path);
     while (field(&dump, &id, &value, &ignored)) {
         switch (id) {
+        case 1: stats.freezing_microseconds = value; break;
         case 2: stats.frozen_microseconds = value; break;
         case 5: stats.scanned = value; break;
         case 6: stats.parent = value; break;

@@ -20,7 +20,7 @@ struct pagemap {
 };
 
 struct dump_stats {
-    uint64_t frozen_microseconds, scanned, parent, written;
+    uint64_t freezing_microseconds, frozen_microseconds, scanned, parent, written;
 };
 
 uint64_t system_page_size(void);

@@ -1,6 +1,6 @@
 // Looks into CRIU's images, and damages them.
 //
-//   images stats DIR              "frozen_us N scanned N parent N written N" of the dump in DIR
+//   images stats DIR              "freezing_us N frozen_us N scanned N parent N written N" of the dump in DIR
 //   images pages DIR PID...       checks the pagemaps against the pages files; "present N parent N" of all together
 //   images in-parent DIR PID PAGE whether the pagemap says that the page's content is in the parent
 //   images flip DIR PID | forget DIR PID UPPER... | drop DIR PID UPPER...    see tamper.h
@@ -19,8 +19,8 @@
 static int print_stats(const char *directory)
 {
     struct dump_stats stats = read_stats(directory);
-    printf("frozen_us %" PRIu64 " scanned %" PRIu64 " parent %" PRIu64 " written %" PRIu64 "\n", stats.frozen_microseconds,
-           stats.scanned, stats.parent, stats.written);
+    printf("freezing_us %" PRIu64 " frozen_us %" PRIu64, stats.freezing_microseconds, stats.frozen_microseconds);
+    printf(" scanned %" PRIu64 " parent %" PRIu64 " written %" PRIu64 "\n", stats.scanned, stats.parent, stats.written);
     return 0;
 }
 
