@@ -7,8 +7,8 @@ final class NamedThread: Sendable {
   let name: String
   private let cpus: [UInt32]?
   private let handle = Locked<pthread_t?>(nil)
-  /// Held for the whole of a join, so that whoever joins at the same time waits for the same end.
-  private let joining = Locked(())
+  /// Whether the thread was waited for. Locked while it is, so that others wait for the same end.
+  private let isJoined = Locked(false)
 
   init(name: String, cpus: [UInt32]? = nil) {
     self.name = name
@@ -40,10 +40,11 @@ final class NamedThread: Sendable {
   func join() {
     // Before the lock, which another may hold until this thread ends.
     precondition(!isCurrent, "the thread \(name) cannot wait for its own end")
-    joining.withLock { _ in
-      guard let thread = handle.withLock({ $0 }) else { return }
+    isJoined.withLock { isJoined in
+      guard !isJoined, let thread = handle.withLock({ $0 }) else { return }
       let error = pthread_join(thread, nil)
       precondition(error == 0, "a thread that was started and not yet joined can be")
+      isJoined = true
       // Only now: what ran until here still had to be told that this is its thread.
       handle.withLock { $0 = nil }
     }
