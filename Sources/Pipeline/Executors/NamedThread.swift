@@ -7,7 +7,7 @@ final class NamedThread: Sendable {
   let name: String
   private let cpus: [UInt32]?
   private let handle = Locked<pthread_t?>(nil)
-  /// Whether the thread was waited for. Locked while it is, so that others wait for the same end.
+  /// Whether the thread was waited for, or left to itself. Locked while it is, so that others wait for the same end.
   private let isJoined = Locked(false)
 
   init(name: String, cpus: [UInt32]? = nil) {
@@ -47,6 +47,16 @@ final class NamedThread: Sendable {
       isJoined = true
       // Only now: what ran until here still had to be told that this is its thread.
       handle.withLock { $0 = nil }
+    }
+  }
+
+  /// Leaves the thread to itself: nobody waits for its end.
+  func detach() {
+    isJoined.withLock { isJoined in
+      guard !isJoined, let thread = handle.withLock({ $0 }) else { return }
+      let error = pthread_detach(thread)
+      precondition(error == 0, "a thread that was started and not yet joined can be left alone")
+      isJoined = true
     }
   }
 
