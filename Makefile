@@ -40,6 +40,9 @@ packages_package := $(packages_install) binutils dpkg-dev
 packages_bench := $(packages_build) fio python3 util-linux
 packages_lint := $(packages_build) diffutils protobuf-c-compiler protobuf-compiler python3 shellcheck
 
+# Each in a process of its own: those of one stop, burden and count what those of another wait for.
+test_modules := $(addprefix Sluice,$(notdir $(wildcard Tests/*Tests)))
+
 help: ## List these targets
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
@@ -51,7 +54,7 @@ demo: build $(programs)/memory-target $(programs)/image-compare ## Copy a proces
 
 test: test-packages swift-found ## Run the tests
 	$(SWIFT) build --build-tests
-	$(SWIFT) test --skip-build
+	@for module in $(test_modules); do echo "$$module:"; $(SWIFT) test --skip-build --filter $$module || exit 1; done
 
 lint: lint-packages swift-found ## Check style, generated code and scripts
 	@scripts/lint
