@@ -24,13 +24,21 @@ struct SignalCancellation {
     _ work: @escaping @Sendable () async throws(PreDumpError) -> Success
   ) async -> (result: Result<Success, PreDumpError>, cause: CancellationCause?) {
     let received = Received()
+    let (watched, watching) = AsyncStream<Void>.makeStream()
     let task = Task { () -> Result<Success, PreDumpError> in
+      // Not before every signal is watched: one that comes with the first file would end us, or be lost.
+      var left = signals.count
+      for await _ in watched {
+        left -= 1
+        if left == 0 { break }
+      }
       do throws(PreDumpError) { return .success(try await work()) } catch { return .failure(error) }
     }
     let sources = signals.map { number in
       // A source only watches: the default action would still end us.
       _ = signal(number, SIG_IGN)
       let source = DispatchSource.makeSignalSource(signal: number)
+      source.setRegistrationHandler { watching.yield() }
       source.setEventHandler {
         guard received.isFirst(number) else {
           beforeAbruptEnd()
