@@ -98,7 +98,8 @@ struct WriteProtectTracker: DirtyTracker {
     return start
   }
 
-  /// Has processes watched. One that cannot be is copied whole in each round, unless another tracker takes its place.
+  /// Has processes watched. One that cannot be is copied whole in each round, unless it is the one that was asked for, or
+  /// another tracker may take the place of this one.
   ///
   /// - Returns: how long threads stood still for that, in nanoseconds each.
   private func protect(_ processes: [TargetProcess]) throws(PreDumpError) -> [UInt64] {
@@ -112,7 +113,7 @@ struct WriteProtectTracker: DirtyTracker {
         case .notTrackable: break
         default: throw PreDumpError(error)
         }
-        if mayGiveUp { throw PreDumpError(error) }
+        if mayGiveUp || tracking.isFresh && process === processes.first { throw PreDumpError(error) }
         configuration.logger.warning(
           "every round copies all of process \(process.pid), since what it writes cannot be tracked: \(error)")
       }
