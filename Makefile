@@ -38,7 +38,7 @@ packages_test := $(packages_build) bsdutils criu groff-base python3 strace
 packages_install := python3
 packages_package := $(packages_install) binutils dpkg-dev
 packages_bench := $(packages_build) fio python3 util-linux
-packages_lint := $(packages_build) diffutils protobuf-c-compiler protobuf-compiler python3 shellcheck
+packages_lint := $(packages_build) diffutils gcc-aarch64-linux-gnu libc6-dev-arm64-cross protobuf-c-compiler protobuf-compiler python3 shellcheck
 
 # Each in a process of its own: those of one stop, burden and count what those of another wait for.
 test_modules := $(addprefix Sluice,$(notdir $(wildcard Tests/*Tests)))

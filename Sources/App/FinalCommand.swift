@@ -48,7 +48,9 @@ struct FinalCommand {
       default: false
       }
     }
-    return isPlain ? text : "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
+    return isPlain
+      ? text
+      : "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
   }
 
   /// Runs the command to its end, with our own standard input and outputs. When the task is cancelled the command is told
@@ -91,7 +93,7 @@ struct FinalCommand {
     unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
     let words = ["sh", "-c", expanded]
     var arguments = unsafe words.map { unsafe strdup($0) } + [nil]
-    defer { for unsafe argument in unsafe arguments { unsafe free(argument) } }
+    defer { for unsafeargument in unsafe arguments { unsafe free(argument) } }
     let error = unsafe posix_spawn(&child, "/bin/sh", nil, &attributes, &arguments, environ)
     guard error == 0 else { throw Failed("starting /bin/sh for --then", error) }
     return child

@@ -7,8 +7,8 @@ struct PreDumpCommand: AsyncParsableCommand {
     commandName: "pre-dump",
     abstract: "Copy the memory of a running process into an images directory.",
     discussion: """
-      The process goes on running all the while; only to build on earlier images it is stopped for a moment. \
-      Where the kernel keeps a soft-dirty bit it is cleared first, so that 'criu dump --track-mem \
+      The process goes on running all the while; only to build on the images of an earlier run it is stopped for a \
+      moment. Where the kernel keeps a soft-dirty bit it is cleared first, so that 'criu dump --track-mem \
       --prev-images-dir' later copies only what was written since.
 
       For example: sluice pre-dump -t 4711 -D images/1
@@ -179,7 +179,9 @@ extension PreDumpCommand {
     defer { withExtendedLifetime(rounds) {} }
     let command = FinalCommand(text: command, pid: pid, lastRound: rounds.number, directory: imagesDir)
     let result: Result<Int32, FinalCommand.Failed>
-    do throws(FinalCommand.Failed) { result = .success(try await command.run()) } catch { result = .failure(error) }
+    do throws(FinalCommand.Failed) { result = .success(try await command.run()) } catch {
+      result = .failure(error)
+    }
     guard !Task.isCancelled else { throw .cancelled }
     switch result {
     case .success(let status):

@@ -50,8 +50,13 @@ struct RoundOptions: ParsableArguments {
   var then: String?
 
   func validate() throws {
-    if then != nil, final { throw ValidationError("--then and --final exclude each other: either CRIU makes the final dump or Sluice") }
-    if leaveStopped, !final { throw ValidationError("--leave-stopped takes --final: other pre-dumps leave the processes running") }
+    if then != nil, final {
+      throw ValidationError(
+        "--then and --final exclude each other: either CRIU makes the final dump or Sluice")
+    }
+    if leaveStopped, !final {
+      throw ValidationError("--leave-stopped takes --final: other pre-dumps leave the processes running")
+    }
     if let rounds, rounds < 1 { throw ValidationError("--rounds takes a number from 1 up") }
     guard (0...100).contains(untilSkipped) else {
       throw ValidationError("--until-skipped takes a number from 0 to 100")

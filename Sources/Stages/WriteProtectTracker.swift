@@ -45,7 +45,8 @@ struct WriteProtectTracker: DirtyTracker {
   }
 
   func beginLast(_ tree: ProcessTree, on parent: ParentImages?) throws(PreDumpError) -> RoundStart {
-    guard let parent, let base = tracking.base(on: parent, where: ParentTasks(of: parent, configuration).pids(in: tree))
+    guard let parent,
+      let base = tracking.base(on: parent, where: ParentTasks(of: parent, configuration).pids(in: tree))
     else {
       // Nothing is known of what was written but by the soft-dirty bit.
       guard seesSoftDirty else { return try NoTracker().beginLast(tree, on: nil) }
@@ -117,7 +118,8 @@ struct WriteProtectTracker: DirtyTracker {
         }
         if mayGiveUp || tracking.isFresh && process === processes.first { throw PreDumpError(error) }
         configuration.logger.warning(
-          "every round copies all of process \(process.pid), since what it writes cannot be tracked: \(error)")
+          "every round copies all of process \(process.pid), since what it writes cannot be tracked: \(error)"
+        )
       }
     }
     return stops

@@ -88,7 +88,9 @@ final class WriteTracking: Sendable {
   ///   - unsettled: what the next round is to copy as well.
   func roundIsComplete(in directory: String, of tasks: [DumpTask], unsettled: DirtySet) {
     var places: [Int32: Int] = [:]
-    for task in tasks where !task.hasFailed && task.protection != nil { places[task.process.pid] = task.index }
+    for task in tasks where !task.hasFailed && task.protection != nil {
+      places[task.process.pid] = task.index
+    }
     state.withLock { state in
       state.last = Last(directory: directory, places: places, unsettled: unsettled)
       // Of processes that have ended, nothing is kept.

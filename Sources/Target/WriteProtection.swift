@@ -21,7 +21,8 @@ public final class WriteProtection: Sendable {
     let enabled = sluice_userfault_enable(made.userfault.descriptor)
     guard enabled == 0 else {
       throw TargetError(
-        .notTrackable, "the userfaultfd of process \(process.pid) is not ours, or does not protect asynchronously",
+        .notTrackable,
+        "the userfaultfd of process \(process.pid) is not ours, or does not protect asynchronously",
         errno: SystemErrno(returned: enabled))
     }
     self.process = process

@@ -96,9 +96,12 @@ extension StagesTests {
     }
 
     @Test func goOnWhenTheBudgetHoldsFewOfTheWrittenPages() async throws {
-      try await MemoryTarget.run(["--size", "64M", "--layout", "alternate", "--write-rate", "max"]) { target in
+      try await MemoryTarget.run(["--size", "64M", "--layout", "alternate", "--write-rate", "max"]) {
+        target in
         try await withTemporaryDirectory { directory in
-          let reports = try await run(target, in: "\(directory)/chain", rounds: 3) { $0.memoryBudget = 1 << 20 }
+          let reports = try await run(target, in: "\(directory)/chain", rounds: 3) {
+            $0.memoryBudget = 1 << 20
+          }
           #expect(reports.count == 3)
           let comparison = try await ImageComparison.run(pid: target.pid, images: "\(directory)/chain/3")
           #expect(comparison.isEqual, "\(comparison)")

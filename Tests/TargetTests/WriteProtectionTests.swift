@@ -88,7 +88,9 @@ struct WriteProtectionTests {
       try await target.tell("stamp \(hexadecimal(start + 500 * page)) 20 7")
       try await target.tell("read \(hexadecimal(start)) 600")
       #expect(
-        try watched.written(from: start, to: start + 600 * page) == [pages(start, 3..<4), pages(start, 500..<520)])
+        try watched.written(from: start, to: start + 600 * page) == [
+          pages(start, 3..<4), pages(start, 500..<520),
+        ])
       #expect(try watched.written(from: start, to: start + 600 * page) == [])
       // What was told once is watched on.
       try await target.tell("stamp \(hexadecimal(start + 3 * page)) 1 8")
