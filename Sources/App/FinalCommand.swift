@@ -93,7 +93,7 @@ struct FinalCommand {
     unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
     let words = ["sh", "-c", expanded]
     var arguments = unsafe words.map { unsafe strdup($0) } + [nil]
-    defer { for unsafeargument in unsafe arguments { unsafe free(argument) } }
+    defer { unsafe arguments.forEach { unsafe free($0) } }
     let error = unsafe posix_spawn(&child, "/bin/sh", nil, &attributes, &arguments, environ)
     guard error == 0 else { throw Failed("starting /bin/sh for --then", error) }
     return child

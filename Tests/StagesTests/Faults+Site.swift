@@ -10,7 +10,7 @@ extension Faults {
     case makeDirectory, rename, unlink, readLink, makeLink, lock, listDirectory
     case processRead, pagemapScan, mappingQuery
     case mapBuffers, protectBuffers, unmapBuffers, ownPage, ownPagemap
-    case pidfdOpen, pidfdPoll, listThreads, trace, guardStart, eventOpen
+    case pidfdOpen, pidfdPoll, listThreads, trace, guardStart, userfault, eventOpen
     case ringOpen, ringReserve, ringRegister, ringEnter, ringCompletion
 
     /// Errors that do not go away by trying again.
@@ -34,6 +34,7 @@ extension Faults {
       case .pidfdPoll, .listThreads: [ENOMEM]
       case .trace: [EPERM, EIO]
       case .guardStart: [EMFILE, ENOMEM]
+      case .userfault: [ENOMEM, EBUSY]
       case .ringOpen: [ENOSYS, EPERM, ENOMEM]
       case .ringReserve, .ringRegister: [ENOMEM, EINVAL]
       // What it gives beyond these are our own mistakes, at which we trap.
@@ -60,6 +61,8 @@ extension Faults {
     var hasAnotherWay: Bool {
       switch self {
       case .ringOpen, .ringReserve, .ringRegister, .eventOpen: true
+      // What cannot be watched is copied whole.
+      case .userfault: true
       // Whether the filesystem is memory only decides whether its cache is dropped.
       case .fileSystem: true
       // Filesystems without locks do without.
