@@ -31,6 +31,7 @@ struct DirtyRateOutput: Encodable {
 
   let pid: Int32
   let processes: Int
+  let tracker: String
   let pageSize: UInt64
   let totalPages: UInt64
   let pagesPerSecond: Double
@@ -45,6 +46,7 @@ struct DirtyRateOutput: Encodable {
     let model = report.model
     self.pid = pid
     processes = report.processes
+    tracker = report.tracker.rawValue
     pageSize = report.pageSize
     totalPages = model.totalPages
     pagesPerSecond = model.pagesPerSecond

@@ -2,15 +2,18 @@ internal import CSluiceLinux
 internal import SluicePipeline
 internal import SluiceTarget
 
-/// Measures how much a process and its descendants write, and where. They are not stopped.
+/// Measures how much a process and its descendants write, and where, by asynchronous write protection. One thread of
+/// each stands still for about a tenth of a millisecond in the beginning, and the first write to each page takes about
+/// a microsecond longer.
 public struct DirtyRate: Sendable {
   /// The process that is measured with all of its descendants, by the pid that we see it under.
   public let pid: Int32
   /// For how long, in seconds.
   public var seconds = 10.0
-  /// Whether the kernel's soft-dirty bits may be cleared for it. A chain of images that is being made of the process,
-  /// by Sluice or by CRIU, goes by these bits: it would lack what was written before.
-  public var mayClearSoftDirty = false
+  /// Whether the kernel's soft-dirty bits are cleared and read instead, which stops no thread and which Linux before 6.7
+  /// has, too. A chain of images that is being made of the process, by Sluice or by CRIU, goes by these bits: it would
+  /// lack what was written before.
+  public var clearsSoftDirty = false
 
   /// Of this process.
   public init(pid: Int32) {
@@ -39,6 +42,8 @@ public struct DirtyRate: Sendable {
     public let pageSize: UInt64
     /// Where, in the longest window: those that were written most first.
     public let mappings: [Mapping]
+    /// What told of the writes: `softDirty` or `writeProtect`.
+    public let tracker: PreDumpReport.Tracker
     /// Processes that were measured to the end.
     public let processes: Int
     /// Gaps up to so many bytes between written pages were taken for written, since their list became too long; 0 as
@@ -48,8 +53,8 @@ public struct DirtyRate: Sendable {
 
   /// Runs to the end of the time.
   ///
-  /// - Throws: `PreDumpError`: `invalidArgument` where soft-dirty bits would have to be cleared and may not;
-  ///   `system` where the kernel does not tell what is written.
+  /// - Throws: `PreDumpError`: `system` where the kernel does not tell what is written, `notTrackable` where that
+  ///   cannot be found out of one of the processes.
   public func run() async throws(PreDumpError) -> Report {
     guard seconds > 0, seconds <= 86_400 else {
       throw PreDumpError(.invalidArgument, "measuring takes some time, and no more than a day")
@@ -64,7 +69,7 @@ public struct DirtyRate: Sendable {
 private actor DirtySampler {
   private struct Task {
     let process: TargetProcess
-    let tracker: any WriteTracker
+    let sampler: any WriteSampler
   }
 
   private nonisolated let executor: ThreadExecutor
@@ -83,13 +88,12 @@ private actor DirtySampler {
 
   func run() async throws(PreDumpError) -> DirtyRate.Report {
     let tree = try onTarget { () throws(TargetError) in try ProcessTree(root: measurement.pid) }
-    try checkMayTrack()
-    tasks = tree.processes.map { Task(process: $0, tracker: SoftDirtyTracker(of: $0)) }
+    try begin(tree)
     let ownBytes = try onTarget { () throws(TargetError) in try tree.ownMemoryBytes() }
     var windows: [DirtyRateModel.Window] = []
     var mappings: [DirtyRate.Mapping] = []
     for seconds in DirtyRateModel.windowLengths(in: measurement.seconds) {
-      try forEachTask { (task) throws(TargetError) in try task.tracker.begin() }
+      try forEachTask { (task) throws(TargetError) in try task.sampler.begin() }
       let began = sluice_monotonic_nanoseconds()
       try await wait(seconds)
       let took = Double(sluice_monotonic_nanoseconds() - began) / 1e9
@@ -100,21 +104,34 @@ private actor DirtySampler {
     return DirtyRate.Report(
       model: DirtyRateModel(totalPages: ownBytes / pageSize, windows: windows), pageSize: pageSize,
       mappings: mappings.sorted { ($1.pages, $0.pid, $0.start) < ($0.pages, $1.pid, $1.start) },
-      processes: tasks.count, joinedGap: joinedGap)
+      tracker: measurement.clearsSoftDirty ? .softDirty : .writeProtect, processes: tasks.count,
+      joinedGap: joinedGap)
   }
 
-  private func checkMayTrack() throws(PreDumpError) {
-    guard try onTarget({ () throws(TargetError) in try SoftDirty.isSupported() }) else {
+  /// Has the writes of all processes tracked.
+  private func begin(_ tree: ProcessTree) throws(PreDumpError) {
+    let reason = "measuring what process \(measurement.pid) writes takes a kernel that"
+    if measurement.clearsSoftDirty {
+      guard try onTarget({ () throws(TargetError) in try SoftDirty.isSupported() }) else {
+        throw PreDumpError(.system, "\(reason) keeps soft-dirty bits (CONFIG_MEM_SOFT_DIRTY)")
+      }
+      tasks = tree.processes.map { Task(process: $0, sampler: SoftDirtySampler(of: $0)) }
+      return
+    }
+    guard case .yes = KernelSupport.asynchronousWriteProtect() else {
       throw PreDumpError(
         .system,
-        "measuring what process \(measurement.pid) writes takes a kernel that keeps soft-dirty bits (CONFIG_MEM_SOFT_DIRTY)"
+        "\(reason) protects memory asynchronously (Linux 6.7), or one with soft-dirty bits and --clear-soft-dirty"
       )
     }
-    guard measurement.mayClearSoftDirty else {
-      throw PreDumpError(
-        .invalidArgument,
-        "measuring clears the soft-dirty bits of process \(measurement.pid), and a chain of images that is being made of it would lack what was written before: say --clear-soft-dirty if there is none"
-      )
+    var injector = Injector()
+    for process in tree.processes {
+      do throws(TargetError) {
+        tasks.append(
+          Task(process: process, sampler: try WriteProtectSampler(of: process, by: &injector)))
+      } catch {
+        guard error.code == .gone, process.pid != measurement.pid else { throw PreDumpError(error) }
+      }
     }
   }
 
@@ -144,7 +161,7 @@ private actor DirtySampler {
   private func written(of task: Task) throws(TargetError) -> [DirtyRate.Mapping] {
     var set = DirtySet(byteCount: Self.setBytes, taskCount: 1)
     set.beginTask()
-    try task.tracker.collect(into: &set)
+    try task.sampler.collect(into: &set)
     try task.process.checkStillTheSame()
     joinedGap = max(joinedGap, set.joinedGap)
     var cursor = set.cursor(ofTask: 0)
