@@ -1,9 +1,12 @@
+internal import CSluiceImages
 internal import CSluiceLinux
 
 /// An input of the fuzzer, taken for a chain of images directories: the files of each in turn, each with two bytes of
 /// length before it. What is missing at the end is empty, so that every input is a chain.
 ///
-/// The pages files come as a number of pages: nobody reads anything out of their contents.
+/// A pagemap may also come as entries of 17 bytes, for which the right form is made here: of inputs that are changed
+/// byte by byte few would keep it, and what the entries say would hardly be tried. The pages files come as a number of
+/// pages: nobody reads anything out of their contents.
 struct ImagesInput {
   /// One of the directories. Of its files, nil is one that is not there.
   struct Level {
@@ -18,6 +21,11 @@ struct ImagesInput {
   /// A length that says that there is no such file.
   static let noFile = 0xffff
 
+  /// This bit of a pagemap's length says that it is a number of entries.
+  static let isEntries = 0x8000
+  /// More entries are not made: it would take long, and show nothing new.
+  static let mostEntries = 64
+
   let levels: [Level]
 
   init(_ bytes: UnsafeBufferPointer<UInt8>) {
@@ -26,23 +34,49 @@ struct ImagesInput {
     while levels.isEmpty || !rest.isEmpty && levels.count < Self.mostLevels {
       levels.append(
         Level(
-          inventory: Self.file(&rest), tracked: Self.file(&rest), pagemap: Self.file(&rest),
+          inventory: Self.file(&rest), tracked: Self.file(&rest), pagemap: Self.pagemap(&rest),
           pagesFileLength: Self.number(&rest)))
     }
     self.levels = levels
   }
 
   private static func number(_ rest: inout ArraySlice<UInt8>) -> Int {
-    let bytes = rest.prefix(2)
-    rest = rest.dropFirst(2)
-    return bytes.reversed().reduce(0) { $0 << 8 | Int($1) }
+    Int(integer(&rest, byteCount: 2))
+  }
+
+  private static func integer(_ rest: inout ArraySlice<UInt8>, byteCount: Int) -> UInt64 {
+    let bytes = rest.prefix(byteCount)
+    rest = rest.dropFirst(byteCount)
+    return bytes.reversed().reduce(0) { $0 << 8 | UInt64($1) }
   }
 
   private static func file(_ rest: inout ArraySlice<UInt8>) -> [UInt8]? {
-    let length = number(&rest)
+    contents(&rest, length: number(&rest))
+  }
+
+  private static func contents(_ rest: inout ArraySlice<UInt8>, length: Int) -> [UInt8]? {
     guard length != noFile else { return nil }
     defer { rest = rest.dropFirst(length) }
     return Array(rest.prefix(length))
+  }
+
+  private static func pagemap(_ rest: inout ArraySlice<UInt8>) -> [UInt8]? {
+    let length = number(&rest)
+    guard length != noFile, length & isEntries != 0 else { return contents(&rest, length: length) }
+    var head = unsafe Sluice__PagemapHead.blank
+    unsafe head.pages_id = 1
+    var bytes = unsafe Records.file(
+      magics: [ImageFormat.commonMagic, ImageFormat.pagemapMagic], message: head)
+    for _ in 0..<min(length & ~isEntries, mostEntries) where !rest.isEmpty {
+      var entry = unsafe Sluice__PagemapEntry.blank
+      unsafe entry.vaddr = integer(&rest, byteCount: 8)
+      unsafe entry.has_nr_pages = 1
+      unsafe entry.nr_pages = integer(&rest, byteCount: 8)
+      unsafe entry.has_flags = 1
+      unsafe entry.flags = UInt32(integer(&rest, byteCount: 1))
+      bytes += unsafe Records.file(magics: [], message: entry)
+    }
+    return bytes
   }
 }
 
