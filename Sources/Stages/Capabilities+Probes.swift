@@ -70,8 +70,8 @@ extension Capabilities {
     add(
       Finding(
         .writeProtect, KernelSupport.asynchronousWriteProtect(),
-        yes: "the kernel has it: rounds of one run stop no process",
-        fallback: "a later round stops the process while it looks what was written",
+        yes: "the kernel has it; Sluice does not use it yet",
+        fallback: "nothing changes: Sluice does not use it yet",
         advice: "boot Linux 6.7 or later, and have no seccomp filter forbid userfaultfd"))
     let reason = RingExecutor.reasonUnavailable()
     add(
