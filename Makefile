@@ -1,7 +1,7 @@
 # What a person or CI does with this repository; `make help` lists it. Every target installs what it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint interop bench install deb dist clean \
+.PHONY: help build demo test fuzz lint interop bench install deb dist clean \
   build-packages test-packages bench-packages lint-packages install-needs package-needs swift-found
 
 PREFIX ?= /usr/local
@@ -40,6 +40,9 @@ packages_package := $(packages_install) binutils dpkg-dev
 packages_bench := $(packages_build) fio python3 util-linux
 packages_lint := $(packages_build) diffutils gcc-aarch64-linux-gnu libc6-dev-arm64-cross protobuf-c-compiler protobuf-compiler python3 shellcheck
 
+# As a part of the tests: enough to run the corpus, and to find what is broken badly.
+fuzz_seconds := 5
+
 # Each in a process of its own: those of one stop, burden and count what those of another wait for.
 test_modules := $(addprefix Sluice,$(notdir $(wildcard Tests/*Tests)))
 
@@ -55,6 +58,10 @@ demo: build $(programs)/memory-target $(programs)/image-compare ## Copy a proces
 test: test-packages swift-found ## Run the tests
 	$(SWIFT) build --build-tests
 	@for module in $(test_modules); do echo "$$module:"; $(SWIFT) test --skip-build --filter $$module || exit 1; done
+	@echo "fuzz:"; Tests/Fuzz/run --seconds $(fuzz_seconds)
+
+fuzz: test-packages swift-found ## Fuzz the readers of images (FUZZ="--seconds 600")
+	@Tests/Fuzz/run $(FUZZ)
 
 lint: lint-packages swift-found ## Check style, generated code and scripts
 	@scripts/lint

@@ -10,6 +10,10 @@ struct ShowCommand: ParsableCommand {
     discussion: """
       Whether the images are finished, what they build on, and how many pages of each process they have. They \
       may be Sluice's or CRIU's.
+
+      With --mappings, also the mappings of each process that lives: of each, the pages that are in the images, those \
+      that are in the parent's, and those that the process has and neither of them. The process goes on meanwhile; \
+      'sluice verify -t' stops it and compares contents.
       """)
 
   @Argument(help: "The images directory.", completion: .directory)
@@ -24,8 +28,19 @@ struct ShowCommand: ParsableCommand {
   @Flag(help: "Draw the address spaces: # is here, + in the parent, . is neither.")
   var map = false
 
+  @Flag(help: "List the mappings of processes that live, with --json one object for each.")
+  var mappings = false
+
+  @Option(
+    name: [.customShort("t"), .customLong("tree")],
+    help: ArgumentHelp(
+      "With --mappings: the process that the images begin with, where it has another pid here than in its own pid namespace. The others are sought among its descendants.",
+      valueName: "pid"))
+  var pid: Int32?
+
   func validate() throws {
     if map && json { throw ValidationError("--map is a picture for people: leave out --json") }
+    if pid != nil && !mappings { throw ValidationError("-t is for --mappings") }
   }
 
   func run() throws {
@@ -43,9 +58,14 @@ struct ShowCommand: ParsableCommand {
     let summary = try ImagesSummary(path: directory)
     let output = ShowOutput(summary)
     guard json ? Terminal.json(output) : Terminal.data(output.text) else { return false }
+    let processes = try pid.map { (root) throws(PreDumpError) in try LiveProcesses(root: root) }
     for task in summary.tasks {
       if pages, try !list(task.pid) { return false }
       if map, try !draw(task.pid) { return false }
+      if mappings {
+        let listing = MappingsListing(directory: directory, task: task.pid, json: json)
+        if try !listing.print(of: processes) { return false }
+      }
     }
     return true
   }

@@ -181,25 +181,17 @@ private final class LevelPagemap {
   private var path: String { "\(level.directory.path)/\(ImageFormat.pagesName(id: pagesID))" }
 
   func advance() throws(ImagesError) -> Entry? {
-    let lowest = current?.range.upperBound ?? 0
     current = nil
-    while !isAtEnd {
-      guard let run = try reader.next() else {
-        isAtEnd = true
-        break
-      }
-      guard run.pageCount > 0 else { continue }
-      let (byteCount, tooLong) = run.pageCount.multipliedReportingOverflow(by: level.directory.pageSize)
-      let (end, tooHigh) = run.address.addingReportingOverflow(byteCount)
-      guard !tooLong, !tooHigh, run.address >= lowest else {
-        throw reader.malformed("the entry at 0x\(String(run.address, radix: 16)) overlaps another")
-      }
-      let entry = Entry(run: run, range: run.address..<end, offset: nextOffset)
-      if run.flags.contains(.present) { nextOffset += byteCount }
-      current = entry
-      return entry
+    guard !isAtEnd else { return nil }
+    guard let run = try reader.next() else {
+      isAtEnd = true
+      return nil
     }
-    return nil
+    let byteCount = run.pageCount * level.directory.pageSize
+    let entry = Entry(run: run, range: run.address..<run.address + byteCount, offset: nextOffset)
+    if run.flags.contains(.present) { nextOffset += byteCount }
+    current = entry
+    return entry
   }
 
   func entry(atOrAbove address: UInt64) throws(ImagesError) -> Entry? {

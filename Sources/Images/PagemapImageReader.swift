@@ -5,9 +5,16 @@ public struct PagemapImageReader: ~Copyable {
   /// The bytes that a reader holds.
   public static let bufferBytes = RecordReader.bufferBytes
 
+  /// No address of a process is so high: that half of the address space is the kernel's. So what is below can be
+  /// reckoned with in signed numbers, and a little above it, too.
+  private static let highestEnd: UInt64 = 1 << 63
+
   private var reader: RecordReader
   /// The number in the name of the pages file.
   public let pagesID: UInt32
+  private let pageSize: UInt64
+  /// Where the last entry ends.
+  private var lowest: UInt64 = 0
 
   /// - Returns: nil when the directory has no pagemap of that pid.
   /// - Throws: `ImagesError` when the file cannot be read or is no pagemap.
@@ -23,20 +30,30 @@ public struct PagemapImageReader: ~Copyable {
     ) { unsafe $0.pages_id }
     guard let head else { throw reader.malformed("it has no first record") }
     pagesID = head
+    pageSize = directory.pageSize
     self.reader = reader
   }
 
-  /// The next entry, or nil after the last.
+  /// The next entry, or nil after the last. Entries have a page at least, do not overlap, and go upwards.
   ///
   /// - Throws: `ImagesError` when the file cannot be read or an entry is broken.
   public mutating func next() throws(ImagesError) -> PagemapRun? {
-    try unsafe reader.next(like: Sluice__PagemapEntry.blank) {
-      unsafe PagemapRun($0)
+    while let run = try unsafe reader.next(like: Sluice__PagemapEntry.blank, body: { unsafe PagemapRun($0) })
+    {
+      guard run.pageCount > 0 else { continue }
+      let at = "the entry at 0x\(String(run.address, radix: 16))"
+      guard run.address % pageSize == 0 else { throw reader.malformed("\(at) does not begin with a page") }
+      guard run.address < Self.highestEnd, run.pageCount <= (Self.highestEnd - run.address) / pageSize else {
+        throw reader.malformed("\(at) leaves the address space")
+      }
+      guard run.address >= lowest else {
+        throw reader.malformed("\(at) overlaps another, or is not in order")
+      }
+      lowest = run.address + run.pageCount * pageSize
+      return run
     }
+    return nil
   }
-
-  /// The error for a pagemap whose entries contradict each other.
-  func malformed(_ reason: String) -> ImagesError { reader.malformed(reason) }
 }
 
 extension PagemapRun {

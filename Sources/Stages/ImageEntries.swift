@@ -50,11 +50,6 @@ public final class ImageEntries {
     let next: PagemapRun?
     do throws(ImagesError) { next = try pagemap.next() } catch { throw PreDumpError(error) }
     guard let run = next else { return nil }
-    let (byteCount, isTooLong) = run.pageCount.multipliedReportingOverflow(by: pageSize)
-    guard !isTooLong, !run.address.addingReportingOverflow(byteCount).overflow else {
-      throw PreDumpError(
-        .malformedImages, "the entry at 0x\(String(run.address, radix: 16)) leaves the address space")
-    }
     let place: Place =
       run.flags.contains(.present) ? .present : run.flags.contains(.parent) ? .parent : .nowhere
     return Entry(address: run.address, pageCount: run.pageCount, place: place)

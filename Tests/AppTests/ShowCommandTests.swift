@@ -109,6 +109,24 @@ struct ShowCommandTests {
     }
   }
 
+  /// Two entries, of which the second lies below the first; one that the address space has no room for.
+  @Test(arguments: [
+    [10, 0, 0, 0, 0x08, 0x80, 0xa0, 0x01, 0x10, 1, 0x20, 4, 0x28, 1] + [9, 0, 0, 0]
+      + [0x08, 0x80, 0x20, 0x10, 1, 0x20, 4, 0x28, 1],
+    [18, 0, 0, 0, 0x08, 0x80, 0x20, 0x10, 1, 0x20, 4, 0x28] + [UInt8](repeating: 0xff, count: 9) + [1],
+  ])
+  func refusesEntriesThatCannotBe(entries: [UInt8]) async throws {
+    try await withImages { images, figures in
+      let pid = try #require(figures["pid"] as? Int)
+      let head: [UInt8] = [0x19, 0x43, 0x56, 0x54, 0x25, 0x40, 0x08, 0x56, 2, 0, 0, 0, 8, 1]
+      try Data(head + entries).write(to: URL(fileURLWithPath: "\(images)/pagemap-\(pid).img"))
+      for options in [[], ["--map"], ["--mappings"]] {
+        expectFailure(
+          try await SluiceCommandLine.run(["show", images] + options), code: 65, saying: "pagemap-\(pid).img")
+      }
+    }
+  }
+
   @Test func refusesWhatIsNoDirectoryOfImages() async throws {
     try await withTemporaryDirectory { directory in
       expectFailure(

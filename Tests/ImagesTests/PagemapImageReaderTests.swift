@@ -92,6 +92,34 @@ import Testing
     #expect(error.message.contains("pagemap-1.img"))
   }
 
+  /// Entries as (address, pages), of which the last cannot be; half of the address space is the kernel's.
+  @Test(
+    arguments: [
+      ([(0x1001, 1)], "does not begin with a page"),
+      ([(0x1000, 1), (0x2fff, 1)], "does not begin with a page"),
+      ([(1 << 63, 1)], "leaves the address space"),
+      ([((1 << 63) - 0x1000, 2)], "leaves the address space"),
+      ([(0x1000, UInt64.max)], "leaves the address space"),
+      ([(0, 1 << 52)], "leaves the address space"),
+      ([(0x1000, 2), (0x2000, 1)], "overlaps another, or is not in order"),
+      ([(0x5000, 1), (0x1000, 1)], "overlaps another, or is not in order"),
+    ] as [([(UInt64, UInt64)], String)])
+  func `what cannot be in an address space is malformed`(entries: [(UInt64, UInt64)], reason: String) throws {
+    let fields = entries.map { entry -> [(number: UInt8, value: UInt64)] in
+      [(1, entry.0), (2, 0), (4, 4), (5, entry.1)]
+    }
+    let bytes = WireFormat.pagemap(entries: fields)
+    let (runs, error) = try Self.read(bytes)
+    #expect(runs.count == entries.count - 1)
+    #expect(error?.code == .malformed)
+    #expect(error?.message.contains(reason) == true, "\(String(describing: error))")
+  }
+
+  @Test func `the last page below the kernel's half is one`() throws {
+    let entry: [(number: UInt8, value: UInt64)] = [(1, (1 << 63) - 0x1000), (2, 1), (4, 4), (5, 1)]
+    #expect(try Self.read(WireFormat.pagemap(entries: [entry])).runs.count == 1)
+  }
+
   /// 64 KiB; CRIU's own records of these images have a few dozen bytes.
   @Test(arguments: [(0x10000, true), (0x10001, false)])
   func `a record is read up to the longest length that is allowed`(length: Int, isRead: Bool) throws {

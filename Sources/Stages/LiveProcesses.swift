@@ -1,0 +1,19 @@
+internal import SluiceTarget
+
+/// The processes of a tree that live, to be found by the pids that they have in their own pid namespaces.
+public struct LiveProcesses: Sendable {
+  private let pids: [Int32: Int32]
+
+  /// - Parameter root: the process that the tree begins with, by the pid that we see it under.
+  /// - Throws: `PreDumpError` when it does not live, or may not be read.
+  public init(root: Int32) throws(PreDumpError) {
+    let tree = try onTarget { () throws(TargetError) in try ProcessTree(root: root) }
+    pids = Dictionary(
+      tree.processes.map { ($0.namespacePid, $0.pid) }, uniquingKeysWith: { first, _ in first })
+  }
+
+  /// The pid that we see a process under; nil when there is none in the tree.
+  ///
+  /// - Parameter namespacePid: in its own pid namespace.
+  public func pid(namespacePid: Int32) -> Int32? { pids[namespacePid] }
+}

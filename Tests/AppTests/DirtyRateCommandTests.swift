@@ -1,0 +1,88 @@
+import Foundation
+import SluiceTestSupport
+import Testing
+
+@testable import sluice
+
+/// With soft-dirty bits it is tried in the guest of Tests/Interop, whose kernels keep them.
+@Suite("sluice dirty-rate", .timeLimit(.minutes(5)))
+struct DirtyRateCommandTests {
+  private static let canProtect = Kernel.isAtLeast(6, 7)
+
+  private func measure(_ pid: Int32, seconds: String) async throws -> [String: Any] {
+    let result = try await SluiceCommandLine.run([
+      "dirty-rate", "-t", "\(pid)", "--seconds", seconds, "--json",
+    ])
+    try #require(result.end == .exited(0), "\(result.errors)")
+    return try jsonObject(result.output)
+  }
+
+  private func pages(_ windows: Any?) throws -> [Int] {
+    try #require(windows as? [[String: Any]]).compactMap { $0["pages"] as? Int }
+  }
+
+  /// All of an area is written all the time: that is what is found, there, and no more.
+  @Test(.enabled(if: canProtect)) func findsWhatIsWrittenAndWhere() async throws {
+    try await MemoryTarget.run(["--size", "4M", "--write-rate", "max", "--vmas", "100", "--huge-pages", "no"])
+    { target in
+      let figures = try await measure(target.pid, seconds: "1")
+      #expect(figures["tracker"] as? String == "write-protect")
+      #expect(figures["processes"] as? Int == 1)
+      let windows = try pages(figures["windows"])
+      #expect(windows.count == 3)
+      let mappings = try #require(figures["mappings"] as? [[String: Any]])
+      let most = try #require(mappings.first)
+      // Of the thousand pages of the area, as many as it comes to on a busy machine.
+      #expect(try #require(most["pages"] as? Int) > 100, "\(most)")
+      #expect(try #require(windows.last) - (try #require(most["pages"] as? Int)) < 100, "\(windows)")
+      // What it does not write is not there: its hundred mappings of a page.
+      #expect(mappings.count < 50, "\(mappings)")
+      let forecast = try #require(figures["forecast"] as? [String: Any])
+      #expect(try pages(forecast["rounds"])[0] == figures["total_pages"] as? Int)
+      try await target.check()
+    }
+  }
+
+  @Test(.enabled(if: canProtect)) func aStoppedProcessWritesNothing() async throws {
+    try await MemoryTarget.run(["--size", "4M"]) { target in
+      try await target.program.stop()
+      let figures = try await measure(target.pid, seconds: "0.3")
+      #expect(try pages(figures["windows"]).allSatisfy { $0 == 0 }, "\(figures)")
+      #expect(figures["pages_per_second"] as? Double == 0)
+      let text = try await SluiceCommandLine.run(["dirty-rate", "-t", "\(target.pid)", "--seconds", "0.1"])
+      #expect(text.end == .exited(0), "\(text.errors)")
+      #expect(text.output.contains("leave 0 pages (0 B) to the final dump"), "\(text.output)")
+      target.program.resume()
+      try await target.check()
+    }
+  }
+
+  @Test func saysWhatTheKernelLacks() async throws {
+    let hasSoftDirty = try await SluiceCommandLine.run(["check", "--json"]).output
+    guard hasSoftDirty.contains("CONFIG_MEM_SOFT_DIRTY") else { return }
+    try await MemoryTarget.run(["--size", "1M"]) { target in
+      expectFailure(
+        try await SluiceCommandLine.run([
+          "dirty-rate", "-t", "\(target.pid)", "--seconds", "0.1", "--clear-soft-dirty",
+        ]), code: 71, saying: "CONFIG_MEM_SOFT_DIRTY", "\(target.pid)")
+      try await target.check()
+    }
+  }
+
+  @Test(arguments: [
+    (["--seconds", "0"], "--seconds"), (["--seconds", "86401"], "--seconds"),
+    (["--seconds", "nan"], "--seconds"),
+    (["--copy-rate", "0"], "--copy-rate"), (["--rounds", "0"], "--rounds"),
+  ])
+  func refusesWhatCannotBeMeant(options: [String], word: String) async throws {
+    expectFailure(
+      try await SluiceCommandLine.run(["dirty-rate", "-t", "1"] + options), code: 64,
+      saying: word)
+  }
+
+  @Test func refusesWhatIsNoProcess() async throws {
+    expectFailure(
+      try await SluiceCommandLine.run(["dirty-rate", "-t", "4000000"]), code: 66,
+      saying: "there is no process 4000000")
+  }
+}
