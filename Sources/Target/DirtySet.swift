@@ -3,108 +3,193 @@ internal import CSluiceLinux
 /// Which pages of several tasks were written, as runs in memory of a fixed size.
 ///
 /// It is filled while the tasks stand still, so nothing is allocated then: the memory is there, and touched,
-/// before. When it is full, neighbouring runs are joined over the gaps between them, the smallest gaps first:
-/// more pages then count as written, never fewer.
+/// before. A run takes two bytes where runs and gaps are short, as when every other page was written. When it is full,
+/// neighbouring runs are joined over the gaps between them, the smallest gaps first: more pages then count as written,
+/// never fewer.
 public struct DirtySet: Sendable {
-  /// The smallest that makes sense, in bytes: some thousand runs.
+  /// The smallest that makes sense, in bytes: some ten thousand runs.
   public static let smallestBytes = 64 << 10
 
-  private var runs: [MemoryRun]
+  /// The runs, as `RunCode` writes them.
+  private var bytes: [UInt8]
   private var used = 0
   /// For each task that was begun, where its runs begin.
   private var starts: [Int] = []
+  /// The last run of the last task, which may grow yet; it is not among the bytes.
+  private var open: MemoryRun?
+  /// Where the run before that ends; 0 where there is none.
+  private var closedEnd: UInt64 = 0
   private let taskCapacity: Int
-  /// Gaps up to this are joined over.
+  private let code = RunCode()
+  /// The runs of all tasks.
+  public private(set) var runCount = 0
+  /// Gaps up to this are joined over, in bytes.
   public private(set) var joinedGap: UInt64 = 0
 
   /// - Parameters:
   ///   - byteCount: the memory of the runs, in bytes.
   ///   - taskCount: how many tasks there are. Each has a run of its own at least, whatever the memory.
   public init(byteCount: Int, taskCount: Int) {
-    let capacity = max(byteCount / MemoryLayout<MemoryRun>.stride, 4 * taskCount)
-    runs = Array(repeating: MemoryRun(address: 0, length: 0), count: capacity)
+    bytes = Array(repeating: 0, count: max(byteCount, Self.leastBytes(taskCount: taskCount)))
     starts.reserveCapacity(taskCount)
     taskCapacity = taskCount
   }
 
-  /// The runs of all tasks.
-  public var runCount: Int { used }
+  /// The memory that a set of so many tasks has at least.
+  static func leastBytes(taskCount: Int) -> Int { (taskCount + 1) * RunCode.mostBytes }
+
+  /// The memory that is taken by now.
+  var usedBytes: Int { used }
 
   /// What is added from now on belongs to the next task.
   public mutating func beginTask() {
     precondition(starts.count < taskCapacity, "a set has room for the tasks that it was made for")
+    close()
     starts.append(used)
+    closedEnd = 0
   }
 
   /// Adds a run of the current task, behind all that it has.
   public mutating func add(from start: UInt64, to end: UInt64) {
     precondition(!starts.isEmpty, "a run belongs to a task")
     guard start < end else { return }
-    if let first = starts.last, used > first, joins(runs[used - 1], start) {
-      let last = runs[used - 1]
-      runs[used - 1] = MemoryRun(address: last.address, length: end - last.address)
-      return
-    }
-    while used == runs.count { joinMore() }
-    // Joining may have made the last run reach as far as this one.
-    if let first = starts.last, used > first, joins(runs[used - 1], start) {
-      let last = runs[used - 1]
-      runs[used - 1] = MemoryRun(address: last.address, length: end - last.address)
-      return
-    }
-    runs[used] = MemoryRun(address: start, length: end - start)
-    used += 1
-  }
-
-  private func joins(_ run: MemoryRun, _ start: UInt64) -> Bool {
-    start - (run.address + run.length) <= joinedGap
-  }
-
-  /// Joins runs over wider gaps than before.
-  private mutating func joinMore() {
-    joinedGap = joinedGap == 0 ? 4096 : joinedGap > UInt64.max / 4 ? UInt64.max : joinedGap * 4
-    var kept = 0
-    for task in starts.indices {
-      let range = starts[task]..<(task + 1 < starts.count ? starts[task + 1] : used)
-      let first = kept
-      for index in range {
-        let run = runs[index]
-        if kept > first, joins(runs[kept - 1], run.address) {
-          let last = runs[kept - 1]
-          runs[kept - 1] = MemoryRun(
-            address: last.address, length: run.address + run.length - last.address)
-        } else {
-          runs[kept] = run
-          kept += 1
-        }
+    if let run = open {
+      if start - (run.address + run.length) <= joinedGap {
+        open = MemoryRun(address: run.address, length: end - run.address)
+        return
       }
-      starts[task] = first
+      close()
     }
-    used = kept
+    open = MemoryRun(address: start, length: end - start)
+    runCount += 1
+  }
+
+  /// Writes the last run among the others.
+  private mutating func close() {
+    guard let run = open else { return }
+    while bytes.count - used < RunCode.mostBytes { joinMore() }
+    code.write(run, after: closedEnd, to: &bytes, at: &used)
+    closedEnd = run.address + run.length
+    open = nil
+  }
+
+  /// Joins runs over wider gaps than before, in place: what is joined takes no more bytes than its parts.
+  private mutating func joinMore() {
+    joinedGap = joinedGap == 0 ? code.pageSize : joinedGap > UInt64.max / 4 ? UInt64.max : joinedGap * 4
+    var (kept, count) = (0, open == nil ? 0 : 1)
+    for task in starts.indices {
+      var index = starts[task]
+      let end = task + 1 < starts.count ? starts[task + 1] : used
+      starts[task] = kept
+      var (readEnd, keptEnd): (UInt64, UInt64) = (0, 0)
+      var joined: MemoryRun?
+      while index < end {
+        let run = code.read(bytes, at: &index, after: readEnd)
+        readEnd = run.address + run.length
+        if let last = joined, run.address - (last.address + last.length) <= joinedGap {
+          joined = MemoryRun(address: last.address, length: readEnd - last.address)
+          continue
+        }
+        if let last = joined {
+          code.write(last, after: keptEnd, to: &bytes, at: &kept)
+          keptEnd = last.address + last.length
+          count += 1
+        }
+        joined = run
+      }
+      if let last = joined {
+        code.write(last, after: keptEnd, to: &bytes, at: &kept)
+        count += 1
+      }
+    }
+    (used, runCount) = (kept, count)
   }
 
   /// The runs of a task, from low addresses to high ones.
   public func cursor(ofTask task: Int) -> Cursor {
-    let end = task + 1 < starts.count ? starts[task + 1] : used
-    return Cursor(runs: runs[starts[task]..<end])
+    let isLast = task + 1 == starts.count
+    return Cursor(
+      bytes: bytes, code: code, index: starts[task], end: isLast ? used : starts[task + 1],
+      open: isLast ? open : nil)
   }
 
   /// Tells of which pages of a task are in the set, in one pass upwards.
   public struct Cursor: Sendable {
-    private var runs: ArraySlice<MemoryRun>
+    private let bytes: [UInt8]
+    private let code: RunCode
+    private var index: Int
+    private let end: Int
+    private var open: MemoryRun?
+    private var current: MemoryRun?
+    private var currentEnd: UInt64 = 0
 
-    fileprivate init(runs: ArraySlice<MemoryRun>) {
-      self.runs = runs
+    fileprivate init(bytes: [UInt8], code: RunCode, index: Int, end: Int, open: MemoryRun?) {
+      self.bytes = bytes
+      self.code = code
+      self.index = index
+      self.end = end
+      self.open = open
+      goOn()
+    }
+
+    private mutating func goOn() {
+      if index < end {
+        current = code.read(bytes, at: &index, after: currentEnd)
+      } else {
+        current = open.take()
+      }
+      if let current { currentEnd = current.address + current.length }
     }
 
     /// What is to be said of the start of a range: whether it was written, and up to where that holds.
     ///
     /// - Parameter range: not empty; begins no lower than the end of the answer before.
     public mutating func next(in range: Range<UInt64>) -> (isDirty: Bool, end: UInt64) {
-      while let run = runs.first, run.address + run.length <= range.lowerBound { runs.removeFirst() }
-      guard let run = runs.first, run.address < range.upperBound else { return (false, range.upperBound) }
+      while current != nil, currentEnd <= range.lowerBound { goOn() }
+      guard let run = current, run.address < range.upperBound else { return (false, range.upperBound) }
       guard run.address <= range.lowerBound else { return (false, run.address) }
-      return (true, min(run.address + run.length, range.upperBound))
+      return (true, min(currentEnd, range.upperBound))
+    }
+  }
+}
+
+/// Runs of pages as bytes: the gap after the run before, and the length, both in pages and seven bits to a byte, the
+/// lowest first, with the eighth bit set where more follow (LEB128).
+private struct RunCode: Sendable {
+  /// No run takes more.
+  static let mostBytes = 20
+
+  let pageSize = UInt64(sluice_page_size())
+
+  func write(_ run: MemoryRun, after end: UInt64, to bytes: inout [UInt8], at index: inout Int) {
+    write((run.address - end) / pageSize, to: &bytes, at: &index)
+    write(run.length / pageSize, to: &bytes, at: &index)
+  }
+
+  private func write(_ number: UInt64, to bytes: inout [UInt8], at index: inout Int) {
+    var rest = number
+    while rest >= 0x80 {
+      bytes[index] = UInt8(truncatingIfNeeded: rest) | 0x80
+      index += 1
+      rest >>= 7
+    }
+    bytes[index] = UInt8(rest)
+    index += 1
+  }
+
+  func read(_ bytes: [UInt8], at index: inout Int, after end: UInt64) -> MemoryRun {
+    let address = end + number(bytes, at: &index) * pageSize
+    return MemoryRun(address: address, length: number(bytes, at: &index) * pageSize)
+  }
+
+  private func number(_ bytes: [UInt8], at index: inout Int) -> UInt64 {
+    var (number, shift): (UInt64, UInt64) = (0, 0)
+    while true {
+      let byte = bytes[index]
+      index += 1
+      number |= UInt64(byte & 0x7f) << shift
+      if byte < 0x80 { return number }
+      shift += 7
     }
   }
 }
