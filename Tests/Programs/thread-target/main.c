@@ -5,6 +5,7 @@
 //   --signals     counts the SIGRTMIN that it gets
 //   --vfork       a thread that waits for a child of vfork, which never ends: nothing but SIGKILL ends the wait
 //   --exec        a second thread executes the program anew, with the same options, and so on without end
+//   --exec-once   the thread that is started last does so upon SIGUSR2, and afterwards none does
 //   --first-ends  the first thread ends upon SIGUSR1, and the others go on
 //
 // When all of them run it writes "ready ADDRESS" to standard output, once: there are its counters, as 64-bit words:
@@ -67,6 +68,19 @@ static void *execute_anew(void *unused) {
   return NULL;
 }
 
+// After it the program is the one whose options say no --exec-once.
+static void *execute_upon_signal(void *unused) {
+  sigset_t awaited;
+  sigemptyset(&awaited);
+  sigaddset(&awaited, SIGUSR2);
+  int number;
+  if (sigwait(&awaited, &number) != 0) fail("sigwait");
+  for (char **option = own_arguments; *option != NULL; option++) {
+    if (strcmp(*option, "--exec-once") == 0) *option = "--signals";
+  }
+  return execute_anew(unused);
+}
+
 static int number_after(char **option) {
   int number = option[1] == NULL ? 0 : atoi(option[1]);
   if (number < 1) {
@@ -87,13 +101,15 @@ int main(int count, char **arguments) {
   pthread_attr_setstacksize(&detached, 64 << 10);
   signal(SIGRTMIN, count_signal);
 
-  // Before the first thread starts: all inherit it, and only sigwait takes the signal.
+  // Before the first thread starts: all inherit it, and only sigwait takes the signals.
   sigset_t end;
   sigemptyset(&end);
   sigaddset(&end, SIGUSR1);
-  sigprocmask(SIG_BLOCK, &end, NULL);
+  sigset_t waited_for = end;
+  sigaddset(&waited_for, SIGUSR2);
+  sigprocmask(SIG_BLOCK, &waited_for, NULL);
 
-  int executes = 0, first_ends = 0;
+  int executes = 0, executes_once = 0, first_ends = 0;
   for (char **option = arguments + 1; *option != NULL; option++) {
     if (strcmp(*option, "--spin") == 0) {
       int spinners = number_after(option++);
@@ -105,6 +121,8 @@ int main(int count, char **arguments) {
       start(wait_for_child, NULL);
     } else if (strcmp(*option, "--exec") == 0) {
       executes = 1;
+    } else if (strcmp(*option, "--exec-once") == 0) {
+      executes_once = 1;
     } else if (strcmp(*option, "--first-ends") == 0) {
       first_ends = 1;
     } else if (strcmp(*option, "--signals") != 0) {
@@ -120,6 +138,7 @@ int main(int count, char **arguments) {
     fflush(stdout);
   }
   if (executes) start(execute_anew, NULL);
+  if (executes_once) start(execute_upon_signal, NULL);
   int number;
   if (first_ends && sigwait(&end, &number) == 0) pthread_exit(NULL);
   for (;;) pause();
