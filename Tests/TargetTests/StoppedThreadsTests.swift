@@ -440,8 +440,11 @@ private enum ExecuteInBetween {
     let call = calls.add(1, ordering: .relaxed).newValue
     guard let (target, moment) = target.withLock({ $0 }), call == moment.rawValue else { return }
     target.program.send(SIGUSR2)
-    // All but the last: the first one too is a zombie until the last takes its id.
-    while (try? target.threads().filter { $0.state == "Z" }.count) != 3 { usleep(100) }
+    // All but the last are zombies until the last takes the first one's id; which it has already where this thread
+    // was not given the processor for long.
+    while let threads = try? target.threads(), threads.count == 4,
+      threads.count(where: { $0.state == "Z" }) < 3
+    { usleep(100) }
   }
 }
 

@@ -1,6 +1,7 @@
 // thread-target: a process with threads that never rest, for tests of programs that stop it.
 //
 //   --spin N      N threads that count, each for itself
+//   --share N     N processes that share the memory (CLONE_VM) and count like those threads, behind them
 //   --breed N     N threads that each start another one and end, and so on without end; counts the births
 //   --signals     counts the SIGRTMIN that it gets
 //   --vfork       a thread that waits for a child of vfork, which never ends: nothing but SIGKILL ends the wait
@@ -13,12 +14,14 @@
 #define _GNU_SOURCE
 #include <inttypes.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 enum { SIGNALS, BIRTHS, FIRST_SPINNER };
@@ -40,6 +43,19 @@ static void start(void *(*body)(void *), void *argument) {
 static void *spin(void *counter) {
   for (;;) atomic_fetch_add_explicit((_Atomic uint64_t *)counter, 1, memory_order_relaxed);
   return NULL;
+}
+
+static int share(void *counter) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  spin(counter);
+  return 0;
+}
+
+static void start_sharing(_Atomic uint64_t *counter) {
+  size_t size = 64 << 10;
+  char *stack = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (stack == MAP_FAILED) fail("mmap");
+  if (clone(share, stack + size, CLONE_VM | SIGCHLD, (void *)counter) < 0) fail("clone");
 }
 
 static void *breed(void *unused) {
@@ -109,11 +125,15 @@ int main(int count, char **arguments) {
   sigaddset(&waited_for, SIGUSR2);
   sigprocmask(SIG_BLOCK, &waited_for, NULL);
 
+  int counting = 0;
   int executes = 0, executes_once = 0, first_ends = 0;
   for (char **option = arguments + 1; *option != NULL; option++) {
     if (strcmp(*option, "--spin") == 0) {
       int spinners = number_after(option++);
-      for (int at = 0; at < spinners; at++) start(spin, &counters[FIRST_SPINNER + at]);
+      for (int at = 0; at < spinners; at++) start(spin, &counters[FIRST_SPINNER + counting++]);
+    } else if (strcmp(*option, "--share") == 0) {
+      int sharing = number_after(option++);
+      for (int at = 0; at < sharing; at++) start_sharing(&counters[FIRST_SPINNER + counting++]);
     } else if (strcmp(*option, "--breed") == 0) {
       int chains = number_after(option++);
       for (int at = 0; at < chains; at++) start(breed, NULL);
