@@ -116,9 +116,14 @@ public struct PreDump: Sendable {
     let tracked = try start.trackedTasks()
     try await writer.publish(inventory: inventory, statistics: report.statistics, trackedTasks: tracked)
     guard let base = start.base else { return }
-    try onImages { () throws(ImagesError) in
+    do throws(ImagesError) {
       try base.parent.noteChild(at: configuration.imagesDirectory)
       try base.parent.putBack()
+    } catch {
+      // What this round has made is valid all the same; and a parent without an inventory does no harm.
+      configuration.logger.warning(
+        "the images in \(configuration.imagesDirectory) are complete, but nothing else can be built on those in \(base.parent.path), whose inventory stays set aside: \(error)"
+      )
     }
   }
 
