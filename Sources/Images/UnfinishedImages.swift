@@ -73,10 +73,21 @@ public struct UnfinishedImages: ~Copyable {
   }
 
   static func checkHoldsNoImages(_ names: [String], path: String) throws(ImagesError) {
-    if let image = names.first(where: { $0.hasSuffix(".img") }) {
+    guard let image = names.first(where: { $0.hasSuffix(".img") }) else { return }
+    if names.contains(ParentImages.asideName) {
       throw ImagesError(
-        .cannotCreate, "\(path) already holds images (\(image)): choose an empty directory or remove them")
+        .cannotCreate,
+        "\(path) holds images that a further round was to be built on, which was interrupted: choose another directory"
+      )
     }
+    if !names.contains(ImageFormat.inventoryName) {
+      throw ImagesError(
+        .cannotCreate,
+        "\(path) holds parts of images (\(image)) but no \(ImageFormat.inventoryName): a run was interrupted just before its end, and nothing can be built on them; remove them or choose an empty directory"
+      )
+    }
+    throw ImagesError(
+      .cannotCreate, "\(path) already holds images (\(image)): choose an empty directory or remove them")
   }
 
   /// Makes the link to the parent say what is so: one that an earlier run has left is replaced or removed.

@@ -139,9 +139,14 @@ public struct PreDump: Sendable {
     let tracked = try start.trackedTasks()
     try await writer.publish(inventory: inventory, statistics: report.statistics, trackedTasks: tracked)
     guard let parent = start.parentAside ?? start.base?.parent else { return }
-    try onImages { () throws(ImagesError) in
+    do throws(ImagesError) {
       try parent.noteChild(at: configuration.imagesDirectory)
       if start.parentAside != nil { try parent.putBack() }
+    } catch {
+      // What this round has made is valid all the same; and a parent without an inventory does no harm.
+      configuration.logger.warning(
+        "the images in \(configuration.imagesDirectory) are complete, but nothing else can be built on those in \(parent.path), whose inventory stays set aside: \(error)"
+      )
     }
   }
 

@@ -16,6 +16,9 @@ public struct ProcessTree: Sendable {
   /// Descendants that are none of those: zombies, those that share the memory of their parent, and those that we
   /// may not read.
   public private(set) var skipped: [Skipped] = []
+  /// Those of the skipped that shared the memory of their parent at the last look. They write to memory that is copied,
+  /// so they must stand still when its owner must.
+  private(set) var sharing: [TargetProcess] = []
   private var seen: Set<Int32>
 
   /// The tree as it is at this moment.
@@ -37,7 +40,12 @@ public struct ProcessTree: Sendable {
   /// - Throws: `TargetError` when the kernel does not tell who is whose child.
   public mutating func grow() throws(TargetError) -> [TargetProcess] {
     var added: [TargetProcess] = []
-    for child in try Self.descendants(of: processes.map(\.pid)) where seen.insert(child.pid).inserted {
+    let shared = Set(sharing.map(\.pid))
+    sharing = []
+    for child in try Self.descendants(of: processes.map(\.pid)) {
+      // One that shared memory has its own now if it executed a program.
+      guard seen.insert(child.pid).inserted || shared.contains(child.pid) else { continue }
+      skipped.removeAll { $0.pid == child.pid }
       do throws(TargetError) {
         let process = try TargetProcess(pid: child.pid)
         // The pid may have become another's between the list and the opening.
@@ -47,6 +55,7 @@ public struct ProcessTree: Sendable {
         }
         if sluice_share_memory(process.pid, child.parent) == 1 {
           skipped.append(Skipped(pid: child.pid, reason: "shares the memory of process \(child.parent)"))
+          sharing.append(process)
         } else {
           added.append(process)
         }

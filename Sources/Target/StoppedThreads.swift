@@ -20,6 +20,8 @@ public struct StoppedThreads: ~Copyable {
   private var listed: [Int32]
   /// The thread of ours that traces.
   private let tracer: Int32
+  /// Takes note of the end of threads where the tracer cannot, since it waits for one that waits for just that.
+  private let reaper: ThreadReaper
 
   /// Prepares to stop these processes; nothing happens to them before `stop`.
   ///
@@ -28,8 +30,10 @@ public struct StoppedThreads: ~Copyable {
     var lists: [ThreadList] = []
     var threadCount = 0
     var none: [Int32] = []
+    let reaper = try ThreadReaper()
     for process in processes {
       let list = try ThreadList(of: process)
+      try reaper.add(list)
       threadCount += try list.read(into: &none)
       lists.append(list)
     }
@@ -37,6 +41,7 @@ public struct StoppedThreads: ~Copyable {
     let capacity = 2 * threadCount + 64
     self.processes = lists
     tracer = sluice_thread_id()
+    self.reaper = reaper
     table = ThreadTable(capacity: capacity)
     listed = [Int32](repeating: 0, count: capacity)
   }
@@ -58,6 +63,8 @@ public struct StoppedThreads: ~Copyable {
   ///   that waits for a dead disk. Some threads stand still then, until `resume`.
   public mutating func stop(within limit: Duration = patience) throws(TargetError) {
     checkThread()
+    reaper.watch()
+    defer { reaper.rest() }
     let deadline = ContinuousClock.now + limit
     while true {
       try tellNewOnesToStop()
@@ -74,7 +81,11 @@ public struct StoppedThreads: ~Copyable {
   public mutating func stop(
     also others: [TargetProcess], within limit: Duration = patience
   ) throws(TargetError) {
-    for process in others { processes.append(try ThreadList(of: process)) }
+    for process in others {
+      let list = try ThreadList(of: process)
+      try reaper.add(list)
+      processes.append(list)
+    }
     try stop(within: limit)
   }
 
@@ -124,6 +135,7 @@ public struct StoppedThreads: ~Copyable {
     table.note(.gone, at: entry)
     let state = try process.seize(thread)
     table.note(state, at: entry)
+    reaper.step()
     if state == .stopping { try process.interrupt(thread) }
   }
 
@@ -148,8 +160,11 @@ public struct StoppedThreads: ~Copyable {
         table.note(state, at: index)
         guard state == .stopping else { break }
         guard ContinuousClock.now < deadline else { throw doesNotStop(thread.id) }
+        // One that executes a program takes the id of the first one, and may not have been told under its own.
+        if wait.isLong { _ = sluice_interrupt(thread.id) }
         wait.wait()
       }
+      reaper.step()
     }
   }
 
@@ -232,7 +247,8 @@ public struct StoppedThreads: ~Copyable {
       switch look {
       case .stands(let signal):
         if sluice_let_go(thread.id, signal) == 0 { return }
-      case .runs: break
+      // It may be one that took this id when it executed a program, and was never told to stop.
+      case .runs: _ = sluice_interrupt(thread.id)
       case .hasEnded, .isNotTraced: return
       }
       guard ContinuousClock.now < deadline else { return }

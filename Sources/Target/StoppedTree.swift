@@ -18,19 +18,22 @@ public struct StoppedTree: ~Copyable {
     }
   }
 
-  /// Stops the tree, with all children that are born meanwhile.
+  /// Stops the tree, with all children that are born meanwhile, and with those that share the memory of one of them.
   ///
   /// - Throws: `TargetError`; the tree runs on when this value is gone.
   public mutating func stop(_ tree: inout ProcessTree) throws(TargetError) {
     try cgroup?.freeze()
     try threads?.stop()
+    var held = Set<Int32>()
     while true {
-      let born = try tree.grow()
-      if born.isEmpty { break }
-      try threads?.stop(also: born)
+      var new = try tree.grow()
+      new += tree.sharing.filter { held.insert($0.pid).inserted }
+      if new.isEmpty { break }
+      // Parents first: one in vfork cannot be stopped before its child has gone on.
+      for process in new { try threads?.stop(also: [process]) }
     }
     guard cgroup != nil else { return }
-    for process in tree.processes where try !isHeld(process) {
+    for process in tree.processes + tree.sharing where try !isHeld(process) {
       throw TargetError(
         .invalidCgroup,
         "process \(process.pid) is not in the cgroup that was frozen: name one that holds the whole tree")

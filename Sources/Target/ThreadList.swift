@@ -7,6 +7,9 @@ final class ThreadList: Sendable {
   let process: TargetProcess
   private let directory: ProcFile
 
+  /// The open /proc/PID/task.
+  var descriptor: Int32 { directory.descriptor }
+
   init(of process: TargetProcess) throws(TargetError) {
     self.process = process
     do throws(ProcFile.OpenFailed) {
@@ -21,7 +24,7 @@ final class ThreadList: Sendable {
   ///
   /// - Returns: how many there are, which may be more than there was room for.
   func read(into ids: inout [Int32]) throws(TargetError) -> Int {
-    let (descriptor, capacity) = (directory.descriptor, ids.count)
+    let (descriptor, capacity) = (descriptor, ids.count)
     let count = unsafe ids.withUnsafeMutableBufferPointer {
       unsafe sluice_list_threads(descriptor, $0.baseAddress, capacity)
     }

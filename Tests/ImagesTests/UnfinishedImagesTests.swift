@@ -39,6 +39,18 @@ import Testing
     #expect(try directory.bytes(of: name) == [1])
   }
 
+  @Test(arguments: [
+    (["inventory.img", "pages-1.img"], "already holds images (inventory.img)"),
+    (["pages-1.img", "inventory.img.partial"], "(pages-1.img) but no inventory.img: a run was interrupted"),
+    (["pages-1.img", "inventory.img.aside"], "a further round was to be built on, which was interrupted"),
+  ])
+  func `says what a directory holds that it refuses`(names: [String], message: String) throws {
+    let directory = try TemporaryDirectory()
+    for name in names { try directory.write([1], to: name) }
+    let error = try #require(throws: ImagesError.self) { _ = try UnfinishedImages.create(at: directory.path) }
+    #expect(error.message.contains(message), "\(error)")
+  }
+
   @Test func `takes a directory with other files in it and does not touch them`() throws {
     let directory = try TemporaryDirectory()
     // Somebody's download is not ours, whatever it is called.

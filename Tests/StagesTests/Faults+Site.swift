@@ -10,7 +10,7 @@ extension Faults {
     case makeDirectory, rename, unlink, readLink, makeLink, lock, listDirectory
     case processRead, pagemapScan, mappingQuery
     case mapBuffers, protectBuffers, unmapBuffers, ownPage, ownPagemap
-    case pidfdOpen, pidfdPoll, listThreads, trace, guardStart, userfault, eventOpen
+    case pidfdOpen, pidfdPoll, listThreads, trace, reaperStart, guardStart, userfault, eventOpen
     case ringOpen, ringReserve, ringRegister, ringEnter, ringCompletion
 
     /// Errors that do not go away by trying again.
@@ -33,6 +33,7 @@ extension Faults {
       case .ownPagemap, .pidfdOpen, .eventOpen: [EMFILE, ENOMEM]
       case .pidfdPoll, .listThreads: [ENOMEM]
       case .trace: [EPERM, EIO]
+      case .reaperStart: [EAGAIN, ENOMEM]
       case .guardStart: [EMFILE, ENOMEM]
       case .userfault: [ENOMEM, EBUSY]
       case .ringOpen: [ENOSYS, EPERM, ENOMEM]

@@ -5,39 +5,6 @@ import Testing
 
 @testable import SluiceTarget
 
-/// A cgroup of version 2 for a test; nil where there are none to be made.
-private struct TestCgroup: ~Copyable {
-  let path: String
-
-  init?() {
-    for mount in ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"] {
-      let path = "\(mount)/sluice-test-\(UUID())"
-      guard unsafe mkdir(path, 0o755) == 0 else { continue }
-      guard FileManager.default.fileExists(atPath: "\(path)/cgroup.freeze") else {
-        unsafe rmdir(path)
-        continue
-      }
-      self.path = path
-      return
-    }
-    return nil
-  }
-
-  deinit {
-    try? "0".write(toFile: "\(path)/cgroup.freeze", atomically: false, encoding: .utf8)
-    // The kernel lets go of the processes that have ended only a little later.
-    for _ in 0..<100 where unsafe rmdir(path) != 0 { usleep(20_000) }
-  }
-
-  func add(_ pid: Int32) throws {
-    try "\(pid)".write(toFile: "\(path)/cgroup.procs", atomically: false, encoding: .utf8)
-  }
-
-  func isFrozen() throws -> Bool {
-    try String(contentsOfFile: "\(path)/cgroup.events", encoding: .utf8).contains("frozen 1")
-  }
-}
-
 @Suite("Frozen cgroup", .serialized, .timeLimit(.minutes(5)))
 struct FrozenCgroupTests {
   @Test(arguments: [
@@ -83,7 +50,7 @@ struct FrozenCgroupTests {
     }
     try await MemoryTarget.run(["--size", "1M"]) { target in
       try cgroup.add(target.pid)
-      try "1".write(toFile: "\(cgroup.path)/cgroup.freeze", atomically: false, encoding: .utf8)
+      try cgroup.freeze()
       try await eventually("it is frozen") { try cgroup.isFrozen() }
       do {
         var frozen = try FrozenCgroup.open(path: cgroup.path)
@@ -91,7 +58,7 @@ struct FrozenCgroupTests {
         frozen.thaw()
       }
       #expect(try cgroup.isFrozen())
-      try "0".write(toFile: "\(cgroup.path)/cgroup.freeze", atomically: false, encoding: .utf8)
+      try cgroup.thaw()
     }
   }
 

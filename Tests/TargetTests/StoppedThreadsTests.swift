@@ -112,12 +112,7 @@ struct StoppedThreadsTests {
 
   /// It ends all other threads and takes the first one's id, while they are being stopped: a process that stands
   /// still, or an error, but never one that is taken for standing still.
-  ///
-  /// On a busy machine it hangs now and then, and what hangs is not the test: a thread that executes a program waits
-  /// for those that it has killed, of which the tracer must take note; and the tracer, which seizes another thread
-  /// meanwhile, waits in the kernel for that thread (cred_guard_mutex).
-  @Test(.disabled("a tracer and an execve can wait for each other; to be mended in StoppedThreads"))
-  func areNotMistakenForThoseOfAnotherProgram() async throws {
+  @Test func areNotMistakenForThoseOfAnotherProgram() async throws {
     try await ThreadTarget.run(["--spin", "2", "--exec"]) { target in
       let outcomes = try await blocking {
         var stopped = 0
@@ -150,6 +145,28 @@ struct StoppedThreadsTests {
           do throws(TargetError) { try process?.checkStillTheSame() } catch { return true }
           return false
         }
+      }
+    }
+  }
+
+  /// A thread that executes a program waits for those that it has killed, until the tracer has taken note of their
+  /// end; and the tracer waits in the kernel for that thread, if it is about to seize it or to wait for its stop.
+  @Test(arguments: [ExecuteInBetween.Moment.beforeTheSeize, .beforeTheInterrupt])
+  fileprivate func doNotWaitForOneThatWaitsForThem(moment: ExecuteInBetween.Moment) async throws {
+    try await ThreadTarget.run(["--spin", "2", "--exec-once"]) { target in
+      try await eventually("all threads are there") { try target.threads().count == 4 }
+      let error = try await blocking {
+        var threads = try StoppedThreads(of: [TargetProcess(pid: target.pid)])
+        ExecuteInBetween.execute(target, at: moment)
+        defer { ExecuteInBetween.executeNoMore() }
+        return #expect(throws: TargetError.self) { try threads.stop() }
+      }
+      #expect(error?.code == .gone, "\(String(describing: error))")
+      #expect(error?.message.contains("executed another program") == true, "\(String(describing: error))")
+      try await eventually("the new program runs, and nobody traces it") {
+        let threads = try target.threads()
+        return threads.count == 3 && threads.allSatisfy { $0.state != "t" }
+          && ProcessMemory.status("TracerPid", of: target.pid) == 0
       }
     }
   }
@@ -389,6 +406,45 @@ private enum SignalInBetween {
     kill(target, realTimeSignal)
     var signal: Int32 = 0
     while unsafe sluice_look_at_thread(target, &signal) == 0 { usleep(100) }
+  }
+}
+
+/// Has the last thread of a process execute a program when the others are stopped, and goes on when that thread waits
+/// for the end of the others.
+private enum ExecuteInBetween {
+  /// What of the last thread comes next.
+  enum Moment: Int {
+    case beforeTheSeize = 7
+    case beforeTheInterrupt = 8
+  }
+
+  private static let target = Mutex<(ThreadTarget, Moment)?>(nil)
+  private static let calls = Atomic<Int>(0)
+
+  static func execute(_ target: ThreadTarget, at moment: Moment) {
+    calls.store(0, ordering: .relaxed)
+    Self.target.withLock { $0 = (target, moment) }
+    unsafe sluice_set_fault_handler { site, _ in
+      if site == SLUICE_FAULT_TRACE { ExecuteInBetween.nextCall() }
+      return 0
+    }
+  }
+
+  static func executeNoMore() {
+    sluice_set_fault_handler(nil)
+    target.withLock { $0 = nil }
+  }
+
+  private static func nextCall() {
+    // Two calls for each thread.
+    let call = calls.add(1, ordering: .relaxed).newValue
+    guard let (target, moment) = target.withLock({ $0 }), call == moment.rawValue else { return }
+    target.program.send(SIGUSR2)
+    // All but the last are zombies until the last takes the first one's id; which it has already where this thread
+    // was not given the processor for long.
+    while let threads = try? target.threads(), threads.count == 4,
+      threads.count(where: { $0.state == "Z" }) < 3
+    { usleep(100) }
   }
 }
 

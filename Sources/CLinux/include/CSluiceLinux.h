@@ -16,6 +16,7 @@
 #include "sluice_memory.h"
 #include "sluice_process.h"
 #include "sluice_ptrace.h"
+#include "sluice_reaper.h"
 #include "sluice_ring.h"
 #include "sluice_threads.h"
 #include "sluice_userfault.h"

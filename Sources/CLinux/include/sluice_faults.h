@@ -43,6 +43,8 @@ enum sluice_fault_site {
   SLUICE_FAULT_LIST_THREADS,
   /// Beginning to trace a thread, and telling it to stop.
   SLUICE_FAULT_TRACE,
+  /// Starting the thread that takes note of the end of others.
+  SLUICE_FAULT_REAPER,
   SLUICE_FAULT_GUARD,
   /// What is asked of a userfaultfd.
   SLUICE_FAULT_USERFAULT,

@@ -38,7 +38,8 @@ enum sluice_thread_look {
 int sluice_look_at_thread(pid_t thread, int *signal);
 
 /// Takes note of the end of a traced thread, as it must be before the process can execute another program. Not
-/// for a first thread: its end is for the process' parent to note. 0 or -errno.
+/// for a first thread: its end is for the process' parent to note; nor for one that was not seen to have ended: the
+/// kernel would take its stop for noted. 0 or -errno.
 int sluice_note_end_of_thread(pid_t thread);
 
 /// Lets go of a traced thread that stands, with the signal that it was about to get, or 0 (PTRACE_DETACH). 0 or

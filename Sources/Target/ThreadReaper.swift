@@ -1,0 +1,44 @@
+internal import CSluiceLinux
+
+/// A thread of ours that takes note of the end of the threads that we trace, while the one that traces them waits for
+/// something else: sluice_reaper.h tells why there must be one.
+@safe struct ThreadReaper: ~Copyable {
+  private let reaper: OpaquePointer
+
+  /// Starts the thread, which waits.
+  ///
+  /// - Throws: `TargetError` when the system has no thread to give.
+  init() throws(TargetError) {
+    var error: Int32 = 0
+    guard let reaper = unsafe sluice_reaper_start(&error) else {
+      throw TargetError(
+        .systemCall, "starting the thread that watches for threads that end", errno: SystemErrno(code: error))
+    }
+    unsafe self.reaper = unsafe reaper
+  }
+
+  deinit {
+    unsafe sluice_reaper_end(reaper)
+  }
+
+  /// Adds a process whose threads are going to be traced.
+  ///
+  /// - Parameter threads: kept by the caller for as long as this watches.
+  func add(_ threads: ThreadList) throws(TargetError) {
+    let result = unsafe sluice_reaper_add(reaper, threads.descriptor, threads.process.pid)
+    guard result == 0 else {
+      throw TargetError(
+        .systemCall, "watching the threads of process \(threads.process.pid)",
+        errno: SystemErrno(returned: result))
+    }
+  }
+
+  /// Takes note of ends from now on, whenever no `step` comes for some milliseconds, until `rest`.
+  func watch() { unsafe sluice_reaper_watch(reaper) }
+
+  /// Says that the thread that traces gets on.
+  func step() { unsafe sluice_reaper_step(reaper) }
+
+  /// Does nothing from now on.
+  func rest() { unsafe sluice_reaper_rest(reaper) }
+}
