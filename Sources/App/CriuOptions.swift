@@ -28,7 +28,6 @@ struct CriuOptions {
     "--page-server": "write into a directory, and copy that",
     "--lazy-pages": "leave it out: it concerns the final dump",
     "--stream": "write into a directory",
-    "--leave-stopped": "a pre-dump leaves the process running",
     "-s": "a pre-dump leaves the process running",
   ]
 

@@ -8,7 +8,7 @@ extension ExitCode {
     case .invalidArgument: self.init(64)
     case .malformedImages: self.init(65)
     case .notFound: self.init(66)
-    case .system: self.init(71)
+    case .system, .notTrackable: self.init(71)
     case .cannotCreate: self.init(73)
     case .io: self.init(74)
     case .targetGone: self.init(75)

@@ -36,8 +36,12 @@ struct PreDumpCommand: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "What tells which pages were written: auto, soft-dirty or none.",
-      discussion: "Without the kernel's soft-dirty bit, neither CRIU nor Sluice can build on the images.",
+      "What tells which pages were written: auto, soft-dirty, write-protect, both or none.",
+      discussion: """
+        With write-protect (Linux 6.7), rounds do not stop the processes; it ends with --rounds, and neither CRIU nor \
+        later runs can build on the images. Both have soft-dirty beside it, on which CRIU can build. Auto takes the \
+        best that there is.
+        """,
       valueName: "tracker"))
   var tracker = TrackerOption.auto
 
@@ -152,7 +156,7 @@ extension PreDumpCommand {
       let report = try await run(PreDump(configuration))
       return try finish(report) && show(PreDumpOutput(report))
     }
-    var rounds = try PreDumpRounds(configuration, policy: policy)
+    var rounds = try PreDumpRounds(configuration, policy: policy, lastRound: self.rounds.lastRound)
     while let round = try await rounds.next() {
       let report = try await run(round)
       rounds.ended(report)

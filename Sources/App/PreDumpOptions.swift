@@ -25,12 +25,16 @@ enum IOOption: String, ExpressibleByArgument, CaseIterable {
 enum TrackerOption: String, ExpressibleByArgument, CaseIterable {
   case auto
   case softDirty = "soft-dirty"
+  case writeProtect = "write-protect"
+  case both
   case none
 
   var value: PreDump.Configuration.Tracker {
     switch self {
     case .auto: .automatic
     case .softDirty: .softDirty
+    case .writeProtect: .writeProtect
+    case .both: .both
     case .none: .none
     }
   }

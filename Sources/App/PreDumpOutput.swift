@@ -26,6 +26,10 @@ struct PreDumpOutput: Encodable {
   let mappingsSkipped: [String: Int]
   let durationUs: UInt64
   let frozenUs: UInt64
+  /// How long threads stood still, one of each process at a time, to have the process watched; of all together.
+  let injectionUs: UInt64
+  /// How many did.
+  let injections: Int
   let stop: Stop
   let clearUs: UInt64
   let memoryBudget: Int
@@ -55,6 +59,7 @@ struct PreDumpOutput: Encodable {
     let stopUs: UInt64
     let scanUs: UInt64
     let clearUs: UInt64
+    let copyUs: UInt64
     let resumeUs: UInt64
   }
 
@@ -108,9 +113,12 @@ struct PreDumpOutput: Encodable {
     mappingsSkipped = report.mappingsSkipped
     durationUs = report.durationMicroseconds
     frozenUs = report.frozenMicroseconds
+    injectionUs = report.injectionMicroseconds.reduce(0, +)
+    injections = report.injectionMicroseconds.count
     stop = Stop(
       stopUs: report.stop.stopMicroseconds, scanUs: report.stop.scanMicroseconds,
-      clearUs: report.stop.clearMicroseconds, resumeUs: report.stop.resumeMicroseconds)
+      clearUs: report.stop.clearMicroseconds, copyUs: report.stop.copyMicroseconds,
+      resumeUs: report.stop.resumeMicroseconds)
     clearUs = report.clearMicroseconds
     memoryBudget = report.memoryBudget
     buffersBytes = report.buffersBytes
@@ -136,13 +144,7 @@ struct PreDumpOutput: Encodable {
       "  buffers: \(ByteCount.text(buffersBytes)) of a budget of \(ByteCount.text(memoryBudget));"
         + " the process was stopped for \(Self.seconds(frozenUs))",
     ]
-    if tracker == "soft-dirty" {
-      lines.append("  tracker: soft-dirty, cleared in \(Self.seconds(clearUs))")
-    } else {
-      lines.append(
-        "  tracker: none (this kernel keeps no soft-dirty bit, so 'criu dump' cannot take these images as a parent)"
-      )
-    }
+    lines.append("  tracker: " + trackerText)
     if let parentDir {
       lines.append("  \(pagesSkippedParent) pages were not written since and are left to \(parentDir)")
     }
@@ -175,6 +177,15 @@ struct PreDumpOutput: Encodable {
       line += "; no more rounds: \(end.text)"
     }
     return line
+  }
+
+  private var trackerText: String {
+    switch PreDumpReport.Tracker(rawValue: tracker) {
+    case .softDirty, .both: "\(tracker), cleared in \(Self.seconds(clearUs))"
+    case .writeProtect: "\(tracker) ('criu dump' cannot take these images as a parent)"
+    case .some(.none), nil:
+      "none (this kernel keeps no soft-dirty bit, so 'criu dump' cannot take these images as a parent)"
+    }
   }
 
   private var subject: String {

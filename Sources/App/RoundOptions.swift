@@ -28,7 +28,17 @@ struct RoundOptions: ParsableArguments {
     help: ArgumentHelp("No round begins when so much time has passed since the first.", valueName: "seconds"))
   var maxTime: Double?
 
+  @Flag(
+    help: ArgumentHelp(
+      "Have the last round stop the processes and copy all that is left: with the others it has the memory of one moment.",
+      discussion: "Without --rounds it is the only one."))
+  var final = false
+
+  @Flag(help: "With --final, leave the processes stopped (SIGSTOP, or frozen with --freeze-cgroup).")
+  var leaveStopped = false
+
   func validate() throws {
+    if leaveStopped, !final { throw ValidationError("--leave-stopped takes --final: other pre-dumps leave the processes running") }
     if let rounds, rounds < 1 { throw ValidationError("--rounds takes a number from 1 up") }
     guard (0...100).contains(untilSkipped) else {
       throw ValidationError("--until-skipped takes a number from 0 to 100")
@@ -38,9 +48,12 @@ struct RoundOptions: ParsableArguments {
     }
   }
 
+  /// What becomes of the processes in the last round; nil where it is like the others.
+  var lastRound: PreDumpRounds.LastRound? { final ? leaveStopped ? .leavesStopped : .resumes : nil }
+
   /// Nil where there is but one pre-dump, into the images directory itself.
   var policy: RoundPolicy? {
-    guard let rounds else { return nil }
+    guard let rounds = rounds ?? (final ? 1 : nil) else { return nil }
     var policy = RoundPolicy()
     policy.rounds = rounds
     policy.untilPages = untilPages

@@ -1,14 +1,10 @@
 #define _GNU_SOURCE
 #include <errno.h>
-#include <signal.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "faults.h"
+#include "helper.h"
 #include "sluice_guard.h"
 
 enum { HOLD = 'h', RELEASE = 'r', READY = 'y' };
@@ -25,51 +21,23 @@ static ssize_t take(int socket, char *command, int *file) {
   return got;
 }
 
-// The guard. In the child of a process with threads: nothing but system calls.
+// The guard.
 static _Noreturn void guard(int socket) {
-  // Whatever ends a terminal's or a service's programs is not meant for the guard, which ends by itself.
-  setsid();
-  sigset_t all;
-  sigfillset(&all);
-  sigprocmask(SIG_BLOCK, &all, NULL);
-  prctl(PR_SET_NAME, "sluice-guard", 0, 0, 0);
-  // Nothing else is kept open: a pipe would never end for its reader, nor a lock be let go of.
-  if (socket != 0) dup2(socket, 0);
-  close_range(1, ~0U, 0);
   int held = -1;
   while (1) {
     char command = 0;
     int file = -1;
-    if (take(0, &command, &file) <= 0) break;
+    if (take(socket, &command, &file) <= 0) break;
     if (held >= 0) close(held);
     held = command == HOLD ? file : -1;
     char ready = READY;
-    if (TEMP_FAILURE_RETRY(send(0, &ready, 1, MSG_NOSIGNAL)) != 1) break;
+    if (TEMP_FAILURE_RETRY(send(socket, &ready, 1, MSG_NOSIGNAL)) != 1) break;
   }
   if (held >= 0) (void)!TEMP_FAILURE_RETRY(write(held, "0", 1));
   _exit(0);
 }
 
-int sluice_guard_start(void) {
-  int sockets[2];
-  if (FAULTY(SLUICE_FAULT_GUARD, socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets)) < 0) return -errno;
-  // Twice: so it is nobody's child, and nobody need wait for it.
-  pid_t child = fork();
-  if (child == 0) {
-    pid_t grandchild = fork();
-    if (grandchild == 0) guard(sockets[1]);
-    _exit(grandchild < 0 ? errno : 0);
-  }
-  int error = child < 0 ? errno : 0;
-  close(sockets[1]);
-  if (child > 0) {
-    int status = 0;
-    if (TEMP_FAILURE_RETRY(waitpid(child, &status, 0)) == child && WIFEXITED(status)) error = WEXITSTATUS(status);
-  }
-  if (error == 0) return sockets[0];
-  close(sockets[0]);
-  return -error;
-}
+int sluice_guard_start(void) { return start_helper("sluice-guard", guard); }
 
 static int tell(int guard, char command, int file) {
   char control[CMSG_SPACE(sizeof file)] = {0};

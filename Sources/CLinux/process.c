@@ -23,6 +23,10 @@ int sluice_pidfd_is_alive(int pidfd) {
   return ready == 0;
 }
 
+int sluice_pidfd_signal(int pidfd, int signal) {
+  return syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) < 0 ? -errno : 0;
+}
+
 int sluice_share_memory(pid_t one, pid_t other) {
   long order = syscall(SYS_kcmp, one, other, KCMP_VM, 0, 0);
   return order < 0 ? -errno : order == 0;
@@ -30,16 +34,16 @@ int sluice_share_memory(pid_t one, pid_t other) {
 
 int sluice_has_children_lists(void) { return access("/proc/thread-self/children", F_OK) == 0; }
 
-bool sluice_has_userfaultfd(pid_t pid) {
-  static const char name[] = "anon_inode:[userfaultfd]";
-  char path[32], text[sizeof name];
+bool sluice_has_descriptor(pid_t pid, const char *name) {
+  char path[32], text[64];
+  size_t wanted = strlen(name);
   snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
   DIR *descriptors = opendir(path);
   if (descriptors == NULL) return false;
   bool found = false;
   for (struct dirent *entry; !found && (entry = readdir(descriptors)) != NULL;) {
     ssize_t length = readlinkat(dirfd(descriptors), entry->d_name, text, sizeof text);
-    found = length == sizeof name - 1 && memcmp(text, name, sizeof name - 1) == 0;
+    found = length == (ssize_t)wanted && memcmp(text, name, wanted) == 0;
   }
   closedir(descriptors);
   return found;

@@ -7,6 +7,8 @@ final class DumpTask: OutputTask {
   /// Its place among the tasks of the round.
   let index: Int
   let process: TargetProcess
+  /// What its writes are found out by without a stop; nil where they are not.
+  let protection: WriteProtection?
   var pagemapName: String { "pagemap-\(process.namespacePid).img" }
   /// The number in the name of its pages file.
   var pagesID: UInt32 { UInt32(index) + Self.firstPagesID }
@@ -19,9 +21,10 @@ final class DumpTask: OutputTask {
   /// The first pages file of a directory has number 1, as CRIU counts them.
   private static let firstPagesID: UInt32 = 1
 
-  init(index: Int, process: TargetProcess) {
+  init(index: Int, process: TargetProcess, protection: WriteProtection? = nil) {
     self.index = index
     self.process = process
+    self.protection = protection
   }
 
   /// Whether its images are given up.

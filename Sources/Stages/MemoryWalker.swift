@@ -33,6 +33,8 @@ actor MemoryWalker {
   struct Result: Sendable {
     /// By task.
     var tasks: [Counts]
+    /// What the next round is to copy as well; nil where the walk does not find out what was written.
+    var unsettled: DirtySet?
     /// How long the walk waited for a buffer to come back.
     var withoutBuffer = Stall()
     /// How long it waited for a reader to take a plan.
@@ -44,6 +46,7 @@ actor MemoryWalker {
   private nonisolated let executor: ThreadExecutor
   private let tasks: [DumpTask]
   private let base: RoundBase?
+  private let watch: RoundWatch?
   private let source: PageScanner.Source?
   private let swapped: SwappedPages
   private let ring: BufferRing
@@ -55,24 +58,29 @@ actor MemoryWalker {
   nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
   nonisolated var taskExecutor: any TaskExecutor { executor }
 
-  /// - Parameter base: what need not be copied; nil where everything is.
+  /// - Parameters:
+  ///   - base: what need not be copied; nil where everything is.
+  ///   - watch: how it is found out what was written; nil where it is not.
   init(
-    tasks: [DumpTask], base: RoundBase?, source: PageScanner.Source?, swapped: SwappedPages,
+    tasks: [DumpTask], base: RoundBase?, watch: RoundWatch?, source: PageScanner.Source?, swapped: SwappedPages,
     ring: BufferRing, plans: PlanChannel, executor: ThreadExecutor
   ) {
     self.tasks = tasks
     self.base = base
+    self.watch = watch
     self.source = source
     self.swapped = swapped
     self.ring = ring
     self.plans = plans
     self.executor = executor
     result = Result(tasks: Array(repeating: Counts(), count: tasks.count))
+    result.unsettled = watch.map { DirtySet(byteCount: $0.unsettledBytes, taskCount: tasks.count) }
   }
 
   /// Walks the address spaces of all tasks once, then finishes the channel of plans.
   func run() async throws(PreDumpError) -> Result {
     for task in tasks {
+      result.unsettled?.beginTask()
       try await walk(task)
       // The end of a task is told in its turn, whether or not anything is left to read.
       try await openBuffer()
@@ -84,6 +92,9 @@ actor MemoryWalker {
   }
 
   private func walk(_ task: DumpTask) async throws(PreDumpError) {
+    if let watch, let protection = task.protection {
+      return try await walk(task, watchedBy: protection, watch)
+    }
     var areas = MappedAreas(of: task.process)
     guard
       var scanner = try task.attempt({ () throws(TargetError) in
@@ -94,21 +105,61 @@ actor MemoryWalker {
     while case .some(.some(let area)) = try task.attempt({ () throws(TargetError) in try areas.next() }) {
       try await walk(area, of: task, with: &scanner, &known)
     }
+    count(areas, scanner, of: task)
+  }
+
+  /// The same for a task whose writes the walk finds out, and which it protects for the next round as it goes.
+  private func walk(
+    _ task: DumpTask, watchedBy protection: WriteProtection, _ watch: RoundWatch
+  ) async throws(PreDumpError) {
+    var areas = MappedAreas(of: task.process, joining: WatchedParts.mostMappings)
+    var parts = WatchedParts(of: protection)
+    guard
+      var scanner = try task.attempt({ () throws(TargetError) in
+        try PageScanner(of: task.process, source: .pagemapScan, swapped: swapped)
+      }),
+      let pinned = try task.attempt({ () throws(TargetError) in try PinnedMemory(of: task.process) })
+    else { return }
+    var known = try RoundBase.known(of: task, by: base)
+    while case .some(.some(let area)) = try task.attempt({ () throws(TargetError) in try areas.next() }) {
+      guard area.pages != .all else {
+        try await walk(area, of: task, with: &scanner, &known, writes: watch.viewOfWhole)
+        continue
+      }
+      let isCut: Void? = try task.attempt { () throws(TargetError) in
+        try parts.cut(area, starts: areas.starts, watches: watch.protects)
+      }
+      guard isCut != nil else { return }
+      for index in parts.parts.indices {
+        let part = parts.parts[index]
+        for piece in pinned.pieces(of: part.start..<part.end) {
+          try await walk(
+            area.part(piece.range), of: task, with: &scanner, &known,
+            writes: watch.view(of: part, isPinned: piece.isPinned, isTrusted: pinned.isKnown))
+        }
+      }
+    }
+    count(areas, scanner, of: task)
+  }
+
+  private func count(_ areas: borrowing MappedAreas, _ scanner: borrowing PageScanner, of task: DumpTask) {
     result.tasks[task.index].mappings = areas.mappings
     result.tasks[task.index].skipped = areas.skipped
     result.tasks[task.index].pages = scanner.tally
   }
 
   private func walk(
-    _ area: MappedArea, of task: DumpTask, with scanner: inout PageScanner, _ known: inout KnownPages
+    _ area: MappedArea, of task: DumpTask, with scanner: inout PageScanner, _ known: inout KnownPages,
+    writes: WriteView = .unseen
   ) async throws(PreDumpError) {
     var position = area.start
     while position < area.end {
       guard !Task.isCancelled else { throw .cancelled }
       let end = try task.attempt { () throws(TargetError) in
         area.pages == .all
-          ? scanner.wholeStep(from: position, to: area.end)
-          : try scanner.step(from: position, to: area.end, isFileBacked: area.pages == .copiedFromFile)
+          ? scanner.wholeStep(from: position, to: area.end, mustCopy: writes.authority == .everything)
+          : try scanner.step(
+            from: position, to: area.end, isFileBacked: area.pages == .copiedFromFile, writes: writes)
       }
       guard let end else { return }
       position = end
@@ -125,6 +176,10 @@ actor MemoryWalker {
   ) async throws(PreDumpError) {
     result.tasks[task.index].pagesFound += scanned.run.length / UInt64(ring.layout.pageSize)
     let end = scanned.run.address + scanned.run.length
+    if scanned.isUnsettled {
+      result.unsettled?.add(from: scanned.run.address, to: end)
+      try await watch?.waitForDevices()
+    }
     var position = scanned.run.address
     while position < end {
       let part = try known.next(in: position..<end, mustCopy: scanned.mustCopy)

@@ -14,10 +14,16 @@ public struct PreDump: Sendable {
   public let configuration: Configuration
   /// How far it has come, for one who wants to watch. Its elements come while `run` runs.
   public let progress = ProgressFeed()
+  private let part: RoundPart
 
   /// Prepares a pre-dump; nothing happens before `run`, which is called once.
   public init(_ configuration: Configuration) {
+    self.init(configuration, as: RoundPart())
+  }
+
+  init(_ configuration: Configuration, as part: RoundPart) {
     self.configuration = configuration
+    self.part = part
   }
 
   /// Runs to the end. Cancelling the task ends it early: nothing is kept then, and the process is as it was.
@@ -58,11 +64,12 @@ public struct PreDump: Sendable {
       engine.shutdown()
     }
     let starter = RoundStarter(
-      configuration: configuration, dirtyBytes: Self.dirtyBytes(of: configuration), executor: starterThread)
-    let start = try await starter.start(tree, parent: parent)
+      configuration: configuration, part: part, dirtyBytes: Self.dirtyBytes(of: configuration),
+      executor: starterThread)
+    var start = try await starter.start(tree, parent: parent)
     let (plans, chunks) = Self.makeChannels(readers: readerThreads.count, buffers: ring.layout.count)
     let walker = MemoryWalker(
-      tasks: start.tasks, base: start.base, source: configuration.pageStates.source,
+      tasks: start.tasks, base: start.base, watch: start.watch, source: configuration.pageStates.source,
       swapped: configuration.swapped.pages, ring: ring, plans: plans, executor: walkerThread)
     let readers = readerThreads.map {
       PageReader(
@@ -78,21 +85,35 @@ public struct PreDump: Sendable {
 
     let counts: StageCounts
     do throws(PreDumpError) {
+      if start.waitsForDevices { try await start.watch?.waitFurther() }
       counts = try await Stages(
         walker: walker, readers: readers, writer: writer, plans: plans, chunks: chunks, progress: progress
       ).run()
       try await checkTasks(start.tasks, writer)
       guard !Task.isCancelled else { throw .cancelled }
     } catch {
+      await starter.resume()
       await writer.discard()
       throw error
     }
+    start.stop?.copying = await starter.copyingEnds()
+    if !part.leavesStopped { start.stop?.resuming = await starter.resume() }
     precondition(ring.takenCount == 0, "every buffer is home when the stages have ended")
 
     let report = PreDumpReport(
       configuration: configuration, start: start, counts: counts, ring: ring, engine: engine.kind,
       isDirect: kind.isDirect, parent: parent?.path, began: began)
-    try await publish(report, start, by: writer)
+    do throws(PreDumpError) {
+      try await publish(report, start, by: writer)
+      if part.leavesStopped { try await starter.leaveStopped() }
+    } catch {
+      await starter.resume()
+      throw error
+    }
+    if let unsettled = counts.walker.unsettled, !part.isLast {
+      part.tracking?.roundIsComplete(
+        in: configuration.imagesDirectory, of: start.tasks, unsettled: unsettled)
+    }
     return report.finished(at: sluice_monotonic_nanoseconds())
   }
 
@@ -115,10 +136,10 @@ public struct PreDump: Sendable {
     let inventory = Inventory(dumpUptime: start.uptime, preDumpMode: .read)
     let tracked = try start.trackedTasks()
     try await writer.publish(inventory: inventory, statistics: report.statistics, trackedTasks: tracked)
-    guard let base = start.base else { return }
+    guard let parent = start.parentAside ?? start.base?.parent else { return }
     try onImages { () throws(ImagesError) in
-      try base.parent.noteChild(at: configuration.imagesDirectory)
-      try base.parent.putBack()
+      try parent.noteChild(at: configuration.imagesDirectory)
+      if start.parentAside != nil { try parent.putBack() }
     }
   }
 
@@ -248,7 +269,7 @@ private struct OutputKind {
 }
 
 extension PreDump.Configuration.Swapped {
-  fileprivate var pages: SwappedPages {
+  var pages: SwappedPages {
     switch self {
     case .read: .read
     case .skip: .skip

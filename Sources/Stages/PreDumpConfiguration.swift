@@ -19,6 +19,12 @@ extension PreDump {
       case automatic
       /// The soft-dirty bit, which CRIU's final dump understands too.
       case softDirty
+      /// Asynchronous write protection (Linux 6.7), of which the processes notice a stop of one thread for a tenth of
+      /// a millisecond, once. It ends with the rounds of one run (`PreDumpRounds`); nothing later can build on them.
+      case writeProtect
+      /// The soft-dirty bit and write protection together: no round stops the processes, and CRIU's final dump can build
+      /// on the images.
+      case both
       /// Nothing: everything is copied, and later rounds cannot build on it.
       case none
     }

@@ -23,6 +23,8 @@ public struct PreDumpError: Error, CustomStringConvertible {
     case targetGone
     /// The kernel does not let us.
     case notPermitted
+    /// What the processes write cannot be tracked in the way that was asked for.
+    case notTrackable
     /// The task was cancelled.
     case cancelled
   }
@@ -54,6 +56,7 @@ public struct PreDumpError: Error, CustomStringConvertible {
       case .invalidPid, .invalidCgroup: .invalidArgument
       case .gone: .targetGone
       case .notPermitted: .notPermitted
+      case .notTrackable: .notTrackable
       case .unreadable: .io
       case .systemCall: .system
       }

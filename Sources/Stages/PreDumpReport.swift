@@ -9,8 +9,16 @@ public struct PreDumpReport: Sendable {
   public enum Tracker: String, Sendable {
     /// The soft-dirty bit, which CRIU's final dump understands too.
     case softDirty = "soft-dirty"
-    /// This kernel has none: the images are right, but CRIU cannot take them as a parent.
+    /// Asynchronous write protection, which ends with this run: further rounds of it can build on the images, but
+    /// neither CRIU nor later runs.
+    case writeProtect = "write-protect"
+    /// Both: no round stops the processes, and CRIU's final dump can build on the images.
+    case both
+    /// None: the images are right, but nothing can build on them.
     case none
+
+    /// Whether the soft-dirty bits were cleared for the round, so that what was written since is known to CRIU too.
+    var seesSoftDirty: Bool { self == .softDirty || self == .both }
   }
 
   /// The process, by the pid that we see it under.
@@ -61,6 +69,9 @@ public struct PreDumpReport: Sendable {
   public let frozenMicroseconds: UInt64
   /// What that was spent on.
   public let stop: Stop
+  /// How long threads stood still, one of each process at a time, to have the process watched, in microseconds; empty
+  /// where none had to.
+  public let injectionMicroseconds: [UInt64]
   /// How long the tracker took to clear, in microseconds; a thread of the process that maps memory waits
   /// for that.
   public let clearMicroseconds: UInt64
@@ -112,7 +123,9 @@ public struct PreDumpReport: Sendable {
     mappingsSkipped = Dictionary(
       uniqueKeysWithValues: total.walker.skipped.map { ($0.key.rawValue, $0.value) })
     stop = Stop(start.stop)
-    frozenMicroseconds = stop.scanMicroseconds + stop.clearMicroseconds + stop.resumeMicroseconds
+    frozenMicroseconds =
+      stop.scanMicroseconds + stop.clearMicroseconds + stop.copyMicroseconds + stop.resumeMicroseconds
+    injectionMicroseconds = start.injections.map { ($0 + 999) / 1000 }
     clearMicroseconds = start.clearNanoseconds / 1000
     memoryBudget = configuration.memoryBudget
     buffersBytes = ring.touchedBytes
@@ -182,6 +195,8 @@ extension PreDumpReport {
     public let scanMicroseconds: UInt64
     /// Until the tracker was cleared.
     public let clearMicroseconds: UInt64
+    /// Until everything was copied, in a last round; 0 in others, which copy while the processes run.
+    public let copyMicroseconds: UInt64
     /// Until everything ran again.
     public let resumeMicroseconds: UInt64
 
@@ -189,6 +204,7 @@ extension PreDumpReport {
       stopMicroseconds = (times?.stopping ?? 0) / 1000
       scanMicroseconds = (times?.scanning ?? 0) / 1000
       clearMicroseconds = (times?.clearing ?? 0) / 1000
+      copyMicroseconds = (times?.copying ?? 0) / 1000
       resumeMicroseconds = (times?.resuming ?? 0) / 1000
     }
   }

@@ -1,5 +1,6 @@
 internal import Logging
 internal import SluiceImages
+internal import SluiceTarget
 
 /// Several pre-dumps of the same processes, each on top of the one before, until little is left to copy.
 ///
@@ -11,12 +12,26 @@ internal import SluiceImages
 /// ```
 ///
 /// They go into the directories 1, 2, 3 and so on below the images directory.
+///
+/// Where the kernel has asynchronous write protection, no round but a last one that was asked for stops the processes.
+/// That tracker lasts as long as this value, and copies of it.
 public struct PreDumpRounds: Sendable {
+  /// What becomes of the processes in a last round that takes all that is left.
+  public enum LastRound: Hashable, Sendable {
+    /// They stand still until it is copied, and go on then.
+    case resumes
+    /// They stand still from then on: by SIGSTOP, or in the cgroup that was to be frozen.
+    case leavesStopped
+  }
+
   private let configuration: PreDump.Configuration
   private let policy: RoundPolicy
+  private let lastRound: LastRound?
+  private let tracking: WriteTracking?
   private let began = ContinuousClock.now
-  private var last: RoundPolicy.Figures?
-  private var decision = RoundPolicy.Decision.goOn(pause: .zero)
+  private var figures: RoundPolicy.Figures?
+  private var decision: RoundPolicy.Decision
+  private var isLastBegun = false
   /// The number of the round that `next` has given last, from 1; 0 before the first.
   public private(set) var number = 0
 
@@ -25,16 +40,29 @@ public struct PreDumpRounds: Sendable {
   /// - Parameters:
   ///   - configuration: of each round. Its parent, if it has one, is that of the first.
   ///   - policy: when to end.
+  ///   - lastRound: after them, or as the last of them where as many as the policy allows were made, another one for
+  ///     which the processes stand still, and whose images with their parents have the memory as it is then. Nil for
+  ///     none.
   /// - Throws: `PreDumpError` with `cannotCreate`.
-  public init(_ configuration: PreDump.Configuration, policy: RoundPolicy) throws(PreDumpError) {
+  public init(
+    _ configuration: PreDump.Configuration, policy: RoundPolicy, lastRound: LastRound? = nil
+  ) throws(PreDumpError) {
     self.configuration = configuration
+    var policy = policy
+    if lastRound != nil { policy.rounds -= 1 }
     self.policy = policy
+    self.lastRound = lastRound
+    decision = policy.rounds > 0 ? .goOn(pause: .zero) : .end(.rounds)
+    // One round by itself has no use for what ends with it.
+    let isUsed = policy.rounds > 1 || policy.rounds > 0 && lastRound != nil
+    let isAskedFor = configuration.tracker == .writeProtect || configuration.tracker == .both
+    tracking = isUsed || isAskedFor ? WriteTracking() : nil
     try onImages { () throws(ImagesError) in
       try UnfinishedImages.makeDirectory(at: configuration.imagesDirectory)
     }
   }
 
-  /// Why there is no further round; nil while there may be one.
+  /// Why there is no further round, but for a last one that was asked for; nil while there may be one.
   public var end: RoundPolicy.End? {
     guard case .end(let end) = decision else { return nil }
     return end
@@ -45,27 +73,44 @@ public struct PreDumpRounds: Sendable {
   /// - Returns: nil when the policy says that it is enough.
   /// - Throws: `PreDumpError` with `cancelled`.
   public mutating func next() async throws(PreDumpError) -> PreDump? {
-    guard case .goOn(let pause) = decision else { return nil }
-    do { try await Task.sleep(for: pause) } catch { throw .cancelled }
+    var part = RoundPart(tracking: tracking)
+    switch decision {
+    case .goOn(let pause):
+      do { try await Task.sleep(for: pause) } catch { throw .cancelled }
+    case .end:
+      guard let lastRound, !isLastBegun else { return nil }
+      isLastBegun = true
+      part.isLast = true
+      part.leavesStopped = lastRound == .leavesStopped
+    }
     var round = configuration
     if number > 0 { round.parentDirectory = directory(number) }
     number += 1
     round.imagesDirectory = directory(number)
-    return PreDump(round)
+    return PreDump(round, as: part)
   }
 
   /// Takes note of how the round went that `next` has given.
   public mutating func ended(_ report: PreDumpReport) {
+    guard !isLastBegun else { return }
     let figures = RoundPolicy.Figures(
       pagesWritten: report.pagesWritten, pagesSkippedParent: report.pagesSkippedParent,
       duration: .microseconds(Int64(clamping: report.durationMicroseconds)), elapsed: began.duration(to: .now)
     )
-    decision = policy.decide(number: number, last: figures, previous: last)
-    last = figures
+    decision = policy.decide(number: number, last: figures, previous: self.figures)
+    self.figures = figures
     if number == 1, report.tracker == .none, end == nil {
       configuration.logger.warning(
         "every round copies everything, since nothing tells what was written (tracker: none)")
     }
+  }
+
+  /// Makes ready for CRIU's final dump, which is to be made before this value goes: so the soft-dirty bits are right
+  /// for memory, too, that the processes move (mremap), until they are stopped.
+  ///
+  /// - Throws: `PreDumpError`.
+  public func prepareForDump() throws(PreDumpError) {
+    try onTarget { () throws(TargetError) in try tracking?.prepareForDump() }
   }
 
   private func directory(_ number: Int) -> String { "\(configuration.imagesDirectory)/\(number)" }

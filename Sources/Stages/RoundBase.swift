@@ -1,20 +1,38 @@
 internal import SluiceImages
 internal import SluiceTarget
 
-/// What a round builds upon: the parent's images, and what was written since they were made.
+/// What a round builds upon: the parent's images, and what must be copied whether or not they have it.
 struct RoundBase: Sendable {
   let parent: ParentImages
-  /// What was written since.
-  let dirty: DirtySet
-  /// The processes that the parent's images are of, by the pids that we see them under.
-  let isParentOf: Set<Int32>
+  /// What is to be copied: what was written since the parent's images were made or, where the walk finds that out
+  /// itself, what it cannot find.
+  private let dirty: DirtySet
+  /// The places in that set of the processes that the parent's images are of, by the pids that we see them under.
+  private let places: [Int32: Int]
+
+  init(parent: ParentImages, dirty: DirtySet, places: [Int32: Int]) {
+    self.parent = parent
+    self.dirty = dirty
+    self.places = places
+  }
+
+  /// - Parameters:
+  ///   - dirty: has the processes of the tree in their order.
+  ///   - isParentOf: the pids of those that the parent's images are of.
+  init(parent: ParentImages, dirty: DirtySet, of tree: ProcessTree, where isParentOf: Set<Int32>) {
+    var places: [Int32: Int] = [:]
+    for (place, process) in tree.processes.enumerated() where isParentOf.contains(process.pid) {
+      places[process.pid] = place
+    }
+    self.init(parent: parent, dirty: dirty, places: places)
+  }
 
   /// What is known of the pages of a task before they are read; nothing without a base.
   static func known(of task: DumpTask, by base: RoundBase?) throws(PreDumpError) -> KnownPages {
-    guard let base, base.isParentOf.contains(task.process.pid) else { return KnownPages() }
+    guard let base, let place = base.places[task.process.pid] else { return KnownPages() }
     let coverage = try onImages { () throws(ImagesError) in
       try base.parent.coverage(pid: task.process.namespacePid)
     }
-    return KnownPages(dirty: base.dirty.cursor(ofTask: task.index), coverage: coverage)
+    return KnownPages(dirty: base.dirty.cursor(ofTask: place), coverage: coverage)
   }
 }

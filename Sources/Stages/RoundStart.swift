@@ -7,6 +7,8 @@ struct RoundStart: Sendable {
   var tasks: [DumpTask]
   var skipped: [ProcessTree.Skipped]
   var base: RoundBase?
+  /// The parent whose inventory was set aside, until this round is complete.
+  var parentAside: ParentImages?
   var tracker: PreDumpReport.Tracker
   /// Microseconds since the machine started, when the tracker was cleared.
   var uptime: UInt64
@@ -14,10 +16,35 @@ struct RoundStart: Sendable {
   var clearNanoseconds: UInt64 = 0
   /// How long the tree was stopped; nil where it was not.
   var stop: StopTimes?
+  /// How the walk finds out what was written; nil where it does not.
+  var watch: RoundWatch?
+  /// Whether nothing is read before devices had the time to end writes that were begun before the round.
+  var waitsForDevices = false
+  /// How long threads stood still, one at a time, to have their processes watched.
+  var injections: [UInt64] = []
 
-  /// Whose writes are tracked; nil where none are.
+  /// - Parameter protection: that of a process; nil for one that is not watched.
+  init(
+    of tree: ProcessTree, tracker: PreDumpReport.Tracker, uptime: UInt64,
+    protection: (TargetProcess) -> WriteProtection? = { _ in nil }
+  ) {
+    tasks = tree.processes.enumerated().map {
+      DumpTask(index: $0.offset, process: $0.element, protection: protection($0.element))
+    }
+    skipped = tree.skipped
+    self.tracker = tracker
+    self.uptime = uptime
+  }
+
+  /// Makes the tasks anew of the processes that there are now.
+  mutating func attach(_ tree: ProcessTree, protection: (TargetProcess) -> WriteProtection?) {
+    tasks = RoundStart(of: tree, tracker: tracker, uptime: uptime, protection: protection).tasks
+    skipped = tree.skipped
+  }
+
+  /// Whose writes are tracked by what outlasts us, and so by later runs; nil where none are.
   func trackedTasks() throws(PreDumpError) -> TrackedTasks? {
-    guard tracker != .none else { return nil }
+    guard tracker.seesSoftDirty else { return nil }
     return TrackedTasks(
       bootID: try onTarget { () throws(TargetError) in try Uptime.bootID() },
       tasks: tasks.filter { !$0.hasFailed }.map {
@@ -33,6 +60,8 @@ struct RoundStart: Sendable {
     var scanning: UInt64 = 0
     /// Until the tracker was cleared.
     var clearing: UInt64 = 0
+    /// Until everything was copied, where the processes stand still for that.
+    var copying: UInt64 = 0
     /// Until everything ran again.
     var resuming: UInt64 = 0
   }

@@ -4,20 +4,26 @@ internal import SluiceImages
 internal import SluicePipeline
 internal import SluiceTarget
 
-/// Begins a round: finds out what was written since the parent's images were made, and has the tracker begin
-/// anew.
+/// Begins a round: chooses the tracker, which finds out what was written since the parent's images were made, and
+/// holds the processes still for a last round.
 ///
 /// It has a thread of its own, since threads of other processes are stopped and let go by one and the same.
 actor RoundStarter {
   private nonisolated let executor: ThreadExecutor
   private let configuration: PreDump.Configuration
+  private let part: RoundPart
   private let dirtyBytes: Int
+  private var held: StoppedTree?
+  private var lap = Lap()
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
 
-  /// - Parameter dirtyBytes: the memory for what was written, in bytes.
-  init(configuration: PreDump.Configuration, dirtyBytes: Int, executor: ThreadExecutor) {
+  /// - Parameters:
+  ///   - part: what the round is among several.
+  ///   - dirtyBytes: the memory for what was written, in bytes.
+  init(configuration: PreDump.Configuration, part: RoundPart, dirtyBytes: Int, executor: ThreadExecutor) {
     self.configuration = configuration
+    self.part = part
     self.dirtyBytes = dirtyBytes
     self.executor = executor
   }
@@ -25,142 +31,158 @@ actor RoundStarter {
   /// Begins the round.
   ///
   /// - Parameter parent: the images to build on; nil where there are none that can be built on.
-  /// - Throws: `PreDumpError`. If the tracker was cleared by then, the parent's inventory stays aside.
+  /// - Throws: `PreDumpError`. If the tracker was cleared by then, the parent's inventory stays aside. Nothing is held
+  ///   still any more.
   func start(_ tree: ProcessTree, parent: ParentImages?) throws(PreDumpError) -> RoundStart {
     var tree = tree
-    guard try usesSoftDirty() else {
-      let uptime = try onTarget { () throws(TargetError) in try Uptime.microseconds() }
-      return start(of: tree, tracker: .none, uptime: uptime)
+    let choice = try chooseTracker()
+    do throws(PreDumpError) {
+      return try start(&tree, parent, with: choice.tracker)
+    } catch {
+      guard choice.mayGiveUp, error.code == .notTrackable else { throw error }
+      part.tracking?.giveUp()
+      let other = try chooseTracker()
+      configuration.logger.notice(
+        "tracker \(other.name) instead of \(choice.name): \(error)")
+      return try start(&tree, parent, with: other.tracker)
     }
-    guard let parent else { return try trackFromNow(&tree) }
-    return try takeDirtyPages(&tree, parent)
   }
 
-  private func usesSoftDirty() throws(PreDumpError) -> Bool {
-    // Without images there is nothing that later rounds could build on.
-    guard configuration.tracker != .none, configuration.io != .discard else { return false }
-    if try onTarget({ () throws(TargetError) in try SoftDirty.isSupported() }) { return true }
-    guard configuration.tracker != .softDirty else {
-      throw PreDumpError(
-        .system, "this kernel keeps no soft-dirty bit (CONFIG_MEM_SOFT_DIRTY): leave --tracker at auto")
+  /// In a last round: everything is copied by now.
+  ///
+  /// - Returns: how long that took, in nanoseconds; 0 where nothing is held still.
+  func copyingEnds() -> UInt64 {
+    let passed = lap.next()
+    return switch held {
+    case .some: passed
+    case .none: 0
     }
-    return false
+  }
+
+  /// Lets go of what a last round holds still, if there is anything.
+  ///
+  /// - Returns: how long that took, in nanoseconds.
+  @discardableResult
+  func resume() -> UInt64 {
+    guard var stopped = held.take() else { return 0 }
+    lap = Lap()
+    stopped.resume()
+    return lap.next()
+  }
+
+  /// Leaves stopped what a last round holds still: by SIGSTOP, or in its frozen cgroup.
+  ///
+  /// - Throws: `PreDumpError` when that cannot be; it runs then.
+  func leaveStopped() throws(PreDumpError) {
+    guard var stopped = held.take() else { return }
+    try onTarget { () throws(TargetError) in try stopped.leaveStopped() }
   }
 
   private func start(
-    of tree: ProcessTree, tracker: PreDumpReport.Tracker, uptime: UInt64
-  ) -> RoundStart {
-    RoundStart(
-      tasks: tree.processes.enumerated().map { DumpTask(index: $0.offset, process: $0.element) },
-      skipped: tree.skipped, tracker: tracker, uptime: uptime)
-  }
-
-  /// Has everything tracked from now on. What is written later is dirty, what was written before is in the copy:
-  /// so this needs no stop.
-  private func trackFromNow(_ tree: inout ProcessTree) throws(PreDumpError) -> RoundStart {
-    do throws(TargetError) {
-      // Before the clear, never after: a process that was started later is another one to CRIU.
-      let uptime = try Uptime.microseconds()
-      var (fresh, cleared) = (tree.processes, UInt64(0))
-      // A child that was forked meanwhile is found by the next look, until one finds nothing.
-      while !fresh.isEmpty {
-        for process in fresh { cleared += try SoftDirty.clear(process) }
-        fresh = try tree.grow()
-      }
-      var start = start(of: tree, tracker: .softDirty, uptime: uptime)
-      start.clearNanoseconds = cleared
-      return start
-    } catch {
-      throw PreDumpError(error)
-    }
-  }
-
-  /// Stops the tree for as long as it takes to find out what was written, and to clear that.
-  private func takeDirtyPages(
-    _ tree: inout ProcessTree, _ parent: ParentImages
+    _ tree: inout ProcessTree, _ parent: ParentImages?, with tracker: any DirtyTracker
   ) throws(PreDumpError) -> RoundStart {
-    let isParentOf = try tasks(in: tree, of: parent)
-    try onImages { () throws(ImagesError) in try parent.setAside() }
-    var hasCleared = false
-    do throws(TargetError) {
-      // Room for children that are found only when everything stands still.
-      var dirty = DirtySet(byteCount: dirtyBytes, taskCount: 2 * tree.processes.count + 64)
-      let (times, uptime) = try takeDirtyPages(&tree, into: &dirty, hasCleared: &hasCleared)
-      var start = start(of: tree, tracker: .softDirty, uptime: uptime)
-      start.clearNanoseconds = times.clearing
-      start.stop = times
-      start.base = RoundBase(parent: parent, dirty: dirty, isParentOf: isParentOf)
-      return start
-    } catch {
-      // Nothing is lost yet: the parent is as good as before.
-      if !hasCleared { try onImages { () throws(ImagesError) in try parent.putBack() } }
-      throw PreDumpError(error)
-    }
-  }
-
-  private func takeDirtyPages(
-    _ tree: inout ProcessTree, into dirty: inout DirtySet, hasCleared: inout Bool
-  ) throws(TargetError) -> (RoundStart.StopTimes, uptime: UInt64) {
-    var scanner = SoftDirtyScanner(like: tree.processes[0], source: configuration.pageStates.source)
-    var stopped = try StoppedTree(of: tree, freezing: configuration.freezeCgroup)
+    guard part.isLast else { return try tracker.begin(&tree, on: parent) }
     var times = RoundStart.StopTimes()
-    var lap = Lap()
-    try stopped.stop(&tree)
+    lap = Lap()
+    var stopped = try onTarget { () throws(TargetError) in
+      var stopped = try StoppedTree(of: tree, freezing: configuration.freezeCgroup)
+      try stopped.stop(&tree)
+      return stopped
+    }
     times.stopping = lap.next()
-    for process in tree.processes {
-      dirty.beginTask()
-      try scanner.collect(process, into: &dirty)
+    var start: RoundStart
+    do throws(PreDumpError) {
+      try waitForDevices(tree)
+      start = try tracker.beginLast(tree, on: parent)
+    } catch {
+      stopped.resume()
+      throw error
     }
     times.scanning = lap.next()
-    let uptime = try Uptime.microseconds()
-    hasCleared = true
-    for process in tree.processes { _ = try SoftDirty.clear(process) }
-    times.clearing = lap.next()
-    stopped.resume()
-    times.resuming = lap.next()
-    return (times, uptime)
+    start.stop = times
+    held = consume stopped
+    return start
   }
 
-  /// Which tasks of the tree the parent's images are of.
-  private func tasks(in tree: ProcessTree, of parent: ParentImages) throws(PreDumpError) -> Set<Int32> {
-    var pids: Set<Int32> = []
+  /// Waits until what the processes have asked of devices without waiting for it themselves has come, where they do
+  /// such things.
+  private func waitForDevices(_ tree: ProcessTree) throws(PreDumpError) {
     for process in tree.processes {
-      let verdict = ParentVerdict.judge(
-        pid: process.namespacePid, startTime: process.startTime, inventory: parent.inventory,
-        tracked: parent.tracked, ticksPerSecond: Uptime.ticksPerSecond)
-      switch verdict {
-      case .usable:
-        if chainIsWhole(of: process, parent) { pids.insert(process.pid) }
-      case .ignored(let reason):
-        configuration.logger.notice(
-          "copying all of process \(process.pid), since the images in \(parent.path) are no base for it: \(reason)"
-        )
-      }
-    }
-    return pids
-  }
-
-  /// Whether the parent's images have every page that they promise. If not, they are not built upon any further.
-  private func chainIsWhole(of process: TargetProcess, _ parent: ParentImages) -> Bool {
-    do throws(ImagesError) {
-      try parent.checkChain(pid: process.namespacePid)
-      return true
-    } catch {
-      configuration.logger.warning(
-        "copying all of process \(process.pid), since its earlier images are no base for it: \(error)")
-      return false
+      let writes = try onTarget { () throws(TargetError) in try DeviceWrites(into: process) }
+      if writes.mayBeUnderWay { return DeviceWrites.wait() }
     }
   }
 }
 
-/// The time between two moments.
-private struct Lap {
-  private var last = sluice_monotonic_nanoseconds()
+/// What a round is among several of one run.
+struct RoundPart: Sendable {
+  /// What the rounds share to know what was written without a stop; nil for one by itself, which no round follows.
+  var tracking: WriteTracking?
+  /// Whether the processes stand still while it copies what is left.
+  var isLast = false
+  /// Whether they are left stopped then.
+  var leavesStopped = false
+}
 
-  /// Nanoseconds since the last call, or since this was made.
-  mutating func next() -> UInt64 {
-    let now = sluice_monotonic_nanoseconds()
-    defer { last = now }
-    return now - last
+extension RoundStarter {
+  private struct Choice {
+    let tracker: any DirtyTracker
+    let name: PreDumpReport.Tracker
+    /// Whether another one may take its place.
+    var mayGiveUp = false
+  }
+
+  /// The best tracker that was asked for and that there is.
+  private func chooseTracker() throws(PreDumpError) -> Choice {
+    // Without images there is nothing that later rounds could build on.
+    guard configuration.tracker != .none, configuration.io != .discard else {
+      return Choice(tracker: NoTracker(), name: .none)
+    }
+    let hasSoftDirty = try onTarget { () throws(TargetError) in try SoftDirty.isSupported() }
+    switch configuration.tracker {
+    case .none: break
+    case .softDirty:
+      guard hasSoftDirty else { throw Self.lacksSoftDirty }
+      return softDirty
+    case .writeProtect, .both:
+      guard configuration.tracker == .writeProtect || hasSoftDirty else { throw Self.lacksSoftDirty }
+      guard let tracking = part.tracking, protectsPages else {
+        throw PreDumpError(
+          .system,
+          "this kernel does not write-protect memory asynchronously (Linux 6.7): leave --tracker at auto")
+      }
+      return writeProtect(tracking, seesSoftDirty: configuration.tracker == .both, mayGiveUp: false)
+    case .automatic:
+      if let tracking = part.tracking, !tracking.isGivenUp, protectsPages {
+        return writeProtect(tracking, seesSoftDirty: hasSoftDirty, mayGiveUp: tracking.isFresh)
+      }
+      if hasSoftDirty { return softDirty }
+    }
+    return Choice(tracker: NoTracker(), name: .none)
+  }
+
+  private var softDirty: Choice {
+    Choice(
+      tracker: SoftDirtyTracker(configuration: configuration, dirtyBytes: dirtyBytes), name: .softDirty)
+  }
+
+  private func writeProtect(_ tracking: WriteTracking, seesSoftDirty: Bool, mayGiveUp: Bool) -> Choice {
+    Choice(
+      tracker: WriteProtectTracker(
+        configuration: configuration, tracking: tracking, seesSoftDirty: seesSoftDirty,
+        mayGiveUp: mayGiveUp, dirtyBytes: dirtyBytes),
+      name: seesSoftDirty ? .both : .writeProtect, mayGiveUp: mayGiveUp)
+  }
+
+  private var protectsPages: Bool {
+    guard case .yes = KernelSupport.asynchronousWriteProtect(), case .yes = KernelSupport.pagemapScan() else {
+      return false
+    }
+    return configuration.pageStates != .pagemap
+  }
+
+  private static var lacksSoftDirty: PreDumpError {
+    PreDumpError(
+      .system, "this kernel keeps no soft-dirty bit (CONFIG_MEM_SOFT_DIRTY): leave --tracker at auto")
   }
 }

@@ -12,9 +12,11 @@ public enum SwappedPages: Sendable {
 public struct ScannedRun: Sendable {
   /// Where they are.
   public var run: MemoryRun
-  /// Whether they are copied even where nothing wrote them: the huge zero page replaces other content
-  /// without a trace of it in the dirty bits.
+  /// Whether they are copied whatever else is known of them: they were written, or they are the huge zero page,
+  /// which replaces other content without a trace of it in the dirty bits.
   public var mustCopy: Bool
+  /// Whether the next round is to copy them as well: a device may still be writing them, which nothing tells.
+  public var isUnsettled = false
 }
 
 /// Pages that a scan came across and that are not simply there.
@@ -73,29 +75,37 @@ struct FoundPages {
   }
 
   /// Adds pages that are all of one kind.
-  mutating func add(_ kind: Kind, from start: UInt64, to end: UInt64) {
+  ///
+  /// - Parameters:
+  ///   - mustCopy: they are copied whatever else is known of them.
+  ///   - isUnsettled: the next round is to copy them as well.
+  mutating func add(
+    _ kind: Kind, from start: UInt64, to end: UInt64, mustCopy: Bool = false, isUnsettled: Bool = false
+  ) {
     let count = (end - start) / pageSize
+    let found = ScannedRun(
+      run: MemoryRun(address: start, length: end - start), mustCopy: mustCopy || kind == .hugeZero,
+      isUnsettled: isUnsettled)
     switch kind {
-    case .present: append(from: start, to: end, mustCopy: false)
-    case .hugeZero: append(from: start, to: end, mustCopy: true)
+    case .present, .hugeZero: append(found)
     case .zero: tally.skippedZero += count
     case .guardRegion: tally.skippedGuard += count
     case .swapped:
       tally.swapped += count
       switch swapped {
-      case .read: append(from: start, to: end, mustCopy: false)
+      case .read: append(found)
       case .skip: tally.skippedSwapped += count
       }
     }
   }
 
-  private mutating func append(from start: UInt64, to end: UInt64, mustCopy: Bool) {
-    if let last = runs.indices.last, runs[last].run.address + runs[last].run.length == start,
-      runs[last].mustCopy == mustCopy
+  private mutating func append(_ found: ScannedRun) {
+    if let last = runs.indices.last, runs[last].run.address + runs[last].run.length == found.run.address,
+      runs[last].mustCopy == found.mustCopy, runs[last].isUnsettled == found.isUnsettled
     {
-      runs[last].run.length += end - start
+      runs[last].run.length += found.run.length
     } else {
-      runs.append(ScannedRun(run: MemoryRun(address: start, length: end - start), mustCopy: mustCopy))
+      runs.append(found)
     }
   }
 }

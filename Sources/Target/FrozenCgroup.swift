@@ -126,6 +126,14 @@ public struct FrozenCgroup: ~Copyable {
     Self.thaw(control.descriptor, guardian.descriptor)
   }
 
+  /// Ends the hold and leaves everything frozen, until somebody writes 0 to cgroup.freeze.
+  public mutating func leaveFrozen() {
+    guard isHeld else { return }
+    isHeld = false
+    // A guard that has ended has nothing to be told.
+    _ = sluice_guard_release(guardian.descriptor)
+  }
+
   private static func thaw(_ control: Int32, _ guardian: Int32) {
     // If this failed, the guard would try once more when we end, which is all that is left.
     if unsafe sluice_write(control, "0", 1) == 1 { _ = sluice_guard_release(guardian) }

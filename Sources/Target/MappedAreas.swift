@@ -17,6 +17,17 @@ public struct MappedArea: Hashable, Sendable {
   /// Which of its pages are taken.
   public let pages: Pages
 
+  /// The same for a part of it.
+  public func part(_ range: Range<UInt64>) -> MappedArea {
+    MappedArea(start: range.lowerBound, end: range.upperBound, pages: pages)
+  }
+
+  private init(start: UInt64, end: UInt64, pages: Pages) {
+    self.start = start
+    self.end = end
+    self.pages = pages
+  }
+
   fileprivate init?(_ vma: VMA, _ treatment: VMATreatment) {
     switch treatment {
     case .take: pages = vma.isFileBacked ? .copiedFromFile : .own
@@ -42,13 +53,19 @@ public struct MappedAreas: ~Copyable {
   public private(set) var skipped: [SkipReason: Int] = [:]
   private var map: MemoryMap
   private var rules: PageRules
+  /// Where the mappings of the last area begin.
+  public private(set) var starts: [UInt64] = []
   /// What was read to see whether it can be joined to the area before, and could not.
   private var ahead: MappedArea?
+  private let mostJoined: Int
 
   /// The areas of this process.
-  public init(of process: TargetProcess) {
+  ///
+  /// - Parameter mostJoined: no more mappings than these are joined.
+  public init(of process: TargetProcess, joining mostJoined: Int = .max) {
     map = MemoryMap(of: process)
     rules = PageRules(for: process)
+    self.mostJoined = mostJoined
   }
 
   /// The next area, or nil after the last.
@@ -58,11 +75,14 @@ public struct MappedAreas: ~Copyable {
     var next = ahead.take()
     if next == nil { next = try nextTaken() }
     guard var area = next else { return nil }
-    while area.end - area.start < Self.largestJoined, let other = try nextTaken() {
+    starts.removeAll(keepingCapacity: true)
+    starts.append(area.start)
+    while area.end - area.start < Self.largestJoined, starts.count < mostJoined, let other = try nextTaken() {
       guard other.start == area.end, other.pages == area.pages else {
         ahead = other
         break
       }
+      starts.append(other.start)
       area.end = other.end
     }
     return area

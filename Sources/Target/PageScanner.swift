@@ -56,19 +56,22 @@ public struct PageScanner: ~Copyable {
   ///
   /// - Parameter isFileBacked: whether pages may be a file's. Elsewhere the page table's word on that is
   ///   not asked for: it calls the huge zero page a file's too, which must be taken.
+  /// - Parameter writes: how it is found out whether pages were written; other than `.unseen` only where the source
+  ///   is `pagemapScan`.
   /// - Returns: where the step ended, which is `end` when nothing is left; `runs` has what was found.
   /// - Throws: `TargetError` when the process' memory is gone or the kernel refuses.
   public mutating func step(
-    from start: UInt64, to end: UInt64, isFileBacked: Bool
+    from start: UInt64, to end: UInt64, isFileBacked: Bool, writes: WriteView = .unseen
   ) throws(TargetError) -> UInt64 {
     found.removeRuns()
-    return try states.step(through: start..<end, of: process, isFileBacked: isFileBacked, into: &found)
+    return try states.step(
+      through: start..<end, of: process, isFileBacked: isFileBacked, writes: writes, into: &found)
   }
 
   /// The same for a mapping of which every page is taken, whatever the page table says.
-  public mutating func wholeStep(from start: UInt64, to end: UInt64) -> UInt64 {
+  public mutating func wholeStep(from start: UInt64, to end: UInt64, mustCopy: Bool = false) -> UInt64 {
     found.removeRuns()
-    found.add(.present, from: start, to: end)
+    found.add(.present, from: start, to: end, mustCopy: mustCopy)
     return end
   }
 }
@@ -80,6 +83,7 @@ protocol PageStates {
   /// - Returns: where that part ends.
   /// - Throws: `TargetError` when the memory is gone or the kernel refuses.
   mutating func step(
-    through range: Range<UInt64>, of process: TargetProcess, isFileBacked: Bool, into pages: inout FoundPages
+    through range: Range<UInt64>, of process: TargetProcess, isFileBacked: Bool, writes: WriteView,
+    into pages: inout FoundPages
   ) throws(TargetError) -> UInt64
 }

@@ -26,8 +26,10 @@ struct PagemapEntries: PageStates {
   }
 
   mutating func step(
-    through range: Range<UInt64>, of process: TargetProcess, isFileBacked: Bool, into pages: inout FoundPages
+    through range: Range<UInt64>, of process: TargetProcess, isFileBacked: Bool, writes: WriteView,
+    into pages: inout FoundPages
   ) throws(TargetError) -> UInt64 {
+    precondition(writes == .unseen, "only PAGEMAP_SCAN protects pages")
     let count = try read(from: range, of: process)
     unsafe entries.withUnsafeBufferPointer { entries in
       var index = 0

@@ -8,6 +8,8 @@ struct PagemapScan: PageStates {
   static let regionCapacity = 1024
   private static let populatedStepBytes: UInt64 = 16 << 20
   private static let widestStepBytes: UInt64 = 64 << 30
+  /// Of x86-64, and of arm64 with pages of 4 KiB. Where it is another, pages may be split.
+  private static let hugePageBytes: UInt64 = 2 << 20
   /// A step over nothing that took less may be twice as wide the next time.
   private static let quickNanoseconds: UInt64 = 125_000
   private static let slowNanoseconds: UInt64 = 500_000
@@ -38,10 +40,12 @@ struct PagemapScan: PageStates {
   }
 
   mutating func step(
-    through range: Range<UInt64>, of process: TargetProcess, isFileBacked: Bool, into pages: inout FoundPages
+    through range: Range<UInt64>, of process: TargetProcess, isFileBacked: Bool, writes: WriteView,
+    into pages: inout FoundPages
   ) throws(TargetError) -> UInt64 {
-    let end = min(range.upperBound - range.lowerBound, stepBytes) + range.lowerBound
+    let end = stepEnd(in: range)
     var scan = arguments(for: range.lowerBound..<end, isFileBacked: isFileBacked)
+    writes.extend(&scan)
     let began = sluice_monotonic_nanoseconds()
     let (descriptor, capacity) = (process.pagemap.descriptor, regions.count)
     let result = unsafe regions.withUnsafeMutableBufferPointer {
@@ -58,13 +62,23 @@ struct PagemapScan: PageStates {
     var count: UInt64 = 0
     for region in found {
       count += (region.end - region.start) / pageSize
-      pages.add(kind(of: region.categories), from: region.start, to: region.end)
+      let verdict = writes.verdict(on: region.categories)
+      pages.add(
+        kind(of: region.categories), from: region.start, to: region.end, mustCopy: verdict.mustCopy,
+        isUnsettled: verdict.isUnsettled)
     }
     adaptStep(found: count, took: took)
     // walk_end is not to be trusted: after more than 512 regions it is stale. A scan that neither filled its
     // vector nor reached max_pages has finished; else the walk ended after the last region.
     guard let last = found.last, found.count == capacity || count >= scan.max_pages else { return end }
     return last.end
+  }
+
+  /// Not within a huge page, where that can be: to protect a part of one, the kernel splits it.
+  private func stepEnd(in range: Range<UInt64>) -> UInt64 {
+    guard range.upperBound - range.lowerBound > stepBytes else { return range.upperBound }
+    let end = range.lowerBound + stepBytes
+    return end - end % Self.hugePageBytes
   }
 
   private func arguments(for range: Range<UInt64>, isFileBacked: Bool) -> sluice_scan {

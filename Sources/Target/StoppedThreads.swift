@@ -85,6 +85,23 @@ public struct StoppedThreads: ~Copyable {
     table = ThreadTable(capacity: 0)
   }
 
+  /// Ends the hold and leaves the processes stopped, by SIGSTOP.
+  ///
+  /// - Throws: `TargetError`; all threads go on then.
+  public mutating func leaveStopped() throws(TargetError) {
+    checkThread()
+    defer { resume() }
+    // Sent while no thread runs: the first that is let go takes it, and with it all of them stop.
+    for process in processes {
+      let sent = sluice_pidfd_signal(process.process.pidfd.descriptor, SIGSTOP)
+      guard sent == 0 || sent == -ESRCH else {
+        for process in processes { _ = sluice_pidfd_signal(process.process.pidfd.descriptor, SIGCONT) }
+        throw TargetError(
+          .systemCall, "leaving process \(process.process.pid) stopped", errno: SystemErrno(returned: sent))
+      }
+    }
+  }
+
   private func checkThread() {
     precondition(sluice_thread_id() == tracer, "threads are stopped and let go by one thread of ours")
   }

@@ -45,6 +45,14 @@ public struct StoppedTree: ~Copyable {
     }
   }
 
+  /// Ends the hold and leaves the tree stopped: by SIGSTOP, until SIGCONT, or in its frozen cgroup.
+  ///
+  /// - Throws: `TargetError`; it runs on then.
+  public mutating func leaveStopped() throws(TargetError) {
+    cgroup?.leaveFrozen()
+    try threads?.leaveStopped()
+  }
+
   /// Lets the tree go on.
   public mutating func resume() {
     cgroup?.thaw()

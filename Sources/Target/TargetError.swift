@@ -14,6 +14,8 @@ public struct TargetError: Error, CustomStringConvertible {
     case gone
     /// The kernel does not let us.
     case notPermitted
+    /// The writes of the process cannot be tracked without stopping it.
+    case notTrackable
     /// A page is mapped and yet cannot be read.
     case unreadable
     /// A system call failed in a way that none of the others describes.

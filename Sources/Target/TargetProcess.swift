@@ -21,7 +21,7 @@ public final class TargetProcess: Sendable {
   private let stackStart: UInt64
   /// Whether somebody answers page faults of the process by a userfaultfd that it has open itself.
   let answersFaults: Bool
-  private let pidfd: ProcFile
+  let pidfd: ProcFile
   let memory: ProcFile
   let pagemap: ProcFile
   let maps: ProcFile
@@ -66,7 +66,7 @@ public final class TargetProcess: Sendable {
     memory = try Self.open("mem", of: pid)
     pagemap = try Self.open("pagemap", of: pid)
     maps = try Self.open("maps", of: pid)
-    answersFaults = sluice_has_userfaultfd(pid)
+    answersFaults = unsafe sluice_has_descriptor(pid, "anon_inode:[userfaultfd]")
   }
 
   /// Makes sure that what was read was this process' memory all the while: it has neither ended nor

@@ -12,10 +12,12 @@
 #include "sluice_faults.h"
 #include "sluice_files.h"
 #include "sluice_guard.h"
+#include "sluice_inject.h"
 #include "sluice_memory.h"
 #include "sluice_process.h"
 #include "sluice_ptrace.h"
 #include "sluice_ring.h"
 #include "sluice_threads.h"
+#include "sluice_userfault.h"
 
 #endif

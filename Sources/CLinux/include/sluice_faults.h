@@ -44,6 +44,8 @@ enum sluice_fault_site {
   /// Beginning to trace a thread, and telling it to stop.
   SLUICE_FAULT_TRACE,
   SLUICE_FAULT_GUARD,
+  /// What is asked of a userfaultfd.
+  SLUICE_FAULT_USERFAULT,
   SLUICE_FAULT_EVENT_OPEN,
   SLUICE_FAULT_RING_OPEN,
   SLUICE_FAULT_RING_RESERVE,

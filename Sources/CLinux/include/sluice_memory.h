@@ -58,6 +58,9 @@ struct sluice_scan {
   uint64_t return_mask;
 };
 
+/// For `flags`: the pages that match are write-protected as well (PM_SCAN_WP_MATCHING).
+#define SLUICE_SCAN_PROTECTS 1
+
 /// PAGEMAP_SCAN on an open /proc/PID/pagemap. Returns the number of regions filled, or -errno: ENOTTY
 /// where the kernel has no such ioctl (before 6.7), EINVAL for a category that it does not know.
 /// `scan->walk_end` is set to where the walk ended.

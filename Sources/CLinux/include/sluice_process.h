@@ -13,6 +13,9 @@ int sluice_pidfd_open(pid_t pid);
 /// last thread does; until it is reaped its pid is not given to another.
 int sluice_pidfd_is_alive(int pidfd);
 
+/// Sends a signal to the process behind the pidfd. 0 or -errno: ESRCH when it has ended.
+int sluice_pidfd_signal(int pidfd, int signal);
+
 /// Whether two processes have the same memory (kcmp(2), KCMP_VM): 1, 0, or -errno where the kernel does not
 /// tell.
 int sluice_share_memory(pid_t one, pid_t other);
@@ -20,8 +23,9 @@ int sluice_share_memory(pid_t one, pid_t other);
 /// Whether this kernel has /proc/PID/task/TID/children: 1 or 0.
 int sluice_has_children_lists(void);
 
-/// Whether the process has a userfaultfd(2) open. One that it has handed to another process and closed is not seen;
-/// neither is anything where its descriptors may not be listed.
-bool sluice_has_userfaultfd(pid_t pid);
+/// Whether the process has a descriptor open whose link in /proc/PID/fd says `name`, such as
+/// "anon_inode:[userfaultfd]". One that it has handed to another process and closed is not seen; neither is anything
+/// where its descriptors may not be listed.
+bool sluice_has_descriptor(pid_t pid, const char *name);
 
 #endif

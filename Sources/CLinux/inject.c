@@ -1,0 +1,376 @@
+#define _GNU_SOURCE
+#include "sluice_inject.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "helper.h"
+#include "registers.h"
+
+// The headers of Debian 12 lack these (include/uapi/linux/ptrace.h).
+#define GET_RSEQ_CONFIGURATION 0x420f
+#define GET_SYSCALL_USER_DISPATCH_CONFIG 0x4211
+#define OPTION_SUSPEND_SECCOMP (1 << 21)
+enum { CALL_STOP = SIGTRAP | 0x80 };
+// A restartable sequence takes nanoseconds: a thread that is in one each time does nothing else.
+enum { RSEQ_TRIES = 100 };
+
+bool sluice_can_inject(void) { return can_change_registers(); }
+
+bool sluice_call_survives_stop(int32_t number) { return survives_stop(number); }
+
+uint32_t sluice_call_instruction(uint8_t bytes[4]) { return call_instruction(bytes); }
+
+static uint64_t nanoseconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+// MARK: Messages between us and the injector
+
+enum { AT_STEP = 1, DONE = 2 };
+
+struct reply {
+  uint32_t kind;
+  struct sluice_injected injected;
+};
+
+// Sends a message, with a descriptor if there is one. 0 or -errno.
+static int send_with(int socket, const void *bytes, size_t length, int file) {
+  _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof file)] = {0};
+  struct iovec part = {.iov_base = (void *)bytes, .iov_len = length};
+  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+  if (file >= 0) {
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof file);
+    memcpy(CMSG_DATA(header), &file, sizeof file);
+  }
+  return TEMP_FAILURE_RETRY(sendmsg(socket, &message, MSG_NOSIGNAL)) < 0 ? -errno : 0;
+}
+
+// Receives a message of that length, and the descriptor that comes with it; -1 for none. 0 or -errno: EPIPE when there
+// is no other end.
+static int receive_with(int socket, void *bytes, size_t length, int *file) {
+  _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof *file)];
+  struct iovec part = {.iov_base = bytes, .iov_len = length};
+  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+  *file = -1;
+  ssize_t got = TEMP_FAILURE_RETRY(recvmsg(socket, &message, MSG_CMSG_CLOEXEC));
+  if (got < 0) return -errno;
+  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+  if (header && header->cmsg_type == SCM_RIGHTS) memcpy(file, CMSG_DATA(header), sizeof *file);
+  return (size_t)got == length ? 0 : -EPIPE;
+}
+
+// MARK: The injector
+
+// One injection, as it goes on.
+struct session {
+  int socket;
+  int pidfd;
+  struct sluice_injection injection;
+  struct sluice_injected injected;
+  uint64_t stopped_at;
+  struct registers registers;
+  // Set while the thread's registers or its mask of signals are ours.
+  bool is_changed;
+  uint64_t mask;
+};
+
+static void begin(struct session *session, enum sluice_injection_step step) {
+  session->injected.step = step;
+#ifdef SLUICE_FAULTS
+  if (session->injection.wait_at != (int32_t)step) return;
+  struct reply reply = {.kind = AT_STEP, .injected = session->injected};
+  char go_on;
+  if (send_with(session->socket, &reply, sizeof reply, -1) == 0)
+    (void)!TEMP_FAILURE_RETRY(recv(session->socket, &go_on, 1, 0));
+#endif
+}
+
+static pid_t thread_of(const struct session *session) { return session->injection.thread; }
+
+// A line of the thread's status whose value is a number; -1 where there is none.
+static int thread_status(const struct session *session, const char *name) {
+  char path[64], text[4096];
+  snprintf(path, sizeof path, "/proc/%d/task/%d/status", (int)session->injection.pid, (int)thread_of(session));
+  int file = open(path, O_RDONLY | O_CLOEXEC);
+  if (file < 0) return -1;
+  ssize_t length = TEMP_FAILURE_RETRY(read(file, text, sizeof text - 1));
+  close(file);
+  if (length <= 0) return -1;
+  text[length] = 0;
+  const char *line = strstr(text, name);
+  return line == NULL ? -1 : atoi(line + strlen(name));
+}
+
+// Waits for the thread to stop. A stop is a matter of microseconds, and it is the thread's time that passes: so this
+// sleeps only when it takes long. `limit` is in nanoseconds; 0 for none. 0 or -errno: ESRCH when the thread has ended.
+static int wait_for_stop(const struct session *session, uint64_t limit, int *status) {
+  uint64_t began = nanoseconds();
+  for (unsigned tries = 0;; tries++) {
+    pid_t got = TEMP_FAILURE_RETRY(waitpid(thread_of(session), status, __WALL | WNOHANG));
+    if (got < 0) return errno == ECHILD ? -ESRCH : -errno;
+    if (got > 0) return WIFSTOPPED(*status) ? 0 : -ESRCH;
+    if (tries < 200) {
+      sched_yield();
+      continue;
+    }
+    if (limit != 0 && nanoseconds() - began > limit) return -ETIMEDOUT;
+    nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
+  }
+}
+
+static bool is_event(int status) { return status >> 16 != 0; }
+
+// Tells the thread to stop, and waits until it does so because of that; a signal that it is about to get is given to it
+// before. 0 or -errno.
+static int stop(struct session *session) {
+  pid_t thread = thread_of(session);
+  if (ptrace(PTRACE_INTERRUPT, thread, NULL, NULL) < 0) return -errno;
+  for (;;) {
+    int status;
+    int result = wait_for_stop(session, session->injection.patience_ns, &status);
+    if (result < 0) return result;
+    session->stopped_at = nanoseconds();
+    if (is_event(status)) return 0;
+    // Any stop takes the place of the one that was asked for.
+    if (ptrace(PTRACE_INTERRUPT, thread, NULL, NULL) < 0) return -errno;
+    if (ptrace(PTRACE_CONT, thread, NULL, (void *)(intptr_t)WSTOPSIG(status)) < 0) return -errno;
+  }
+}
+
+static int let_go(struct session *session) {
+  int result = ptrace(PTRACE_DETACH, thread_of(session), NULL, NULL) < 0 ? -errno : 0;
+  session->injected.stopped_ns += nanoseconds() - session->stopped_at;
+  return result;
+}
+
+// Reads a word of the thread's memory. 0 or -errno.
+static int peek(const struct session *session, uint64_t address, uint64_t *word) {
+  errno = 0;
+  *word = (uint64_t)ptrace(PTRACE_PEEKDATA, thread_of(session), (void *)(uintptr_t)address, NULL);
+  return -errno;
+}
+
+// Whether the thread is in a restartable sequence (rseq(2)), which the kernel has begin anew when the thread stops in
+// it. It could not, were the thread elsewhere when it looks: then the sequence would go on, on whatever processor.
+static int is_in_sequence(const struct session *session, bool *is) {
+  struct {
+    uint64_t area;
+    uint32_t size, signature, flags, pad;
+  } rseq;
+  struct {
+    uint64_t version_and_flags, start, length, abort;
+  } sequence;
+  *is = false;
+  // No kernel that has the write protection lacks the question; one that has no rseq refuses it.
+  if (ptrace(GET_RSEQ_CONFIGURATION, thread_of(session), sizeof rseq, &rseq) < 0 || rseq.area == 0) return 0;
+  uint64_t at = 0;
+  int result = peek(session, rseq.area + 8, &at);
+  if (result < 0 || at == 0) return result;
+  for (unsigned word = 0; word < sizeof sequence / 8 && result == 0; word++)
+    result = peek(session, at + 8 * word, (uint64_t *)&sequence + word);
+  if (result == 0) *is = instruction_pointer(&session->registers) - sequence.start < sequence.length;
+  return result;
+}
+
+// Whether the program decides itself what becomes of its system calls (PR_SET_SYSCALL_USER_DISPATCH).
+static bool dispatches_calls(const struct session *session) {
+  struct {
+    uint64_t mode, selector, offset, length;
+  } dispatch;
+  return ptrace(GET_SYSCALL_USER_DISPATCH_CONFIG, thread_of(session), sizeof dispatch, &dispatch) == 0 &&
+         dispatch.mode != 0;
+}
+
+// Whether `thread` is one of our process, and that has not ended. It is traced by now, so it stays what it is.
+static bool is_of_process(const struct session *session) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d/task/%d", (int)session->injection.pid, (int)thread_of(session));
+  if (access(path, F_OK) < 0) return false;
+  // Signal 0: nothing is sent.
+  return syscall(SYS_pidfd_send_signal, session->pidfd, 0, NULL, 0) == 0;
+}
+
+// Looks whether the thread can be had to make a call where it stands. 0 or -errno.
+static int check_state(struct session *session) {
+  if (!is_of_process(session)) return -ESRCH;
+  for (unsigned tries = 0;; tries++) {
+    int result = read_registers(thread_of(session), &session->registers);
+    if (result < 0) return result;
+    if (!is_native(&session->registers)) return -ENOEXEC;
+    bool is_in = false;
+    result = is_in_sequence(session, &is_in);
+    if (result < 0) return result;
+    if (!is_in) break;
+    if (tries == RSEQ_TRIES) return -EAGAIN;
+    session->injected.stopped_ns += nanoseconds() - session->stopped_at;
+    if (ptrace(PTRACE_CONT, thread_of(session), NULL, NULL) < 0) return -errno;
+    result = stop(session);
+    if (result < 0) return result;
+  }
+  if (dispatches_calls(session)) return -EBUSY;
+  uint8_t expected[4];
+  unsigned length = call_instruction(expected);
+  uint64_t found = 0;
+  int result = peek(session, session->injection.call_address, &found);
+  if (result < 0) return result;
+  // The program was replaced by another one (execve) since the address was found.
+  return memcmp(&found, expected, length) == 0 ? 0 : -ESRCH;
+}
+
+// Lets the thread run to where it enters the kernel, or leaves it again, whichever comes first. 0 or -errno.
+static int run_to_call(const struct session *session) {
+  int signal = 0;
+  for (;;) {
+    if (ptrace(PTRACE_SYSCALL, thread_of(session), NULL, (void *)(intptr_t)signal) < 0) return -errno;
+    int status;
+    int result = wait_for_stop(session, 0, &status);
+    if (result < 0) return result;
+    if (!is_event(status) && WSTOPSIG(status) == CALL_STOP) return 0;
+    // All signals are blocked but SIGSTOP, which the kernel makes good when the thread is let go.
+    signal = is_event(status) ? 0 : WSTOPSIG(status);
+  }
+}
+
+// Has the thread make a system call. 0 or -errno; `returned` is what the call returned.
+static int call(struct session *session, long number, long first, long *returned) {
+  struct registers registers = session->registers;
+  set_call(&registers, session->injection.call_address, number, first);
+  int result = write_registers(thread_of(session), &registers);
+  // On the way in, and on the way out.
+  if (result == 0) result = run_to_call(session);
+  if (result == 0) result = run_to_call(session);
+  if (result == 0) result = read_registers(thread_of(session), &registers);
+  if (result == 0) *returned = call_result(&registers);
+  return result;
+}
+
+// After PTRACE_SEIZE of a thread that stands: all that the thread could notice is undone here. 0 or -errno.
+static int restore(struct session *session) {
+  pid_t thread = thread_of(session);
+  int result = 0;
+  // Back to where it was stopped first, the place in the kernel that decides whether a system call is begun anew.
+  if (ptrace(PTRACE_INTERRUPT, thread, NULL, NULL) < 0) result = -errno;
+  int signal = 0;
+  while (result == 0) {
+    if (ptrace(PTRACE_SYSCALL, thread, NULL, (void *)(intptr_t)signal) < 0) {
+      result = -errno;
+      break;
+    }
+    int status;
+    result = wait_for_stop(session, 0, &status);
+    if (result < 0 || is_event(status)) break;
+    signal = WSTOPSIG(status) == CALL_STOP ? 0 : WSTOPSIG(status);
+  }
+  if (result == -ESRCH) return result;
+  if (ptrace(PTRACE_SETSIGMASK, thread, sizeof session->mask, &session->mask) < 0 && result == 0) result = -errno;
+  begin_call_anew(&session->registers);
+  int written = write_registers(thread, &session->registers);
+  return result == 0 ? written : result;
+}
+
+// With the thread standing: its calls. 0 or -errno; `descriptor` is the one that we have then.
+static int make_descriptor(struct session *session, int *descriptor) {
+  pid_t thread = thread_of(session);
+  uint64_t all = ~0ULL;
+  begin(session, SLUICE_INJECTION_CALL);
+  if (ptrace(PTRACE_GETSIGMASK, thread, sizeof session->mask, &session->mask) < 0) return -errno;
+  session->is_changed = true;
+  if (ptrace(PTRACE_SETSIGMASK, thread, sizeof all, &all) < 0) return -errno;
+  long made = -1;
+  int result = call(session, SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY, &made);
+  if (result < 0) return result;
+  if (made < 0) return (int)made;
+  begin(session, SLUICE_INJECTION_FETCH);
+  *descriptor = (int)syscall(SYS_pidfd_getfd, session->pidfd, (int)made, 0);
+  int fetched = *descriptor < 0 ? -errno : 0;
+  begin(session, SLUICE_INJECTION_CLOSE);
+  long closed = 0;
+  result = call(session, SYS_close, made, &closed);
+  if (result == 0) result = (int)closed;
+  if (fetched < 0) session->injected.step = SLUICE_INJECTION_FETCH;
+  return fetched < 0 ? fetched : result;
+}
+
+static int inject(struct session *session, int *descriptor) {
+  pid_t thread = thread_of(session);
+  bool is_filtered = thread_status(session, "Seccomp:\t") > 0;
+  begin(session, is_filtered ? SLUICE_INJECTION_SUSPEND_FILTER : SLUICE_INJECTION_SEIZE);
+  // No PTRACE_O_EXITKILL: it would turn our end into that of the process.
+  long options = PTRACE_O_TRACESYSGOOD | (is_filtered ? OPTION_SUSPEND_SECCOMP : 0);
+  if (ptrace(PTRACE_SEIZE, thread, NULL, (void *)options) < 0) return -errno;
+  begin(session, SLUICE_INJECTION_STOP);
+  int result = stop(session);
+  // What runs, nobody can let go of.
+  if (result < 0) return result;
+  begin(session, SLUICE_INJECTION_STATE);
+  result = check_state(session);
+  if (result == -ETIMEDOUT) {
+    session->injected.step = SLUICE_INJECTION_STOP;
+    return result;
+  }
+  if (result == 0) result = make_descriptor(session, descriptor);
+  if (result == 0) begin(session, SLUICE_INJECTION_LET_GO);
+  if (session->is_changed) {
+    int restored = restore(session);
+    if (result == 0) result = restored;
+  }
+  int freed = let_go(session);
+  return result == 0 ? freed : result;
+}
+
+static void injector(int socket) {
+  for (;;) {
+    struct session session = {.socket = socket, .pidfd = -1};
+    if (receive_with(socket, &session.injection, sizeof session.injection, &session.pidfd) < 0) return;
+    int descriptor = -1;
+    struct reply reply = {.kind = DONE};
+    session.injected.error = -inject(&session, &descriptor);
+    reply.injected = session.injected;
+    bool has_failed = session.injected.error != 0;
+    if (send_with(socket, &reply, sizeof reply, has_failed ? -1 : descriptor) < 0) return;
+    if (descriptor >= 0) close(descriptor);
+    close(session.pidfd);
+    // A thread that runs is let go of by our end alone.
+    if (session.injected.error == ETIMEDOUT) return;
+  }
+}
+
+// MARK: Our side
+
+int sluice_injector_start(void) { return start_helper("sluice-inject", injector); }
+
+int sluice_inject_userfaultfd(int injector, int pidfd, const struct sluice_injection *injection,
+                              struct sluice_injected *injected) {
+  *injected = (struct sluice_injected){.error = 0};
+  int result = send_with(injector, injection, sizeof *injection, pidfd);
+  if (result < 0) return result;
+  struct reply reply;
+  int descriptor = -1;
+  result = receive_with(injector, &reply, sizeof reply, &descriptor);
+  if (result < 0) return result;
+  *injected = reply.injected;
+  if (reply.kind == AT_STEP) return -EINPROGRESS;
+  if (reply.injected.error != 0) return -EPROTO;
+  return descriptor >= 0 ? descriptor : -EMFILE;
+}
+
+int sluice_injector_go_on(int injector) { return send_with(injector, "", 1, -1); }

@@ -1,0 +1,172 @@
+#define _GNU_SOURCE
+#include "registers.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+
+#if defined(__x86_64__)
+
+// include/linux/errno.h: "restart if no handler".
+enum { ERESTARTNOHAND = 514 };
+// The code segment of 64-bit programs (arch/x86/include/asm/segment.h).
+enum { USER_CS_64 = 0x33 };
+static const unsigned long long TRAP_FLAG = 0x100;
+
+bool can_change_registers(void) { return true; }
+
+unsigned call_instruction(uint8_t bytes[4]) {
+  memcpy(bytes, (uint8_t[]){0x0f, 0x05}, 2);
+  return 2;
+}
+
+int read_registers(pid_t thread, struct registers *registers) {
+  struct iovec part = {.iov_base = &registers->general, .iov_len = sizeof registers->general};
+  return ptrace(PTRACE_GETREGSET, thread, NT_PRSTATUS, &part) < 0 ? -errno : 0;
+}
+
+int write_registers(pid_t thread, const struct registers *registers) {
+  struct iovec part = {.iov_base = (void *)&registers->general, .iov_len = sizeof registers->general};
+  return ptrace(PTRACE_SETREGSET, thread, NT_PRSTATUS, &part) < 0 ? -errno : 0;
+}
+
+bool is_native(const struct registers *registers) { return registers->general.cs == USER_CS_64; }
+
+uint64_t instruction_pointer(const struct registers *registers) { return registers->general.rip; }
+
+void set_call(struct registers *registers, uint64_t address, long number, long first) {
+  registers->general.rip = address;
+  registers->general.rax = (unsigned long long)number;
+  registers->general.rdi = (unsigned long long)first;
+  // The kernel is not to begin the system call anew that the thread was in.
+  registers->general.orig_rax = -1ULL;
+  registers->general.eflags &= ~TRAP_FLAG;
+}
+
+long call_result(const struct registers *registers) { return (long)registers->general.rax; }
+
+bool survives_stop(long number) {
+  switch (number) {
+    case SYS_nanosleep:
+    case SYS_clock_nanosleep:
+    case SYS_futex:
+    case SYS_poll:
+    case SYS_ppoll:
+    case SYS_select:
+    case SYS_pselect6:
+    case SYS_pause:
+    case SYS_rt_sigsuspend:
+    case SYS_read:
+    case SYS_wait4:
+    case SYS_waitid:
+    case SYS_msgrcv:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Those of signal(7), "Interruption of system calls and library functions by stop signals", and those that a time limit
+// (SO_RCVTIMEO) makes end early: in all of them EINTR means that nothing was done.
+static bool can_begin_anew(long call) {
+  switch (call) {
+    case SYS_epoll_wait:
+    case SYS_epoll_pwait:
+#ifdef SYS_epoll_pwait2
+    case SYS_epoll_pwait2:
+#endif
+    case SYS_semop:
+    case SYS_semtimedop:
+    case SYS_rt_sigtimedwait:
+    case SYS_io_getevents:
+    case SYS_recvfrom:
+    case SYS_recvmsg:
+    case SYS_accept:
+    case SYS_accept4:
+      return true;
+    default:
+      return false;
+  }
+}
+
+void begin_call_anew(struct registers *registers) {
+  struct user_regs_struct *general = &registers->general;
+  if ((long)general->rax == -EINTR && can_begin_anew((long)general->orig_rax))
+    general->rax = (unsigned long long)-ERESTARTNOHAND;
+}
+
+#elif defined(__aarch64__)
+
+bool can_change_registers(void) { return true; }
+
+unsigned call_instruction(uint8_t bytes[4]) {
+  // svc #0
+  memcpy(bytes, (uint8_t[]){0x01, 0x00, 0x00, 0xd4}, 4);
+  return 4;
+}
+
+int read_registers(pid_t thread, struct registers *registers) {
+  struct iovec part = {.iov_base = &registers->general, .iov_len = sizeof registers->general};
+  struct iovec call = {.iov_base = &registers->call, .iov_len = sizeof registers->call};
+  if (ptrace(PTRACE_GETREGSET, thread, NT_PRSTATUS, &part) < 0) return -errno;
+  return ptrace(PTRACE_GETREGSET, thread, NT_ARM_SYSTEM_CALL, &call) < 0 ? -errno : 0;
+}
+
+int write_registers(pid_t thread, const struct registers *registers) {
+  struct iovec part = {.iov_base = (void *)&registers->general, .iov_len = sizeof registers->general};
+  struct iovec call = {.iov_base = (void *)&registers->call, .iov_len = sizeof registers->call};
+  if (ptrace(PTRACE_SETREGSET, thread, NT_PRSTATUS, &part) < 0) return -errno;
+  return ptrace(PTRACE_SETREGSET, thread, NT_ARM_SYSTEM_CALL, &call) < 0 ? -errno : 0;
+}
+
+// PSR_MODE32_BIT
+bool is_native(const struct registers *registers) { return (registers->general.pstate & 0x10) == 0; }
+
+uint64_t instruction_pointer(const struct registers *registers) { return registers->general.pc; }
+
+void set_call(struct registers *registers, uint64_t address, long number, long first) {
+  registers->general.pc = address;
+  registers->general.regs[8] = (unsigned long)number;
+  registers->general.regs[0] = (unsigned long)first;
+  registers->call = -1;
+}
+
+long call_result(const struct registers *registers) { return (long)registers->general.regs[0]; }
+
+// Of those that go on with the time that is left (restart_syscall), the kernel forgets that they did.
+bool survives_stop(long number) {
+  switch (number) {
+    case SYS_rt_sigsuspend:
+    case SYS_read:
+    case SYS_wait4:
+    case SYS_waitid:
+    case SYS_msgrcv:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// The kernel has decided by the time that the thread stands (arch/arm64/kernel/signal.c), and the first argument, which
+// the result has replaced, is not shown.
+void begin_call_anew(struct registers *registers) { (void)registers; }
+
+#else
+
+bool can_change_registers(void) { return false; }
+unsigned call_instruction(uint8_t bytes[4]) { return bytes[0] = 0; }
+int read_registers(pid_t thread, struct registers *registers) { return (void)thread, (void)registers, -ENOSYS; }
+int write_registers(pid_t thread, const struct registers *registers) { return (void)thread, (void)registers, -ENOSYS; }
+bool is_native(const struct registers *registers) { return (void)registers, false; }
+uint64_t instruction_pointer(const struct registers *registers) { return (void)registers, 0; }
+void set_call(struct registers *registers, uint64_t address, long number, long first) {
+  (void)registers, (void)address, (void)number, (void)first;
+}
+long call_result(const struct registers *registers) { return (void)registers, -ENOSYS; }
+void begin_call_anew(struct registers *registers) { (void)registers; }
+bool survives_stop(long number) { return (void)number, false; }
+
+#endif

@@ -1,0 +1,33 @@
+internal import SluiceImages
+internal import SluiceTarget
+
+/// A way to know what processes have written since the images of an earlier round: begins a round by finding that
+/// out, or by having it found out while the memory is walked, and has the writes from now on tracked for the next.
+///
+/// Used from one thread of ours, since the kernel has threads stopped and let go by one and the same.
+protocol DirtyTracker {
+  /// Begins a round.
+  ///
+  /// - Parameters:
+  ///   - tree: the processes; children that are born meanwhile are added.
+  ///   - parent: the images to build on; nil where there are none that can be built on.
+  /// - Throws: `PreDumpError`. If what was written is known no longer by then, the parent's inventory stays aside.
+  func begin(_ tree: inout ProcessTree, on parent: ParentImages?) throws(PreDumpError) -> RoundStart
+
+  /// Begins a round after which there is none: the tree stands still, and goes on standing until everything is read.
+  /// Nothing is cleared, so if this round fails, the parent is as good as before.
+  ///
+  /// - Throws: `PreDumpError`.
+  func beginLast(_ tree: ProcessTree, on parent: ParentImages?) throws(PreDumpError) -> RoundStart
+}
+
+/// No tracker: every round copies everything.
+struct NoTracker: DirtyTracker {
+  func begin(_ tree: inout ProcessTree, on parent: ParentImages?) throws(PreDumpError) -> RoundStart {
+    try beginLast(tree, on: parent)
+  }
+
+  func beginLast(_ tree: ProcessTree, on parent: ParentImages?) throws(PreDumpError) -> RoundStart {
+    RoundStart(of: tree, tracker: .none, uptime: try onTarget { () throws(TargetError) in try Uptime.microseconds() })
+  }
+}

@@ -1,0 +1,44 @@
+internal import Logging
+internal import SluiceImages
+internal import SluiceTarget
+
+/// Which tasks of a tree earlier images are of.
+struct ParentTasks {
+  private let parent: ParentImages
+  private let logger: Logger
+
+  init(of parent: ParentImages, _ configuration: PreDump.Configuration) {
+    self.parent = parent
+    logger = configuration.logger
+  }
+
+  /// Their pids, as we see them. Of the others it is told why not.
+  func pids(in tree: ProcessTree) -> Set<Int32> {
+    Set(tree.processes.filter(isBase).map(\.pid))
+  }
+
+  private func isBase(for process: TargetProcess) -> Bool {
+    let verdict = ParentVerdict.judge(
+      pid: process.namespacePid, startTime: process.startTime, inventory: parent.inventory,
+      tracked: parent.tracked, ticksPerSecond: Uptime.ticksPerSecond)
+    switch verdict {
+    case .usable: return chainIsWhole(of: process)
+    case .ignored(let reason):
+      logger.notice(
+        "copying all of process \(process.pid), since the images in \(parent.path) are no base for it: \(reason)")
+      return false
+    }
+  }
+
+  /// Whether the parent's images have every page that they promise. If not, they are not built upon any further.
+  private func chainIsWhole(of process: TargetProcess) -> Bool {
+    do throws(ImagesError) {
+      try parent.checkChain(pid: process.namespacePid)
+      return true
+    } catch {
+      logger.warning(
+        "copying all of process \(process.pid), since its earlier images are no base for it: \(error)")
+      return false
+    }
+  }
+}

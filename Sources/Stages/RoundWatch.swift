@@ -1,0 +1,60 @@
+internal import CSluiceLinux
+internal import SluiceTarget
+
+/// How the walk of a round finds out what was written.
+struct RoundWatch: Sendable {
+  /// Whether it protects the pages for the next round.
+  var protects = true
+  /// Whether the soft-dirty bits were cleared just before.
+  var seesSoftDirty: Bool
+  /// Whether it is known otherwise what was written until now: the pages are protected for the first time.
+  var isFirst = false
+  /// The memory for the pages that the next round is to copy as well, in bytes.
+  var unsettledBytes: Int
+  /// When this began, in nanoseconds of the monotonic clock.
+  private let began = sluice_monotonic_nanoseconds()
+
+  /// How long a write by a device may take that was begun before: a read from a disk.
+  private static let deviceWriteNanoseconds: UInt64 = 200_000_000
+
+  init(protects: Bool = true, seesSoftDirty: Bool, isFirst: Bool = false, unsettledBytes: Int) {
+    self.protects = protects
+    self.seesSoftDirty = seesSoftDirty
+    self.isFirst = isFirst
+    self.unsettledBytes = unsettledBytes
+  }
+
+  /// How a part of a task's memory is looked at.
+  ///
+  /// - Parameters:
+  ///   - isPinned: whether devices are known to have it pinned.
+  ///   - isTrusted: whether it is known what of the task is pinned.
+  func view(of part: WatchedParts.Part, isPinned: Bool, isTrusted: Bool) -> WriteView {
+    WriteView(
+      authority: !isTrusted ? .everything : isFirst ? .elsewhere : part.isNew ? .everything : .protection,
+      protects: protects && part.isWatched, seesSoftDirty: seesSoftDirty, isPinned: isPinned)
+  }
+
+  /// How mappings are looked at that are taken whole, and that nothing watches: the vdso.
+  var viewOfWhole: WriteView {
+    WriteView(authority: isFirst ? .elsewhere : .everything, protects: false, seesSoftDirty: seesSoftDirty)
+  }
+
+  /// Gives devices the time to end writes into huge pages that were begun before the soft-dirty bits were cleared: CRIU
+  /// would take such a page for clean. What is read after that has them.
+  ///
+  /// - Throws: `PreDumpError` with `cancelled`.
+  func waitForDevices() async throws(PreDumpError) {
+    guard seesSoftDirty, protects else { return }
+    try await waitFurther()
+  }
+
+  /// Gives devices the time to end writes that were begun before this.
+  ///
+  /// - Throws: `PreDumpError` with `cancelled`.
+  func waitFurther() async throws(PreDumpError) {
+    let passed = sluice_monotonic_nanoseconds() - began
+    guard passed < Self.deviceWriteNanoseconds else { return }
+    do { try await Task.sleep(for: .nanoseconds(Self.deviceWriteNanoseconds - passed)) } catch { throw .cancelled }
+  }
+}

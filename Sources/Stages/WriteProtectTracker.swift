@@ -1,0 +1,133 @@
+internal import CSluiceLinux
+internal import Logging
+internal import SluiceImages
+internal import SluiceTarget
+
+/// Asynchronous write protection, and the soft-dirty bit beside it where the kernel has one: no round stops a process,
+/// and with the soft-dirty bit CRIU's final dump can build on the images.
+///
+/// The order of the steps is what makes it right: the soft-dirty bits are cleared first, then the mappings are listed,
+/// new ones are watched, pages are scanned and protected in one, and then read. Whatever is written after the clear,
+/// CRIU takes; whatever is written after the scan, the next round takes.
+struct WriteProtectTracker: DirtyTracker {
+  let configuration: PreDump.Configuration
+  let tracking: WriteTracking
+  /// Whether the soft-dirty bit is kept as well.
+  let seesSoftDirty: Bool
+  /// Whether another tracker may take the place of this one.
+  let mayGiveUp: Bool
+  /// The memory for what was written, in bytes.
+  let dirtyBytes: Int
+
+  private var name: PreDumpReport.Tracker { seesSoftDirty ? .both : .writeProtect }
+
+  func begin(_ tree: inout ProcessTree, on parent: ParentImages?) throws(PreDumpError) -> RoundStart {
+    var injections = try protect(tree.processes)
+    let known = Set(tree.processes.map(\.pid))
+    let isFresh = tracking.isFresh
+    var start: RoundStart
+    if let parent, isFresh, seesSoftDirty {
+      // It is an earlier run that made these images, and only the soft-dirty bit knows what was written since.
+      start = try softDirty.takeDirtyPages(&tree, parent)
+      start.watch = watch(isFirst: true)
+    } else {
+      start = try beginWithoutStop(&tree, on: parent)
+    }
+    injections += try protect(tree.processes.filter { !known.contains($0.pid) })
+    start.attach(tree) { tracking.protection(of: $0) }
+    start.tracker = name
+    start.injections = injections
+    if isFresh && start.base == nil {
+      try protectAll(start)
+      start.waitsForDevices = true
+    }
+    return start
+  }
+
+  func beginLast(_ tree: ProcessTree, on parent: ParentImages?) throws(PreDumpError) -> RoundStart {
+    guard let parent, let base = tracking.base(on: parent, where: ParentTasks(of: parent, configuration).pids(in: tree))
+    else {
+      // Nothing is known of what was written but by the soft-dirty bit.
+      guard seesSoftDirty else { return try NoTracker().beginLast(tree, on: nil) }
+      return try softDirty.beginLast(tree, on: parent)
+    }
+    let uptime = try onTarget { () throws(TargetError) in try Uptime.microseconds() }
+    var start = RoundStart(of: tree, tracker: name, uptime: uptime) { process in
+      tracking.protection(of: process).flatMap { $0.isOf(process) ? $0 : nil }
+    }
+    start.base = base
+    start.watch = RoundWatch(protects: false, seesSoftDirty: false, unsettledBytes: DirtySet.smallestBytes)
+    return start
+  }
+
+  private var softDirty: SoftDirtyTracker {
+    SoftDirtyTracker(configuration: configuration, dirtyBytes: dirtyBytes)
+  }
+
+  private func watch(isFirst: Bool) -> RoundWatch {
+    RoundWatch(seesSoftDirty: seesSoftDirty, isFirst: isFirst, unsettledBytes: dirtyBytes)
+  }
+
+  private func beginWithoutStop(
+    _ tree: inout ProcessTree, on parent: ParentImages?
+  ) throws(PreDumpError) -> RoundStart {
+    var base: RoundBase?
+    if let parent {
+      base = tracking.base(on: parent, where: ParentTasks(of: parent, configuration).pids(in: tree))
+      try onImages { () throws(ImagesError) in try parent.setAside() }
+    }
+    tracking.roundBegins()
+    var cleared = (uptime: UInt64(0), nanoseconds: UInt64(0))
+    let watch: RoundWatch
+    do throws(TargetError) {
+      if seesSoftDirty {
+        cleared = try SoftDirtyTracker.clear(&tree)
+      } else {
+        cleared.uptime = try Uptime.microseconds()
+        while try !tree.grow().isEmpty {}
+      }
+      watch = self.watch(isFirst: false)
+    } catch {
+      throw PreDumpError(error)
+    }
+    var start = RoundStart(of: tree, tracker: name, uptime: cleared.uptime)
+    start.clearNanoseconds = cleared.nanoseconds
+    start.base = base
+    start.parentAside = parent
+    start.watch = watch
+    return start
+  }
+
+  /// Has processes watched. One that cannot be is copied whole in each round, unless another tracker takes its place.
+  ///
+  /// - Returns: how long threads stood still for that, in nanoseconds each.
+  private func protect(_ processes: [TargetProcess]) throws(PreDumpError) -> [UInt64] {
+    var stops: [UInt64] = []
+    for process in processes {
+      do throws(TargetError) {
+        if let stopped = try tracking.protect(process) { stops.append(stopped) }
+      } catch {
+        switch error.code {
+        case .gone where process !== processes.first: continue
+        case .notTrackable: break
+        default: throw PreDumpError(error)
+        }
+        if mayGiveUp { throw PreDumpError(error) }
+        configuration.logger.warning(
+          "every round copies all of process \(process.pid), since what it writes cannot be tracked: \(error)")
+      }
+    }
+    return stops
+  }
+
+  /// Protects all pages for the first time, apart from the walk that has them copied: so the walk finds those that were
+  /// written since, which are few, and not all of them, and devices get the time to end writes that were begun before.
+  private func protectAll(_ start: RoundStart) throws(PreDumpError) {
+    for task in start.tasks {
+      guard let protection = task.protection else { continue }
+      _ = try task.attempt { () throws(TargetError) in
+        try protection.protectAll(swapped: configuration.swapped.pages)
+      }
+    }
+  }
+}

@@ -1,0 +1,121 @@
+internal import CSluiceLinux
+internal import Logging
+internal import SluiceImages
+internal import SluicePipeline
+internal import SluiceTarget
+
+/// What several rounds of one run share to know what was written between them without a stop: the write protection of
+/// each process, and the pages that the next round is to copy whatever that says.
+///
+/// When this goes, nothing is left of it in the processes.
+final class WriteTracking: Sendable {
+  private struct State: ~Copyable {
+    var injector = Injector()
+    var protections: [Int32: WriteProtection] = [:]
+    var last: Last?
+    var isGivenUp = false
+  }
+
+  /// What the last complete round has left.
+  fileprivate struct Last {
+    /// The directory of its images.
+    let directory: String
+    /// The processes that it copied, by their pids: their places in the set.
+    let places: [Int32: Int]
+    let unsettled: DirtySet
+  }
+
+  private let state = Locked(State())
+
+  /// Whether the tracker cannot be used for these processes, as was found out in an earlier round.
+  var isGivenUp: Bool { state.withLock { $0.isGivenUp } }
+
+  /// Whether no round has been completed yet.
+  var isFresh: Bool { state.withLock { $0.last == nil } }
+
+  /// From now on these processes are tracked otherwise.
+  func giveUp() {
+    state.withLock {
+      $0.isGivenUp = true
+      $0.protections = [:]
+      $0.last = nil
+    }
+  }
+
+  /// The protection of a process; nil where it has none.
+  func protection(of process: TargetProcess) -> WriteProtection? {
+    state.withLock { $0.protections[process.pid] }
+  }
+
+  /// Has a process watched, unless it is already.
+  ///
+  /// - Returns: how long one of its threads stood still, in nanoseconds; nil where nothing had to be done.
+  /// - Throws: `TargetError` with `notTrackable` when that cannot be.
+  func protect(_ process: TargetProcess) throws(TargetError) -> UInt64? {
+    try state.withLock { (state) throws(TargetError) -> UInt64? in
+      if let known = state.protections[process.pid] {
+        if known.isOf(process) { return nil }
+        // It is another process, or executes another program: its pages are those that nobody watches.
+        state.protections[process.pid] = nil
+        state.last = state.last?.without(process.pid)
+      }
+      let protection = try WriteProtection(of: process, by: &state.injector)
+      state.protections[process.pid] = protection
+      return protection.stoppedNanoseconds
+    }
+  }
+
+  /// What a round can build on; nil where that is not what the last one has left.
+  func base(on parent: ParentImages, where isParentOf: Set<Int32>) -> RoundBase? {
+    state.withLock { state in
+      guard let last = state.last, last.directory == parent.path else { return nil }
+      return RoundBase(
+        parent: parent, dirty: last.unsettled, places: last.places.filter { isParentOf.contains($0.key) })
+    }
+  }
+
+  /// A round begins, which takes from the protections what they know.
+  func roundBegins() {
+    state.withLock { $0.last = nil }
+  }
+
+  /// A round is complete.
+  ///
+  /// - Parameters:
+  ///   - directory: of its images.
+  ///   - tasks: those that it copied, in their order in the set.
+  ///   - unsettled: what the next round is to copy as well.
+  func roundIsComplete(in directory: String, of tasks: [DumpTask], unsettled: DirtySet) {
+    var places: [Int32: Int] = [:]
+    for task in tasks where !task.hasFailed && task.protection != nil { places[task.process.pid] = task.index }
+    state.withLock { state in
+      state.last = Last(directory: directory, places: places, unsettled: unsettled)
+      // Of processes that have ended, nothing is kept.
+      let pids = Set(tasks.map(\.process.pid))
+      state.protections = state.protections.filter { pids.contains($0.key) }
+    }
+  }
+
+  /// Makes ready for CRIU's final dump, which is about to begin.
+  ///
+  /// - Throws: `TargetError`.
+  func prepareForDump() throws(TargetError) {
+    for protection in state.withLock({ Array($0.protections.values) }) {
+      do throws(TargetError) {
+        try protection.unwatchFiles()
+      } catch {
+        // Of one that has ended there is nothing to dump.
+        guard error.code == .gone else { throw error }
+      }
+    }
+  }
+}
+
+extension WriteTracking.Last {
+  /// The same, but for one process.
+  fileprivate func without(_ pid: Int32) -> Self {
+    var places = places
+    places[pid] = nil
+    return Self(directory: directory, places: places, unsettled: unsettled)
+  }
+}

@@ -1,0 +1,117 @@
+internal import CSluiceLinux
+import Glibc
+
+/// The memory of a process that is pinned for long: devices write into it whenever they like, and no page table tells.
+public struct PinnedMemory: Sendable {
+  /// Where it is, in address order, without overlaps.
+  public let ranges: [Range<UInt64>]
+  /// Whether all of it was found. The kernel tells how much there is, and where the buffers registered with an io_uring
+  /// are; of others, such as those of RDMA, it does not tell where.
+  public let isKnown: Bool
+
+  /// Nothing is pinned.
+  public static let none = PinnedMemory(ranges: [], isKnown: true)
+
+  init(ranges: [Range<UInt64>], isKnown: Bool) {
+    self.ranges = ranges
+    self.isKnown = isKnown
+  }
+
+  /// - Throws: `TargetError` when the process has ended.
+  public init(of process: TargetProcess) throws(TargetError) {
+    let status: String
+    do throws(ProcFile.OpenFailed) {
+      status = try ProcFile.text(ofFileAt: "/proc/\(process.pid)/status")
+    } catch {
+      throw process.failure(of: "reading /proc/\(process.pid)/status", errno: error.errno)
+    }
+    let pinned = ProcessStatus.kibibytes(in: status, of: ["VmPin:"]) << 10
+    guard pinned > 0 else {
+      self = .none
+      return
+    }
+    let ranges = Self.joined(Self.registeredBuffers(of: process), pageSize: UInt64(sluice_page_size()))
+    let found = ranges.reduce(0) { $0 + UInt64($1.count) }
+    self.init(ranges: ranges, isKnown: found >= pinned)
+  }
+
+  /// The buffers that are registered with io_urings which the process has open.
+  private static func registeredBuffers(of process: TargetProcess) -> [Range<UInt64>] {
+    let directory = "/proc/\(process.pid)/fdinfo"
+    var buffers: [Range<UInt64>] = []
+    for name in names(in: directory) {
+      // Of one that is closed meanwhile, nothing is registered any more.
+      guard let text = try? ProcFile.text(ofFileAt: "\(directory)/\(name)", upTo: 1 << 20) else { continue }
+      buffers += ringBuffers(in: text)
+    }
+    return buffers
+  }
+
+  /// Those that an io_uring's file of /proc/PID/fdinfo lists: io_uring/fdinfo.c writes "    0: 0x7f0000000000/4096".
+  static func ringBuffers(in text: String) -> [Range<UInt64>] {
+    var buffers: [Range<UInt64>] = []
+    var isInList = false
+    for line in text.split(separator: "\n") {
+      if line.hasPrefix("UserBufs:") {
+        isInList = true
+        continue
+      }
+      guard isInList else { continue }
+      guard let buffer = buffer(in: line) else { break }
+      if !buffer.isEmpty { buffers.append(buffer) }
+    }
+    return buffers
+  }
+
+  private static func buffer(in line: Substring) -> Range<UInt64>? {
+    let parts = line.split(separator: " ")
+    guard parts.count == 2, parts[0].hasSuffix(":"), parts[1].hasPrefix("0x") else { return nil }
+    let numbers = parts[1].dropFirst(2).split(separator: "/")
+    guard numbers.count == 2, let start = UInt64(numbers[0], radix: 16), let length = UInt64(numbers[1])
+    else { return nil }
+    return start..<start + length
+  }
+
+  /// Whole pages, in address order.
+  static func joined(_ ranges: [Range<UInt64>], pageSize: UInt64) -> [Range<UInt64>] {
+    var joined: [Range<UInt64>] = []
+    for range in ranges.sorted(by: { $0.lowerBound < $1.lowerBound }) {
+      let start = range.lowerBound / pageSize * pageSize
+      let end = (range.upperBound + pageSize - 1) / pageSize * pageSize
+      if let last = joined.last, last.upperBound >= start {
+        joined[joined.count - 1] = last.lowerBound..<max(last.upperBound, end)
+      } else {
+        joined.append(start..<end)
+      }
+    }
+    return joined
+  }
+
+  private static func names(in path: String) -> [String] {
+    let directory = unsafe sluice_open_at(sluice_current_directory(), path, SLUICE_OPEN_DIRECTORY)
+    guard directory >= 0 else { return [] }
+    defer { _ = sluice_close(directory) }
+    var names: [String] = []
+    _ = unsafe withUnsafeMutablePointer(to: &names) { pointer in
+      unsafe sluice_list_directory(directory, pointer) { context, name in
+        guard let context = unsafe context, let name = unsafe name else { return }
+        unsafe context.assumingMemoryBound(to: [String].self).pointee.append(String(cString: name))
+      }
+    }
+    return names.filter { $0.first?.isNumber == true }
+  }
+
+  /// Cuts a range where pinned memory begins and ends in it.
+  public func pieces(of range: Range<UInt64>) -> [(range: Range<UInt64>, isPinned: Bool)] {
+    var pieces: [(range: Range<UInt64>, isPinned: Bool)] = []
+    var position = range.lowerBound
+    for pinned in ranges where pinned.overlaps(range) {
+      let part = pinned.clamped(to: range)
+      if position < part.lowerBound { pieces.append((position..<part.lowerBound, false)) }
+      pieces.append((part, true))
+      position = part.upperBound
+    }
+    if position < range.upperBound { pieces.append((position..<range.upperBound, false)) }
+    return pieces
+  }
+}

@@ -1,0 +1,106 @@
+internal import CSluiceLinux
+import Glibc
+
+/// Finds out which pages a process has written without ever stopping it: its pages are write-protected
+/// asynchronously (UFFD_FEATURE_WP_ASYNC, Linux 6.7), and the first write to each lifts the protection, of which the
+/// process notices about a microsecond: Documentation/admin-guide/mm/userfaultfd.rst.
+///
+/// It lasts as long as this value. When that goes, nothing is left of it in the process.
+public final class WriteProtection: Sendable {
+  /// The process as it was when its writes began to be watched. It may have executed another program since.
+  public let process: TargetProcess
+  /// How long one of its threads stood still for the beginning, in nanoseconds.
+  public let stoppedNanoseconds: UInt64
+  private let userfault: ProcFile
+
+  /// Begins to watch a process, none of whose mappings are watched yet.
+  ///
+  /// - Throws: `TargetError` with `notTrackable`, whose message says why, or `gone`.
+  public init(of process: TargetProcess, by injector: inout Injector) throws(TargetError) {
+    let made = try injector.makeUserfault(in: process)
+    let enabled = sluice_userfault_enable(made.userfault.descriptor)
+    guard enabled == 0 else {
+      throw TargetError(
+        .notTrackable, "the userfaultfd of process \(process.pid) is not ours, or does not protect asynchronously",
+        errno: SystemErrno(returned: enabled))
+    }
+    self.process = process
+    stoppedNanoseconds = made.stoppedNanoseconds
+    userfault = made.userfault
+  }
+
+  deinit {
+    unprotect()
+  }
+
+  /// Whether this is the process that is watched, with the memory that it had then.
+  public func isOf(_ other: TargetProcess) -> Bool {
+    guard process.pid == other.pid, process.startTime == other.startTime else { return false }
+    do throws(TargetError) {
+      try process.checkStillTheSame()
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  /// Has all mappings watched, and protects all pages; what was written until then is not told.
+  ///
+  /// - Throws: `TargetError` when the memory is gone.
+  public func protectAll(swapped: SwappedPages) throws(TargetError) {
+    var areas = MappedAreas(of: process, joining: WatchedParts.mostMappings)
+    var scanner = try PageScanner(of: process, source: .pagemapScan, swapped: swapped)
+    var watched = WatchedParts(of: self)
+    let writes = WriteView(authority: .everything, protects: true, seesSoftDirty: false)
+    while let area = try areas.next() {
+      if area.pages == .all { continue }
+      try watched.cut(area, starts: areas.starts)
+      for part in watched.parts where part.isWatched {
+        var position = part.start
+        while position < part.end {
+          position = try scanner.step(
+            from: position, to: part.end, isFileBacked: area.pages == .copiedFromFile, writes: writes)
+        }
+      }
+    }
+  }
+
+  /// Has the mappings between two addresses watched. Pages that were there before count as written.
+  ///
+  /// - Returns: false when one of them cannot be watched: another userfaultfd watches it, or it is gone.
+  func watch(from start: UInt64, to end: UInt64) -> Bool {
+    sluice_userfault_watch(userfault.descriptor, start, end) == 0
+  }
+
+  /// Ends the watch of private mappings of files. To be done before CRIU's final dump: where the process gives up
+  /// pages of such a mapping that is watched, the kernel leaves marks that look like pages in swap.
+  ///
+  /// - Throws: `TargetError` when the mappings cannot be listed.
+  public func unwatchFiles() throws(TargetError) {
+    var map = MemoryMap(of: process)
+    while let vma = try map.next() {
+      guard vma.isFileBacked, !vma.isShared else { continue }
+      // EINVAL where it is not watched.
+      _ = sluice_userfault_unwatch(userfault.descriptor, vma.start, vma.end)
+    }
+  }
+
+  /// Lifts the protection of all pages, in steps: the kernel would do it in one when the descriptor is closed, and a
+  /// thread of the process that maps memory would wait for that.
+  private func unprotect() {
+    var map = MemoryMap(of: process)
+    // Where the list ends early, closing the descriptor does the rest.
+    while let vma = try? map.next() {
+      var start = vma.start
+      while start < vma.end {
+        // The highest mapping is at the end of the address space.
+        let end = start + min(Self.unprotectedStepBytes, vma.end - start)
+        // Refused where it is not watched, at the first step.
+        guard sluice_userfault_unprotect(userfault.descriptor, start, end) == 0 else { break }
+        start = end
+      }
+    }
+  }
+
+  private static let unprotectedStepBytes: UInt64 = 16 << 20
+}
