@@ -7,17 +7,21 @@ from . import comparison, outside, rounds
 from .errors import Harm, SoakError
 from .subjects import Kind
 
+# Its pages are written often enough that two rounds in succession have some of them, with different content.
+_OFTEN = Kind("write-20000", ["write", "--rate", "20000", "--size", "8M"])
 # Each of its pages is written once more and never again: what a round forgets, no later one makes good.
-_KIND = Kind("write-once", ["write-once", "--rate", "20000", "--size", "256M"])
+_ONCE = Kind("write-once", ["write-once", "--rate", "20000", "--size", "256M"])
 
 
 def by_damage(programs, directory):
-    """Has the images forget a page that round 2 had: the reader is put to the test."""
-    with _stopped(programs, directory) as subject:
+    """Has the images forget a page that the last round had: the reader is put to the test.
+
+    The last, because a round takes again what the one before it had, and would make good what was forgotten there.
+    """
+    with _stopped(_OFTEN, programs, directory) as subject:
         images = directory / "images"
-        uppers = [str(images / str(number)) for number in range(3, programs.round_count + 1)]
         done = subprocess.run(
-            [str(programs.images), "forget", str(images / "2"), str(subject.pid), *uppers],
+            [str(programs.images), "forget", str(images / str(programs.round_count)), str(subject.pid)],
             capture_output=True, text=True, check=False,
         )
         if done.returncode != 0:
@@ -26,19 +30,19 @@ def by_damage(programs, directory):
 
 
 def by_tracker(programs, directory):
-    """Has Sluice take one dirty page of round 3 for a clean one (SLUICE_FORGET_DIRTY, debug builds only)."""
-    with _stopped(programs, directory, forgets=True) as subject:
+    """Has Sluice's tracker miss one page that was written before round 3 (SLUICE_FORGET_DIRTY, debug builds only)."""
+    with _stopped(_ONCE, programs, directory, forgets=True) as subject:
         _expect_one_page(programs, subject, directory / "images")
 
 
 class _stopped:
     """A subject after its rounds, stopped."""
 
-    def __init__(self, programs, directory, forgets=False):
-        self._programs, self._directory, self._forgets = programs, directory, forgets
+    def __init__(self, kind, programs, directory, forgets=False):
+        self._kind, self._programs, self._directory, self._forgets = kind, programs, directory, forgets
 
     def __enter__(self):
-        self._subject = _KIND.start(self._programs, self._directory)
+        self._subject = self._kind.start(self._programs, self._directory)
         environment = dict(os.environ)
         if self._forgets:
             start, end = self._subject.area
