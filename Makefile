@@ -26,6 +26,7 @@ static_build := .build/static
 static_flags := $(release_flags) -Xswiftc -static-executable
 packages := .build/packages
 programs := .build/programs
+bench_programs := $(addprefix $(programs)/,memory-target bare-read watch-target)
 soak_programs := $(addprefix $(programs)/,trial-target image-compare images)
 
 # What a bare toolchain lacks on Debian 12: the libraries of its own programs, and the C and C++ headers and start
@@ -68,7 +69,7 @@ interop: build ## Let the real CRIU dump and restore upon our images, in virtual
 soak: soak-packages build $(soak_programs) ## Copy busy processes for an hour, compare every byte (SLUICE_SOAK_SECONDS)
 	@Tests/Soak/run $(SOAK)
 
-bench: bench-packages build $(programs)/memory-target $(programs)/bare-read ## Measure against limits and peers (BENCH=--quick)
+bench: bench-packages build $(bench_programs) ## Measure against limits and peers (BENCH=--quick)
 	@Benchmarks/run $(BENCH)
 
 install: install-needs $(program) ## Install the program, its manual and its completions (PREFIX=/usr/local, DESTDIR=)
@@ -89,6 +90,7 @@ $(program):
 	$(MAKE) build
 
 $(programs)/bare-read: program_source := Benchmarks/peers/bare-read
+$(programs)/watch-target: program_source := Benchmarks/peers/watch-target
 $(programs)/images: program_source := Tests/Interop/tools/images
 
 $(programs)/%: program_source = Tests/Programs/$*

@@ -187,6 +187,8 @@ int main(int count, char **arguments) {
   // One line a read, so that poll sees the next one.
   setvbuf(stdin, NULL, _IONBF, 0);
   shared_make();
+  // What was inherited is nobody's to lose.
+  if (close_range(SHARED_DESCRIPTOR + 1, ~0U, 0) != 0) die("close_range");
   if (options.trial->prepare != NULL) options.trial->prepare(&options.settings);
   keeper.trial = options.trial;
   keeper.settings = &options.settings;

@@ -20,6 +20,8 @@ _LATEST_S = 0.06
 _LONGEST_WAIT_S = 10
 # Longer than a thread is held for the injection.
 _LONGEST_HOLD_S = 0.0004
+# Each takes some microseconds to look at.
+_MOST_WATCHED = 16
 # Makes a run and all that it starts known by their environment, whatever sessions they are in.
 _MARK = "SLUICE_KILL_TEST"
 
@@ -61,10 +63,7 @@ def _wait_for_moment(subject, run, victim, mark):
         return "ended" if run.poll() is not None else "running"
     end = time.monotonic() + _LATEST_S * 5
     with contextlib.ExitStack() as stack:
-        files = [
-            stack.enter_context(open(f"/proc/{subject.pid}/task/{thread}/stat", "rb", buffering=0))
-            for thread in outside.threads(subject.pid)[:32]
-        ]
+        files = list(_open_states(subject.pid, stack))
         while time.monotonic() < end:
             for file in files:
                 with contextlib.suppress(ProcessLookupError):
@@ -73,6 +72,13 @@ def _wait_for_moment(subject, run, victim, mark):
                         _spin(random.random() * _LONGEST_HOLD_S)
                         return "held"
     return "ended" if run.poll() is not None else "never held"
+
+
+def _open_states(pid, stack):
+    for thread in outside.threads(pid)[:_MOST_WATCHED]:
+        # It may have ended.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            yield stack.enter_context(open(f"/proc/{pid}/task/{thread}/stat", "rb", buffering=0))
 
 
 def _spin(seconds):

@@ -49,7 +49,11 @@ def expect_stopped(pids):
     for pid in pids:
         for thread in threads(pid):
             if (now := state(pid, thread)) not in ("T", "Z", "X", None):
-                raise Harm(f"thread {thread} of process {pid} was to be left stopped, and is in state {now}")
+                time.sleep(1)
+                raise Harm(
+                    f"thread {thread} of process {pid} was to be left stopped, and is in state {now}, a second later in "
+                    f"state {state(pid, thread)}"
+                )
 
 
 def expect_running(pids):
