@@ -42,7 +42,7 @@ packages_package := $(packages_install) binutils dpkg-dev
 # Two big programs that everybody runs; a compiler for the Java that the second one runs.
 packages_soak := $(packages_build) default-jdk-headless python3 redis-server
 packages_bench := $(packages_build) fio python3 util-linux
-packages_lint := $(packages_build) diffutils protobuf-c-compiler protobuf-compiler python3 shellcheck
+packages_lint := $(packages_build) diffutils gcc-aarch64-linux-gnu libc6-dev-arm64-cross protobuf-c-compiler protobuf-compiler python3 shellcheck
 
 # Each in a process of its own: those of one stop, burden and count what those of another wait for.
 test_modules := $(addprefix Sluice,$(notdir $(wildcard Tests/*Tests)))

@@ -7,8 +7,8 @@ struct PreDumpCommand: AsyncParsableCommand {
     commandName: "pre-dump",
     abstract: "Copy the memory of a running process into an images directory.",
     discussion: """
-      The process goes on running all the while; only to build on earlier images it is stopped for a moment. \
-      Where the kernel keeps a soft-dirty bit it is cleared first, so that 'criu dump --track-mem \
+      The process goes on running all the while; only to build on the images of an earlier run it is stopped for a \
+      moment. Where the kernel keeps a soft-dirty bit it is cleared first, so that 'criu dump --track-mem \
       --prev-images-dir' later copies only what was written since.
 
       For example: sluice pre-dump -t 4711 -D images/1
@@ -142,29 +142,55 @@ struct PreDumpCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let isWritten = try await runOptions.run(logsIn: workDir ?? imagesDir) { () async throws(PreDumpError) in
+    let status = try await runOptions.run(logsIn: workDir ?? imagesDir) { () async throws(PreDumpError) in
       try await runRounds()
     }
-    if !isWritten { throw ExitCode(74) }
+    if status != 0 { throw ExitCode(status) }
   }
 }
 
 extension PreDumpCommand {
-  /// - Returns: whether all figures could be written.
-  private func runRounds() async throws(PreDumpError) -> Bool {
+  /// The exit status when figures cannot be written where they were asked for.
+  private static let notWritten: Int32 = 74
+
+  /// - Returns: the exit status.
+  private func runRounds() async throws(PreDumpError) -> Int32 {
     guard let policy = rounds.policy else {
       let report = try await run(PreDump(configuration))
-      return try finish(report) && show(PreDumpOutput(report))
+      return try finish(report) && show(PreDumpOutput(report)) ? 0 : Self.notWritten
     }
-    var rounds = try PreDumpRounds(configuration, policy: policy, lastRound: self.rounds.lastRound)
+    var rounds = try PreDumpRounds(
+      configuration, policy: policy, lastRound: self.rounds.lastRound,
+      precedesDump: self.rounds.then != nil)
     while let round = try await rounds.next() {
       let report = try await run(round)
       rounds.ended(report)
       guard try finish(report), show(PreDumpOutput(report, round: rounds.number, end: rounds.end)) else {
-        return false
+        return Self.notWritten
       }
     }
-    return true
+    guard let command = self.rounds.then else { return 0 }
+    return try await run(command, after: rounds)
+  }
+
+  /// Has the final dump made, while the rounds still track what is written.
+  private func run(_ command: String, after rounds: PreDumpRounds) async throws(PreDumpError) -> Int32 {
+    try rounds.prepareForDump()
+    defer { withExtendedLifetime(rounds) {} }
+    let command = FinalCommand(text: command, pid: pid, lastRound: rounds.number, directory: imagesDir)
+    let result: Result<Int32, FinalCommand.Failed>
+    do throws(FinalCommand.Failed) { result = .success(try await command.run()) } catch {
+      result = .failure(error)
+    }
+    guard !Task.isCancelled else { throw .cancelled }
+    switch result {
+    case .success(let status):
+      if status != 0 { Terminal.message("sluice: the command of --then ended with status \(status)") }
+      return status
+    case .failure(let error):
+      Terminal.message("sluice: \(error.message)")
+      return 71
+    }
   }
 
   private func run(_ preDump: PreDump) async throws(PreDumpError) -> PreDumpReport {

@@ -37,8 +37,26 @@ struct RoundOptions: ParsableArguments {
   @Flag(help: "With --final, leave the processes stopped (SIGSTOP, or frozen with --freeze-cgroup).")
   var leaveStopped = false
 
+  @Option(
+    help: ArgumentHelp(
+      "After the last round, run this command, which is to make the final dump; end with its status.",
+      discussion: """
+        What was written goes on being tracked until it ends, so that CRIU sees memory, too, that the process moves \
+        meanwhile. {pid} stands for the process, {dir} for a new directory beside those of the rounds, {parent} for the \
+        way from there to the last of them, such as in 'criu dump -t {pid} -D {dir} --track-mem --prev-images-dir \
+        {parent}'.
+        """,
+      valueName: "command"))
+  var then: String?
+
   func validate() throws {
-    if leaveStopped, !final { throw ValidationError("--leave-stopped takes --final: other pre-dumps leave the processes running") }
+    if then != nil, final {
+      throw ValidationError(
+        "--then and --final exclude each other: either CRIU makes the final dump or Sluice")
+    }
+    if leaveStopped, !final {
+      throw ValidationError("--leave-stopped takes --final: other pre-dumps leave the processes running")
+    }
     if let rounds, rounds < 1 { throw ValidationError("--rounds takes a number from 1 up") }
     guard (0...100).contains(untilSkipped) else {
       throw ValidationError("--until-skipped takes a number from 0 to 100")
@@ -53,7 +71,7 @@ struct RoundOptions: ParsableArguments {
 
   /// Nil where there is but one pre-dump, into the images directory itself.
   var policy: RoundPolicy? {
-    guard let rounds = rounds ?? (final ? 1 : nil) else { return nil }
+    guard let rounds = rounds ?? (final || then != nil ? 1 : nil) else { return nil }
     var policy = RoundPolicy()
     policy.rounds = rounds
     policy.untilPages = untilPages

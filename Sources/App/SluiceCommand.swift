@@ -29,6 +29,7 @@ struct SluiceCommand: AsyncParsableCommand {
   static func main() async {
     // A reader that went away shows as a failed write (EPIPE), not as our death in the middle.
     _ = signal(SIGPIPE, SIG_IGN)
+    DescriptorLimit.raise()
     do {
       var command = try parseAsRoot(arguments())
       if var command = command as? any AsyncParsableCommand {

@@ -70,8 +70,8 @@ extension Capabilities {
     add(
       Finding(
         .writeProtect, KernelSupport.asynchronousWriteProtect(),
-        yes: "the kernel has it; Sluice does not use it yet",
-        fallback: "nothing changes: Sluice does not use it yet",
+        yes: "rounds of one run (--rounds) need not stop the processes",
+        fallback: "later rounds stop the processes for a moment, or copy everything",
         advice: "boot Linux 6.7 or later, and have no seccomp filter forbid userfaultfd"))
     let reason = RingExecutor.reasonUnavailable()
     add(

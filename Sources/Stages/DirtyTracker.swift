@@ -28,6 +28,7 @@ struct NoTracker: DirtyTracker {
   }
 
   func beginLast(_ tree: ProcessTree, on parent: ParentImages?) throws(PreDumpError) -> RoundStart {
-    RoundStart(of: tree, tracker: .none, uptime: try onTarget { () throws(TargetError) in try Uptime.microseconds() })
+    RoundStart(
+      of: tree, tracker: .none, uptime: try onTarget { () throws(TargetError) in try Uptime.microseconds() })
   }
 }

@@ -62,7 +62,8 @@ actor MemoryWalker {
   ///   - base: what need not be copied; nil where everything is.
   ///   - watch: how it is found out what was written; nil where it is not.
   init(
-    tasks: [DumpTask], base: RoundBase?, watch: RoundWatch?, source: PageScanner.Source?, swapped: SwappedPages,
+    tasks: [DumpTask], base: RoundBase?, watch: RoundWatch?, source: PageScanner.Source?,
+    swapped: SwappedPages,
     ring: BufferRing, plans: PlanChannel, executor: ThreadExecutor
   ) {
     self.tasks = tasks

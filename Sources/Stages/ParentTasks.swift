@@ -25,7 +25,8 @@ struct ParentTasks {
     case .usable: return chainIsWhole(of: process)
     case .ignored(let reason):
       logger.notice(
-        "copying all of process \(process.pid), since the images in \(parent.path) are no base for it: \(reason)")
+        "copying all of process \(process.pid), since the images in \(parent.path) are no base for it: \(reason)"
+      )
       return false
     }
   }

@@ -18,7 +18,9 @@ public struct PreDump: Sendable {
 
   /// Prepares a pre-dump; nothing happens before `run`, which is called once.
   public init(_ configuration: Configuration) {
-    self.init(configuration, as: RoundPart())
+    // By itself it has no use for a tracker that ends with it, but may be asked to try.
+    let isAskedFor = configuration.tracker == .writeProtect || configuration.tracker == .both
+    self.init(configuration, as: RoundPart(tracking: isAskedFor ? WriteTracking() : nil))
   }
 
   init(_ configuration: Configuration, as part: RoundPart) {
@@ -64,7 +66,7 @@ public struct PreDump: Sendable {
       engine.shutdown()
     }
     let starter = RoundStarter(
-      configuration: configuration, part: part, dirtyBytes: Self.dirtyBytes(of: configuration),
+      configuration: configuration, part: part, dirtyBytes: dirtyBytes,
       executor: starterThread)
     var start = try await starter.start(tree, parent: parent)
     let (plans, chunks) = Self.makeChannels(readers: readerThreads.count, buffers: ring.layout.count)
@@ -178,15 +180,20 @@ public struct PreDump: Sendable {
     }
   }
 
-  /// The memory for what was written since the parent's images were made: a share of the whole.
-  private static func dirtyBytes(of configuration: Configuration) -> Int {
-    max(DirtySet.smallestBytes, configuration.memoryBudget / 8)
+  /// The memory for a set of pages that are to be copied, because they were written since the parent's images were made
+  /// or may be by devices: a share of the whole.
+  private var dirtyBytes: Int {
+    max(DirtySet.smallestBytes, configuration.memoryBudget / 8 / dirtySets)
   }
 
+  /// How many of those sets there are at once: where the walk finds out what was written, one for the next round is
+  /// filled while the last one's is looked at.
+  private var dirtySets: Int { part.tracking == nil ? 1 : 2 }
+
   private var sharesForParent: [MemoryBudget.Share] {
-    guard configuration.parentDirectory != nil else { return [] }
+    guard configuration.parentDirectory != nil || part.tracking != nil else { return [] }
     return [
-      .init(purpose: "written pages", byteCount: Self.dirtyBytes(of: configuration)),
+      .init(purpose: "written pages", byteCount: dirtySets * dirtyBytes),
       .init(purpose: "their states", byteCount: SoftDirtyScanner.tableBytes),
       .init(purpose: "the parent's pagemap", byteCount: PagemapImageReader.bufferBytes),
     ]

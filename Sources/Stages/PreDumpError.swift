@@ -45,7 +45,8 @@ public struct PreDumpError: Error, CustomStringConvertible {
   /// The message.
   public var description: String { message }
 
-  static var cancelled: PreDumpError {
+  /// The task was cancelled.
+  public static var cancelled: PreDumpError {
     PreDumpError(.cancelled, "the pre-dump was cancelled; nothing was kept")
   }
 

@@ -43,9 +43,11 @@ public struct PreDumpRounds: Sendable {
   ///   - lastRound: after them, or as the last of them where as many as the policy allows were made, another one for
   ///     which the processes stand still, and whose images with their parents have the memory as it is then. Nil for
   ///     none.
+  ///   - precedesDump: whether CRIU's final dump is made while this value is kept (`prepareForDump`).
   /// - Throws: `PreDumpError` with `cannotCreate`.
   public init(
-    _ configuration: PreDump.Configuration, policy: RoundPolicy, lastRound: LastRound? = nil
+    _ configuration: PreDump.Configuration, policy: RoundPolicy, lastRound: LastRound? = nil,
+    precedesDump: Bool = false
   ) throws(PreDumpError) {
     self.configuration = configuration
     var policy = policy
@@ -54,7 +56,7 @@ public struct PreDumpRounds: Sendable {
     self.lastRound = lastRound
     decision = policy.rounds > 0 ? .goOn(pause: .zero) : .end(.rounds)
     // One round by itself has no use for what ends with it.
-    let isUsed = policy.rounds > 1 || policy.rounds > 0 && lastRound != nil
+    let isUsed = policy.rounds > 1 || policy.rounds > 0 && lastRound != nil || precedesDump
     let isAskedFor = configuration.tracker == .writeProtect || configuration.tracker == .both
     tracking = isUsed || isAskedFor ? WriteTracking() : nil
     try onImages { () throws(ImagesError) in

@@ -55,6 +55,8 @@ struct RoundWatch: Sendable {
   func waitFurther() async throws(PreDumpError) {
     let passed = sluice_monotonic_nanoseconds() - began
     guard passed < Self.deviceWriteNanoseconds else { return }
-    do { try await Task.sleep(for: .nanoseconds(Self.deviceWriteNanoseconds - passed)) } catch { throw .cancelled }
+    do { try await Task.sleep(for: .nanoseconds(Self.deviceWriteNanoseconds - passed)) } catch {
+      throw .cancelled
+    }
   }
 }

@@ -36,16 +36,17 @@ struct WriteProtectTracker: DirtyTracker {
     injections += try protect(tree.processes.filter { !known.contains($0.pid) })
     start.attach(tree) { tracking.protection(of: $0) }
     start.tracker = name
-    start.injections = injections
-    if isFresh && start.base == nil {
-      try protectAll(start)
+    start.injections = injections.map(\.stoppedNanoseconds)
+    if start.watch?.isFirst == false, !injections.isEmpty {
+      try protectAll(Set(injections.map(\.pid)), of: start)
       start.waitsForDevices = true
     }
     return start
   }
 
   func beginLast(_ tree: ProcessTree, on parent: ParentImages?) throws(PreDumpError) -> RoundStart {
-    guard let parent, let base = tracking.base(on: parent, where: ParentTasks(of: parent, configuration).pids(in: tree))
+    guard let parent,
+      let base = tracking.base(on: parent, where: ParentTasks(of: parent, configuration).pids(in: tree))
     else {
       // Nothing is known of what was written but by the soft-dirty bit.
       guard seesSoftDirty else { return try NoTracker().beginLast(tree, on: nil) }
@@ -98,32 +99,36 @@ struct WriteProtectTracker: DirtyTracker {
     return start
   }
 
-  /// Has processes watched. One that cannot be is copied whole in each round, unless another tracker takes its place.
+  /// Has processes watched. One that cannot be is copied whole in each round, unless it is the one that was asked for, or
+  /// another tracker may take the place of this one.
   ///
-  /// - Returns: how long threads stood still for that, in nanoseconds each.
-  private func protect(_ processes: [TargetProcess]) throws(PreDumpError) -> [UInt64] {
-    var stops: [UInt64] = []
+  /// - Returns: those that were not watched before, and how long a thread of each stood still for that.
+  private func protect(
+    _ processes: [TargetProcess]
+  ) throws(PreDumpError) -> [(pid: Int32, stoppedNanoseconds: UInt64)] {
+    var stops: [(pid: Int32, stoppedNanoseconds: UInt64)] = []
     for process in processes {
       do throws(TargetError) {
-        if let stopped = try tracking.protect(process) { stops.append(stopped) }
+        if let stopped = try tracking.protect(process) { stops.append((process.pid, stopped)) }
       } catch {
         switch error.code {
         case .gone where process !== processes.first: continue
         case .notTrackable: break
         default: throw PreDumpError(error)
         }
-        if mayGiveUp { throw PreDumpError(error) }
+        if mayGiveUp || tracking.isFresh && process === processes.first { throw PreDumpError(error) }
         configuration.logger.warning(
-          "every round copies all of process \(process.pid), since what it writes cannot be tracked: \(error)")
+          "every round copies all of process \(process.pid), since what it writes cannot be tracked: \(error)"
+        )
       }
     }
     return stops
   }
 
-  /// Protects all pages for the first time, apart from the walk that has them copied: so the walk finds those that were
+  /// Protects all pages of processes for the first time, apart from the walk that has them copied: so the walk finds those that were
   /// written since, which are few, and not all of them, and devices get the time to end writes that were begun before.
-  private func protectAll(_ start: RoundStart) throws(PreDumpError) {
-    for task in start.tasks {
+  private func protectAll(_ pids: Set<Int32>, of start: RoundStart) throws(PreDumpError) {
+    for task in start.tasks where pids.contains(task.process.pid) {
       guard let protection = task.protection else { continue }
       _ = try task.attempt { () throws(TargetError) in
         try protection.protectAll(swapped: configuration.swapped.pages)

@@ -52,6 +52,7 @@ final class WriteTracking: Sendable {
   /// - Returns: how long one of its threads stood still, in nanoseconds; nil where nothing had to be done.
   /// - Throws: `TargetError` with `notTrackable` when that cannot be.
   func protect(_ process: TargetProcess) throws(TargetError) -> UInt64? {
+    // It blocks, but nobody waits for this lock: rounds come one after the other.
     try state.withLock { (state) throws(TargetError) -> UInt64? in
       if let known = state.protections[process.pid] {
         if known.isOf(process) { return nil }
@@ -87,7 +88,9 @@ final class WriteTracking: Sendable {
   ///   - unsettled: what the next round is to copy as well.
   func roundIsComplete(in directory: String, of tasks: [DumpTask], unsettled: DirtySet) {
     var places: [Int32: Int] = [:]
-    for task in tasks where !task.hasFailed && task.protection != nil { places[task.process.pid] = task.index }
+    for task in tasks where !task.hasFailed && task.protection != nil {
+      places[task.process.pid] = task.index
+    }
     state.withLock { state in
       state.last = Last(directory: directory, places: places, unsettled: unsettled)
       // Of processes that have ended, nothing is kept.

@@ -15,7 +15,8 @@ enum InjectionThreads {
       count = try list.read(into: &ids)
     }
     let found = ids[..<count].map { (id: $0, fitness: fitness(of: $0, list)) }
-    return found.filter { $0.fitness != .unfit }.sorted { $0.fitness.rawValue < $1.fitness.rawValue }.map(\.id)
+    return found.filter { $0.fitness != .unfit }.sorted { $0.fitness.rawValue < $1.fitness.rawValue }.map(
+      \.id)
   }
 
   private enum Fitness: Int {

@@ -66,7 +66,8 @@ public struct Injector: ~Copyable {
       // It was killed, or we have no descriptors left.
       self.helper = nil
       throw TargetError(
-        .systemCall, "having the process \(process.pid) make a userfaultfd", errno: SystemErrno(returned: result))
+        .systemCall, "having the process \(process.pid) make a userfaultfd",
+        errno: SystemErrno(returned: result))
     }
     try process.checkStillTheSame()
     let step = InjectionStep(rawValue: injected.step) ?? .letGo
@@ -98,25 +99,26 @@ public struct Injector: ~Copyable {
     _ step: InjectionStep, _ errno: SystemErrno, _ thread: Int32, _ process: TargetProcess
   ) -> TargetError {
     let subject = "thread \(thread) of process \(process.pid)"
-    let reason = switch step {
-    case .seize: "\(subject) may not be traced (is it under a debugger?)"
-    case .suspendFilter:
-      "\(subject) is under a seccomp filter, which takes CAP_SYS_ADMIN, and none over Sluice itself, to suspend"
-    case .stop: "\(subject) does not stand still"
-    case .state:
-      switch errno.code {
-      case ENOEXEC: "\(subject) runs 32-bit code"
-      case EBUSY: "\(subject) intercepts its own system calls (PR_SET_SYSCALL_USER_DISPATCH)"
-      default: "\(subject) cannot be interfered with where it stands"
+    let reason =
+      switch step {
+      case .seize: "\(subject) may not be traced (is it under a debugger?)"
+      case .suspendFilter:
+        "\(subject) is under a seccomp filter, which takes CAP_SYS_ADMIN, and none over Sluice itself, to suspend"
+      case .stop: "\(subject) does not stand still"
+      case .state:
+        switch errno.code {
+        case ENOEXEC: "\(subject) runs 32-bit code"
+        case EBUSY: "\(subject) intercepts its own system calls (PR_SET_SYSCALL_USER_DISPATCH)"
+        default: "\(subject) cannot be interfered with where it stands"
+        }
+      case .call:
+        errno.code == EMFILE
+          ? "process \(process.pid) has no descriptor left for a moment (RLIMIT_NOFILE)"
+          : "process \(process.pid) may not make a userfaultfd"
+      case .fetch: "taking over the userfaultfd of process \(process.pid)"
+      case .close: "process \(process.pid) did not close the userfaultfd that it was had to make"
+      case .letGo: "letting go of \(subject)"
       }
-    case .call:
-      errno.code == EMFILE
-        ? "process \(process.pid) has no descriptor left for a moment (RLIMIT_NOFILE)"
-        : "process \(process.pid) may not make a userfaultfd"
-    case .fetch: "taking over the userfaultfd of process \(process.pid)"
-    case .close: "process \(process.pid) did not close the userfaultfd that it was had to make"
-    case .letGo: "letting go of \(subject)"
-    }
     return TargetError(.notTrackable, reason, errno: errno)
   }
 }

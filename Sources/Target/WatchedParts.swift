@@ -58,7 +58,8 @@ public struct WatchedParts: ~Copyable {
   }
 
   private mutating func add(_ part: Part) {
-    if let last = parts.indices.last, parts[last].isNew == part.isNew, parts[last].isWatched == part.isWatched {
+    if let last = parts.indices.last, parts[last].isNew == part.isNew, parts[last].isWatched == part.isWatched
+    {
       parts[last].end = part.end
     } else {
       parts.append(part)

@@ -21,7 +21,8 @@ public final class WriteProtection: Sendable {
     let enabled = sluice_userfault_enable(made.userfault.descriptor)
     guard enabled == 0 else {
       throw TargetError(
-        .notTrackable, "the userfaultfd of process \(process.pid) is not ours, or does not protect asynchronously",
+        .notTrackable,
+        "the userfaultfd of process \(process.pid) is not ours, or does not protect asynchronously",
         errno: SystemErrno(returned: enabled))
     }
     self.process = process
@@ -85,8 +86,9 @@ public final class WriteProtection: Sendable {
     }
   }
 
-  /// Lifts the protection of all pages, in steps: the kernel would do it in one when the descriptor is closed, and a
-  /// thread of the process that maps memory would wait for that.
+  /// Lifts the protection of all pages, in steps, and ends the watch of one mapping after the other: the kernel would do
+  /// all of it in one when the descriptor is closed, and a thread of the process that maps memory would wait for that.
+  /// And where the process forked in the moment of the injection, its child has the descriptor, too.
   private func unprotect() {
     var map = MemoryMap(of: process)
     // Where the list ends early, closing the descriptor does the rest.
@@ -99,6 +101,7 @@ public final class WriteProtection: Sendable {
         guard sluice_userfault_unprotect(userfault.descriptor, start, end) == 0 else { break }
         start = end
       }
+      if start > vma.start { _ = sluice_userfault_unwatch(userfault.descriptor, vma.start, vma.end) }
     }
   }
 

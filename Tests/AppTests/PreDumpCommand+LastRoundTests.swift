@@ -1,0 +1,98 @@
+import Foundation
+import SluiceTestSupport
+import Testing
+
+/// The last round of `sluice pre-dump`: `--final`, and `--then`.
+@Suite("sluice pre-dump: the last round", .timeLimit(.minutes(5)))
+struct LastRoundTests {
+  private static let wholeRounds = ["--until-pages", "0", "--max-growth", "1000000"]
+
+  @Test func finalLeavesTheMemoryOfOneMomentAndTheProcessStoppedOrRunning() async throws {
+    try await MemoryTarget.run(["--size", "8M", "--write-rate", "1000"]) { target in
+      try await withTemporaryDirectory { directory in
+        for (name, options, state) in [
+          ("stopped", ["--leave-stopped"], "State:\tT"), ("running", [String](), "State:\tS"),
+        ] {
+          let result = try await SluiceCommandLine.preDump(
+            pid: target.pid, images: "\(directory)/\(name)",
+            ["--rounds", "2", "--final"] + options + Self.wholeRounds)
+          #expect(result.end == .exited(0), "\(result.errors)")
+          try await eventually("the process is \(name)") {
+            try String(contentsOfFile: "/proc/\(target.pid)/status", encoding: .utf8).contains(state)
+          }
+          guard name == "stopped" else { continue }
+          let comparison = try await ImageComparison.run(
+            pid: target.pid, images: "\(directory)/\(name)/2")
+          #expect(comparison.isEqual, "\(comparison)")
+          target.program.resume()
+        }
+        try await target.check()
+      }
+    }
+  }
+
+  @Test func thenRunsTheCommandBesideTheLastRoundAndEndsWithItsStatus() async throws {
+    try await MemoryTarget.run(["--size", "4M"]) { target in
+      try await withTemporaryDirectory { directory in
+        let images = "\(directory)/it's a chain"
+        let result = try await SluiceCommandLine.preDump(
+          pid: target.pid, images: images,
+          ["--rounds", "2", "--then", "echo {pid} {parent} {other} > {dir}/told; exit 7"] + Self.wholeRounds)
+        #expect(result.end == .exited(7), "\(result.errors)")
+        let told = try String(contentsOfFile: "\(images)/3/told", encoding: .utf8)
+        #expect(told == "\(target.pid) ../2 {other}\n")
+        try await target.check()
+      }
+    }
+  }
+
+  @Test(.enabled(if: Kernel.isAtLeast(6, 7)))
+  func thenIsRunWhileTheWritesAreStillTracked() async throws {
+    try await MemoryTarget.run(["--size", "4M"]) { target in
+      try await withTemporaryDirectory { directory in
+        // "uw" among the flags of a mapping: a userfaultfd is told of writes to it.
+        let command = "grep -c '^VmFlags:.* uw' /proc/{pid}/smaps > {dir}/watched"
+        let result = try await SluiceCommandLine.preDump(
+          pid: target.pid, images: "\(directory)/chain", ["--then", command])
+        #expect(result.end == .exited(0), "\(result.errors)")
+        let watched = try String(contentsOfFile: "\(directory)/chain/2/watched", encoding: .utf8)
+        #expect(Int(watched.dropLast()).map { $0 > 0 } == true, "\(watched)")
+        let smaps = try String(contentsOfFile: "/proc/\(target.pid)/smaps", encoding: .utf8)
+        #expect(!smaps.contains(" uw"), "nothing is left of it")
+      }
+    }
+  }
+
+  @Test func aSignalEndsTheCommandOfThen() async throws {
+    try await MemoryTarget.run(["--size", "4M"]) { target in
+      try await withTemporaryDirectory { directory in
+        let command = try Command(
+          built: "sluice",
+          [
+            "pre-dump", "-t", "\(target.pid)", "-D", "\(directory)/chain", "--then",
+            "echo $$ > {dir}/pid; exec sleep 600",
+          ])
+        try await withProgram(command) { program in
+          let file = "\(directory)/chain/2/pid"
+          try await eventually("the command runs") {
+            (try? String(contentsOfFile: file, encoding: .utf8).hasSuffix("\n")) == true
+          }
+          program.send(SIGTERM)
+          let result = try await program.result()
+          #expect(result.end == .exited(143), "\(result.errors)")
+          let pid = try #require(Int32(try String(contentsOfFile: file, encoding: .utf8).dropLast()))
+          #expect(kill(pid, 0) == -1 && errno == ESRCH, "the command has ended")
+        }
+      }
+    }
+  }
+
+  @Test func whatMakesNoSenseIsRefused() async throws {
+    for (options, word) in [
+      (["--leave-stopped"], "--final"), (["--final", "--then", "true"], "exclude"),
+    ] {
+      let result = try await SluiceCommandLine.preDump(pid: 1, images: "/nonexistent", options)
+      expectFailure(result, code: 64, saying: word)
+    }
+  }
+}

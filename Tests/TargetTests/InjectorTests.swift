@@ -1,0 +1,118 @@
+import CSluiceLinux
+import Foundation
+import SluiceTestSupport
+import Testing
+
+@testable import SluiceTarget
+
+@Suite("Injector", .timeLimit(.minutes(5)), .enabled(if: sluice_can_inject()))
+struct InjectorTests {
+  @Test func makesAUserfaultfdThatTheProcessHasNotOpenAnyMore() async throws {
+    try await MappingTarget.run { target in
+      let before = try TargetState(target.pid)
+      var injector = Injector()
+      let made = try injector.makeUserfault(in: try TargetProcess(pid: target.pid))
+      #expect(sluice_userfault_enable(made.userfault.descriptor) == 0)
+      #expect(made.stoppedNanoseconds > 0)
+      #expect(try TargetState(target.pid) == before)
+      try await target.tell("map 1")
+    }
+  }
+
+  @Test func servesManyProcesses() async throws {
+    try await MappingTarget.run { one in
+      try await MappingTarget.run { other in
+        var injector = Injector()
+        for _ in 0..<50 {
+          for target in [one, other] {
+            let made = try injector.makeUserfault(in: try TargetProcess(pid: target.pid))
+            #expect(made.userfault.descriptor >= 0)
+          }
+        }
+        try await one.tell("map 1")
+        try await other.tell("map 1")
+      }
+    }
+  }
+
+  @Test func leavesAProcessStoppedThatWas() async throws {
+    try await MappingTarget.run { target in
+      try await target.program.stop()
+      var injector = Injector()
+      _ = try injector.makeUserfault(in: try TargetProcess(pid: target.pid))
+      let status = try String(contentsOfFile: "/proc/\(target.pid)/status", encoding: .utf8)
+      #expect(status.contains("State:\tT (stopped)"))
+      target.program.resume()
+      try await target.tell("map 1")
+    }
+  }
+
+  @Test func saysWhenADebuggerHasTheProcess() async throws {
+    try await MappingTarget.run { target in
+      let process = try TargetProcess(pid: target.pid)
+      var stopped = try StoppedThreads(of: [process])
+      try stopped.stop()
+      var injector = Injector()
+      do throws(TargetError) {
+        _ = try injector.makeUserfault(in: process)
+        Issue.record("a thread has but one tracer")
+      } catch {
+        #expect(error.code == .notTrackable)
+        #expect(error.description.contains("debugger") && error.description.contains("EPERM"), "\(error)")
+      }
+      stopped.resume()
+      try await target.tell("map 1")
+    }
+  }
+
+  /// We end, as it were, while the injector is at a certain step: it goes on to the end, and the process has noticed
+  /// nothing.
+  @Test(arguments: 0..<SLUICE_INJECTION_STEP_COUNT.rawValue)
+  func bringsAnInjectionToItsEndWhenWeHaveEnded(at step: UInt32) async throws {
+    // The second is for threads under a seccomp filter alone.
+    guard step != SLUICE_INJECTION_SUSPEND_FILTER.rawValue else { return }
+    try await MappingTarget.run { target in
+      let process = try TargetProcess(pid: target.pid)
+      let before = try TargetState(target.pid)
+      let injector = sluice_injector_start()
+      try #require(injector >= 0)
+      var injected = Injected()
+      var injection = Injection(
+        pid: target.pid, thread: target.pid, call_address: try CallSite.address(in: process),
+        patience_ns: 1_000_000_000, wait_at: Int32(step))
+      let result = unsafe sluice_inject_userfaultfd(injector, process.pidfd.descriptor, &injection, &injected)
+      #expect(result == -EINPROGRESS && injected.step == step)
+      #expect(sluice_close(injector) == 0)
+      try await eventually("the process is as before") { try TargetState(target.pid) == before }
+      try await target.tell("map 1")
+    }
+  }
+
+  /// The injector itself is killed: before it has changed a thread, and after, that does no harm either.
+  @Test(arguments: [SLUICE_INJECTION_STOP, SLUICE_INJECTION_STATE, SLUICE_INJECTION_CALL])
+  func harmsNobodyWhenItIsKilled(at step: sluice_injection_step) async throws {
+    try await MappingTarget.run { target in
+      let process = try TargetProcess(pid: target.pid)
+      let before = try TargetState(target.pid)
+      let injector = sluice_injector_start()
+      try #require(injector >= 0)
+      defer { _ = sluice_close(injector) }
+      var injected = Injected()
+      var injection = Injection(
+        pid: target.pid, thread: target.pid, call_address: try CallSite.address(in: process),
+        patience_ns: 1_000_000_000, wait_at: Int32(step.rawValue))
+      let result = unsafe sluice_inject_userfaultfd(injector, process.pidfd.descriptor, &injection, &injected)
+      #expect(result == -EINPROGRESS)
+      try #require(kill(try tracer(of: target.pid), SIGKILL) == 0)
+      try await eventually("the process is as before") { try TargetState(target.pid) == before }
+      try await target.tell("map 1")
+    }
+  }
+
+  private func tracer(of pid: Int32) throws -> Int32 {
+    let status = try String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8)
+    let line = status.split(separator: "\n").first { $0.hasPrefix("TracerPid:") }
+    let tracer = line.flatMap { Int32($0.split(separator: "\t").last ?? "") }
+    return try #require(tracer.flatMap { $0 > 0 ? $0 : nil }, "nobody traces the process")
+  }
+}
