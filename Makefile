@@ -1,8 +1,8 @@
 # What a person or CI does with this repository; `make help` lists it. Every target installs what it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test fuzz lint interop bench install deb dist clean \
-  build-packages test-packages bench-packages lint-packages install-needs package-needs swift-found
+.PHONY: help build demo test fuzz lint interop soak bench install deb dist clean \
+  build-packages test-packages soak-packages bench-packages lint-packages install-needs package-needs swift-found
 
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -26,6 +26,8 @@ static_build := .build/static
 static_flags := $(release_flags) -Xswiftc -static-executable
 packages := .build/packages
 programs := .build/programs
+bench_programs := $(addprefix $(programs)/,memory-target bare-read watch-target)
+soak_programs := $(addprefix $(programs)/,trial-target image-compare images)
 
 # What a bare toolchain lacks on Debian 12: the libraries of its own programs, and the C and C++ headers and start
 # files that it takes from the system (g++).
@@ -37,6 +39,8 @@ packages_test := $(packages_build) bsdutils criu groff-base python3 strace
 # The manual is made from what the program says of itself.
 packages_install := python3
 packages_package := $(packages_install) binutils dpkg-dev
+# Two big programs that everybody runs; a compiler for the Java that the second one runs.
+packages_soak := $(packages_build) default-jdk-headless python3 redis-server
 packages_bench := $(packages_build) fio python3 util-linux
 packages_lint := $(packages_build) diffutils gcc-aarch64-linux-gnu libc6-dev-arm64-cross protobuf-c-compiler protobuf-compiler python3 shellcheck
 
@@ -69,7 +73,10 @@ lint: lint-packages swift-found ## Check style, generated code and scripts
 interop: build ## Let the real CRIU dump and restore upon our images, in virtual machines
 	@Tests/Interop/run
 
-bench: bench-packages build $(programs)/memory-target $(programs)/bare-read ## Measure against limits and peers (BENCH=--quick)
+soak: soak-packages build $(soak_programs) ## Copy busy processes for an hour, compare every byte (SLUICE_SOAK_SECONDS)
+	@Tests/Soak/run $(SOAK)
+
+bench: bench-packages build $(bench_programs) ## Measure against limits and peers (BENCH=--quick)
 	@Benchmarks/run $(BENCH)
 
 install: install-needs $(program) ## Install the program, its manual and its completions (PREFIX=/usr/local, DESTDIR=)
@@ -90,6 +97,8 @@ $(program):
 	$(MAKE) build
 
 $(programs)/bare-read: program_source := Benchmarks/peers/bare-read
+$(programs)/watch-target: program_source := Benchmarks/peers/watch-target
+$(programs)/images: program_source := Tests/Interop/tools/images
 
 $(programs)/%: program_source = Tests/Programs/$*
 $(programs)/%: build-packages
@@ -107,6 +116,9 @@ install-needs:
 
 package-needs:
 	@scripts/install-packages $(packages_package)
+
+soak-packages:
+	@scripts/install-packages $(packages_soak)
 
 bench-packages:
 	@scripts/install-packages $(packages_bench)

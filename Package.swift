@@ -80,6 +80,9 @@ let package = Package(
     .executableTarget(
       name: "thread-target", path: "Tests/Programs/thread-target",
       linkerSettings: [.linkedLibrary("pthread")]),
+    .executableTarget(
+      name: "trial-target", path: "Tests/Programs/trial-target",
+      linkerSettings: [.linkedLibrary("pthread")]),
     .target(
       name: "SluiceTestSupport", dependencies: ["CSluiceLinux"], path: "Tests/Support",
       swiftSettings: swiftSettings),

@@ -56,12 +56,12 @@ def compared(name, what, unit, comparison: Comparison, bound: Bound):
     )
 
 
-def limited(name, what, unit, value, limit, peer="", details="", figures=None):
+def limited(name, what, unit, value, limit, peer="", details="", figures=None, digits=1):
     """A row of a figure that must stay below a limit."""
     return Row(
         name=name,
         what=what,
-        ours=f"{value:.1f} {unit}",
+        ours=f"{value:.{digits}f} {unit}",
         peer=peer,
         ratio=f"{value / limit:.2f}",
         bound=f"≤ {limit:g} {unit}",

@@ -19,6 +19,7 @@ class Setup:
     sluice: Path
     memory_target: Path
     bare_read: Path
+    watch_target: Path
     # Directories of our own, which are removed at the end.
     disk: Path
     tmpfs: Path
@@ -26,6 +27,8 @@ class Setup:
     # Of the targets that are measured.
     size: int
     pairs: int
+    # Of the rounds that are measured.
+    tracker: str
     bounds: dict
 
     def bound(self, name, default):

@@ -46,7 +46,7 @@ def _targets(size):
 def _peak(setup, pid, budget):
     """The peak in MiB, of what Sluice says and what we see from outside the larger."""
     images = setup.disk / "images"
-    watch = _Watch()
+    watch = Watch()
     _, figures = pre_dump(setup, pid, images, "--memory-budget", f"{budget}M", watch=watch.start)
     remove_images(images)
     seen = watch.end()
@@ -55,7 +55,7 @@ def _peak(setup, pid, budget):
     return max(figures["peak_rss_bytes"], seen) / MIB
 
 
-class _Watch:
+class Watch:
     """Looks at a process' peak until it has ended: at VmHWM, as ru_maxrss may be that of who started it."""
 
     def __init__(self):

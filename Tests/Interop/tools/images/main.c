@@ -3,7 +3,7 @@
 //   images stats DIR              "freezing_us N frozen_us N scanned N parent N written N" of the dump in DIR
 //   images pages DIR PID...       checks the pagemaps against the pages files; "present N parent N" of all together
 //   images in-parent DIR PID PAGE whether the pagemap says that the page's content is in the parent
-//   images flip DIR PID | forget DIR PID UPPER... | drop DIR PID UPPER...    see tamper.h
+//   images flip DIR PID | forget DIR PID [UPPER]... | drop DIR PID UPPER...    see tamper.h
 
 #define _GNU_SOURCE
 #include <err.h>
@@ -77,11 +77,11 @@ int main(int argc, char **argv)
         return in_parent(argv[2], argv[3], argv[4]);
     if (argc == 4 && !strcmp(argv[1], "flip"))
         return flip(argv[2], argv[3]);
-    if (argc >= 5 && !strcmp(argv[1], "forget"))
+    if (argc >= 4 && !strcmp(argv[1], "forget"))
         return forget(argv[2], argv[3], argv + 4);
     if (argc >= 5 && !strcmp(argv[1], "drop"))
         return drop(argv[2], argv[3], argv + 4);
     fprintf(stderr, "usage: images stats DIR | pages DIR PID... | in-parent DIR PID PAGE |\n"
-                    "       flip DIR PID | forget DIR PID UPPER... | drop DIR PID UPPER...\n");
+                    "       flip DIR PID | forget DIR PID [UPPER]... | drop DIR PID UPPER...\n");
     return 1;
 }

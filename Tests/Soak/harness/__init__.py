@@ -1,0 +1,1 @@
+"""What Tests/Soak/run and Tests/Soak/kill are made of."""

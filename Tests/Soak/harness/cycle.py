@@ -1,0 +1,119 @@
+"""One cycle: a subject is started, copied in rounds, compared while it is left stopped, and asked how it is."""
+
+import contextlib
+import random
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import comparison, outside, rounds
+from .errors import Harm
+
+# A sleep that begins anew after it was interrupted is late by up to its length, four seconds; this machine is not.
+_LATEST_US = 2_000_000
+
+
+@dataclass
+class Programs:
+    """What is run."""
+
+    sluice: Path
+    sluice_options: list
+    trial_target: Path
+    image_compare: Path
+    images: Path
+    java_source: Path
+    round_count: int
+    # Without a tracker that never stops, rounds may.
+    may_stop: bool
+
+
+@dataclass
+class Outcome:
+    pages: int = 0
+    tasks: int = 0
+    gave_up: bool = False
+    stop_us: int = 0
+    interrupted: int = 0
+    latest_us: int = 0
+
+
+def run(kind, programs, directory):
+    """The whole of it; raises Harm for anything that must not be."""
+    subject = kind.start(programs, directory)
+    try:
+        time.sleep(random.random() / 4)
+        outcome = Outcome()
+        # Rounds alone, now and then: whatever happens to the subject then is not the final stop's doing.
+        if random.random() < 0.3:
+            _rounds_alone(subject, programs, directory / "alone")
+        _rounds_and_stop(subject, programs, directory / "images", outcome)
+        return outcome
+    finally:
+        # It may be stopped, and so may its children, whom nobody else would end.
+        outside.resume(outside.tree(subject.pid))
+        subject.end()
+
+
+def _rounds_alone(subject, programs, images):
+    before = subject.check()
+    done = rounds.run(programs, subject, images, programs.round_count)
+    if not programs.may_stop:
+        rounds.expect_unstopped(done.reports)
+    pids = outside.tree(subject.pid)
+    outside.expect_running(pids)
+    outside.expect_untouched(pids, subject.own_userfaultfds)
+    after = subject.check()
+    if not programs.may_stop and after.interrupted != before.interrupted:
+        raise Harm(f"{after.interrupted - before.interrupted} system calls ended early (EINTR) in rounds without a stop")
+    if after.latest_us > _LATEST_US:
+        raise Harm(f"a sleep ended {after.latest_us} us too late")
+    shutil.rmtree(images)
+
+
+def _rounds_and_stop(subject, programs, images, outcome):
+    before = subject.check()
+    done = rounds.run(programs, subject, images, programs.round_count, "--final", "--leave-stopped")
+    if done.gave_up:
+        outcome.gave_up = True
+        outside.expect_running(outside.tree(subject.pid))
+    else:
+        if not programs.may_stop:
+            rounds.expect_unstopped(done.reports[:-1])
+        outcome.stop_us = done.reports[-1]["frozen_us"]
+        _compare_all(subject, programs, images, outcome)
+    pids = outside.tree(subject.pid)
+    outside.expect_untouched(pids, subject.own_userfaultfds)
+    outside.resume(pids)
+    after = subject.check()
+    outcome.interrupted = after.interrupted - before.interrupted
+    outcome.latest_us = after.latest_us
+    if not programs.may_stop and outcome.interrupted > subject.interruptions_a_stop:
+        raise Harm(f"{outcome.interrupted} system calls ended early (EINTR) in rounds with one stop")
+
+
+def _compare_all(subject, programs, images, outcome):
+    pids = outside.tree(subject.pid)
+    if not pids:
+        raise Harm("the process is gone")
+    outside.expect_stopped(pids)
+    last = images / str(programs.round_count)
+    for pid in pids:
+        outcome.pages += comparison.expect_equal(programs, pid, last)
+        outcome.tasks += 1
+    outside.expect_stopped(pids)
+
+
+@contextlib.contextmanager
+def kept_on_harm(directory, keep):
+    """A directory that is removed, unless there was harm and it is wanted."""
+    directory.mkdir(parents=True)
+    try:
+        yield directory
+    except Harm:
+        if not keep:
+            shutil.rmtree(directory, ignore_errors=True)
+        raise
+    else:
+        shutil.rmtree(directory, ignore_errors=True)
