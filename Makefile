@@ -1,7 +1,7 @@
 # What a person or CI does with this repository; `make help` lists it. Every target installs what it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint interop bench install deb dist clean \
+.PHONY: help build demo test lint interop interop-full bench install deb dist clean \
   build-packages test-packages bench-packages lint-packages install-needs package-needs swift-found
 
 PREFIX ?= /usr/local
@@ -44,7 +44,7 @@ packages_lint := $(packages_build) diffutils protobuf-c-compiler protobuf-compil
 test_modules := $(addprefix Sluice,$(notdir $(wildcard Tests/*Tests)))
 
 help: ## List these targets
-	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 build: build-packages swift-found ## Build the program: .build/release/sluice
 	$(SWIFT) build $(release_flags) --product sluice
@@ -61,6 +61,9 @@ lint: lint-packages swift-found ## Check style, generated code and scripts
 
 interop: build ## Let the real CRIU dump and restore upon our images, in virtual machines
 	@Tests/Interop/run
+
+interop-full: build ## The same in all ways that there are; takes hours
+	@Tests/Interop/run --full
 
 bench: bench-packages build $(programs)/memory-target $(programs)/bare-read ## Measure against limits and peers (BENCH=--quick)
 	@Benchmarks/run $(BENCH)
