@@ -1,7 +1,7 @@
 # What a person or CI does with this repository; `make help` lists it. Every target installs what it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test fuzz lint interop soak bench install deb dist clean \
+.PHONY: help build demo test fuzz lint interop interop-full soak bench install deb dist clean \
   build-packages test-packages soak-packages bench-packages lint-packages install-needs package-needs swift-found
 
 PREFIX ?= /usr/local
@@ -51,7 +51,7 @@ fuzz_seconds := 5
 test_modules := $(addprefix Sluice,$(notdir $(wildcard Tests/*Tests)))
 
 help: ## List these targets
-	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 build: build-packages swift-found ## Build the program: .build/release/sluice
 	$(SWIFT) build $(release_flags) --product sluice
@@ -72,6 +72,9 @@ lint: lint-packages swift-found ## Check style, generated code and scripts
 
 interop: build ## Let the real CRIU dump and restore upon our images, in virtual machines
 	@Tests/Interop/run
+
+interop-full: build ## The same in all ways that there are; takes hours
+	@Tests/Interop/run --full
 
 soak: soak-packages build $(soak_programs) ## Copy busy processes for an hour, compare every byte (SLUICE_SOAK_SECONDS)
 	@Tests/Soak/run $(SOAK)

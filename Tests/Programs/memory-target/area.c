@@ -29,7 +29,7 @@ void area_map(struct area *area) {
     area->count = area->layout == LAYOUT_ALTERNATE ? (pages + 1) / 2 : pages;
     if (area->count == 0)
         return;
-    area->base = map_guarded(pages * page, page, 0, "--size");
+    area->base = map_backing(area->backing, pages * page);
     size_t ledger_size = (area->count * sizeof *area->ledger + page - 1) / page * page;
     area->ledger = map_guarded(ledger_size, page, 0, "the ledger");
     if (area->layout == LAYOUT_ALTERNATE || area->huge_pages == HUGE_PAGES_NO)

@@ -2,6 +2,7 @@
 #ifndef MEMORY_TARGET_AREA_H
 #define MEMORY_TARGET_AREA_H
 
+#include "backing.h"
 #include "check.h"
 
 enum layout { LAYOUT_DENSE, LAYOUT_ALTERNATE };
@@ -10,6 +11,7 @@ enum huge_pages { HUGE_PAGES_DEFAULT, HUGE_PAGES_YES, HUGE_PAGES_NO };
 struct area {
     unsigned char *base;
     uint64_t size;
+    enum backing backing;
     enum layout layout;
     enum huge_pages huge_pages;
     bool random;

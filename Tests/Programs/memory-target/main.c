@@ -55,8 +55,11 @@ static void block_command_signals(sigset_t *commands) {
 
 static void populate(struct target *target) {
     const struct options *options = &target->options;
-    target->area = (struct area){
-        .size = options->size, .layout = options->layout, .huge_pages = options->huge_pages, .random = options->random};
+    target->area = (struct area){.size = options->size,
+                                 .backing = options->backing,
+                                 .layout = options->layout,
+                                 .huge_pages = options->huge_pages,
+                                 .random = options->random};
     target->vmas = (struct many_vmas){.count = options->vmas, .random = options->random};
     target->sparse = (struct sparse){.size = options->sparse_size, .count = options->sparse_pages, .random = options->random};
     area_map(&target->area);

@@ -17,7 +17,8 @@ static const char HELP[] =
     "Usage: memory-target [OPTION]...\n"
     "A process whose memory is checked by itself: a test subject for programs that copy memory.\n"
     "\n"
-    "  --size SIZE            private anonymous memory (suffix K, M, G or T; default 64M)\n"
+    "  --size SIZE            memory of the main area (suffix K, M, G or T; default 64M)\n"
+    "  --memory KIND          what it is made of: private (default) or shared anonymous memory, memfd, sysv, hugetlb\n"
     "  --write-rate N|max     pages of it rewritten per second, at random positions (default 0)\n"
     "  --writers N            threads that rewrite (default 1)\n"
     "  --layout dense|alternate  populate every page, or every other one (default dense)\n"
@@ -94,10 +95,18 @@ static unsigned choice(const char *option, const char *text, const char *const c
     usage_error("--%s: \"%s\" is neither %s nor %s", option, text, choices[0], choices[1]);
 }
 
-enum option_code { SIZE = 256, RATE, WRITERS, LAYOUT, HUGE_PAGES, RANDOM, VMAS, SPARSE, SPARSE_PAGES, CHURN, REMAP, SLEEPERS, ODD, ODD_FILE, STATUS, SECONDS, HELP_OPTION };
+static enum backing backing(const char *option, const char *text) {
+    for (unsigned at = 0; at < BACKING_COUNT; at++)
+        if (strcmp(text, BACKING_NAMES[at]) == 0)
+            return at;
+    usage_error("--%s: \"%s\" is no kind of memory", option, text);
+}
+
+enum option_code { SIZE = 256, MEMORY, RATE, WRITERS, LAYOUT, HUGE_PAGES, RANDOM, VMAS, SPARSE, SPARSE_PAGES, CHURN, REMAP, SLEEPERS, ODD, ODD_FILE, STATUS, SECONDS, HELP_OPTION };
 
 static const struct option OPTIONS[] = {
     {"size", required_argument, NULL, SIZE},
+    {"memory", required_argument, NULL, MEMORY},
     {"write-rate", required_argument, NULL, RATE},
     {"writers", required_argument, NULL, WRITERS},
     {"layout", required_argument, NULL, LAYOUT},
@@ -126,6 +135,7 @@ static void take(struct options *options, int code, const char *name, const char
     static const char *const layouts[] = {"dense", "alternate"}, *const yes_no[] = {"yes", "no"};
     switch ((enum option_code)code) {
     case SIZE: options->size = size(name, value); break;
+    case MEMORY: options->backing = backing(name, value); break;
     case RATE:
         options->pages_per_second = strcmp(value, "max") == 0 ? UNLIMITED_RATE : (double)plain_number(name, value, 0, 1000000000);
         break;

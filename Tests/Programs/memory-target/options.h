@@ -11,6 +11,7 @@ struct options {
     uint64_t size, vmas, sparse_size, sparse_pages, sleepers, seconds;
     double pages_per_second;
     unsigned writers, churners;
+    enum backing backing;
     enum layout layout;
     enum huge_pages huge_pages;
     bool random, odd, remap;
