@@ -160,8 +160,6 @@ public struct StoppedThreads: ~Copyable {
         table.note(state, at: index)
         guard state == .stopping else { break }
         guard ContinuousClock.now < deadline else { throw doesNotStop(thread.id) }
-        // One that executes a program takes the id of the first one, and may not have been told under its own.
-        if wait.isLong { _ = sluice_interrupt(thread.id) }
         wait.wait()
       }
       reaper.step()
@@ -193,8 +191,12 @@ public struct StoppedThreads: ~Copyable {
     case .stands(let signal): return .standing(signal: signal)
     case .hasEnded, .isNotTraced: return .gone
     case .runs:
+      guard afterWaiting else { return .stopping }
+      // One that executes a program takes the id of the first one, and may not have been told under its own. If it is
+      // not traced, it looks as if it ran only because the process is a child of ours.
+      if sluice_interrupt(thread.id) == -ESRCH { return .gone }
       // The kernel does not tell the end of a first thread before that of the last.
-      guard afterWaiting, thread.isFirst,
+      guard thread.isFirst,
         let process = processes.first(where: { $0.process.pid == thread.id })
       else { return .stopping }
       return process.stateOfEnded(thread.id) ?? .stopping
@@ -247,8 +249,10 @@ public struct StoppedThreads: ~Copyable {
       switch look {
       case .stands(let signal):
         if sluice_let_go(thread.id, signal) == 0 { return }
-      // It may be one that took this id when it executed a program, and was never told to stop.
-      case .runs: _ = sluice_interrupt(thread.id)
+      // It may be one that took this id when it executed a program, and was never told to stop; or one that is not
+      // traced, of a child of ours.
+      case .runs:
+        if sluice_interrupt(thread.id) == -ESRCH { return }
       case .hasEnded, .isNotTraced: return
       }
       guard ContinuousClock.now < deadline else { return }
