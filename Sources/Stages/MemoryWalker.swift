@@ -113,8 +113,11 @@ actor MemoryWalker {
   private func walk(
     _ task: DumpTask, watchedBy protection: WriteProtection, _ watch: RoundWatch
   ) async throws(PreDumpError) {
-    var areas = MappedAreas(of: task.process, joining: WatchedParts.mostMappings)
-    var parts = WatchedParts(of: protection)
+    var areas = MappedAreas(of: task.process)
+    var parts = WatchedParts(of: task.process)
+    if watch.protects {
+      _ = try task.attempt { () throws(TargetError) in try protection.watchNew() }
+    }
     guard
       var scanner = try task.attempt({ () throws(TargetError) in
         try PageScanner(of: task.process, source: .pagemapScan, swapped: swapped)
@@ -128,7 +131,7 @@ actor MemoryWalker {
         continue
       }
       let isCut: Void? = try task.attempt { () throws(TargetError) in
-        try parts.cut(area, starts: areas.starts, watches: watch.protects)
+        try parts.cut(area, starts: areas.starts)
       }
       guard isCut != nil else { return }
       for index in parts.parts.indices {

@@ -31,7 +31,7 @@ struct RoundWatch: Sendable {
   ///   - isTrusted: whether it is known what of the task is pinned.
   func view(of part: WatchedParts.Part, isPinned: Bool, isTrusted: Bool) -> WriteView {
     WriteView(
-      authority: !isTrusted ? .everything : isFirst ? .elsewhere : part.isNew ? .everything : .protection,
+      authority: !isTrusted ? .everything : isFirst ? .elsewhere : part.isWatched ? .protection : .everything,
       protects: protects && part.isWatched, seesSoftDirty: seesSoftDirty, isPinned: isPinned)
   }
 

@@ -50,17 +50,17 @@ final class WriteProtectSampler: WriteSampler {
 
   func collect(into set: inout DirtySet) throws(TargetError) {
     let process = protection.process
-    var areas = MappedAreas(of: process, joining: WatchedParts.mostMappings)
-    var watched = WatchedParts(of: protection)
+    var areas = MappedAreas(of: process)
+    var watched = WatchedParts(of: process)
     var scanner = try PageScanner(of: process, source: .pagemapScan)
     while let area = try areas.next() {
       // The vdso is never written.
       if area.pages == .all { continue }
-      try watched.cut(area, starts: areas.starts, watches: false)
+      try watched.cut(area, starts: areas.starts)
       for part in watched.parts {
         // A mapping that is new since, or that cannot be watched, would be copied as a whole.
         let writes = WriteView(
-          authority: part.isNew ? .everything : .protection, protects: false, seesSoftDirty: false)
+          authority: part.isWatched ? .protection : .everything, protects: false, seesSoftDirty: false)
         var position = part.start
         while position < part.end {
           position = try scanner.step(

@@ -57,15 +57,11 @@ public struct MappedAreas: ~Copyable {
   public private(set) var starts: [UInt64] = []
   /// What was read to see whether it can be joined to the area before, and could not.
   private var ahead: MappedArea?
-  private let mostJoined: Int
 
   /// The areas of this process.
-  ///
-  /// - Parameter mostJoined: no more mappings than these are joined.
-  public init(of process: TargetProcess, joining mostJoined: Int = .max) {
+  public init(of process: TargetProcess) {
     map = MemoryMap(of: process)
     rules = PageRules(for: process)
-    self.mostJoined = mostJoined
   }
 
   /// The next area, or nil after the last.
@@ -77,7 +73,7 @@ public struct MappedAreas: ~Copyable {
     guard var area = next else { return nil }
     starts.removeAll(keepingCapacity: true)
     starts.append(area.start)
-    while area.end - area.start < Self.largestJoined, starts.count < mostJoined, let other = try nextTaken() {
+    while area.end - area.start < Self.largestJoined, let other = try nextTaken() {
       guard other.start == area.end, other.pages == area.pages else {
         ahead = other
         break

@@ -49,28 +49,72 @@ public final class WriteProtection: Sendable {
   ///
   /// - Throws: `TargetError` when the memory is gone.
   public func protectAll(swapped: SwappedPages) throws(TargetError) {
-    var areas = MappedAreas(of: process, joining: WatchedParts.mostMappings)
+    try watchNew()
+    var areas = MappedAreas(of: process)
     var scanner = try PageScanner(of: process, source: .pagemapScan, swapped: swapped)
-    var watched = WatchedParts(of: self)
     let writes = WriteView(authority: .everything, protects: true, seesSoftDirty: false)
     while let area = try areas.next() {
       if area.pages == .all { continue }
-      try watched.cut(area, starts: areas.starts)
-      for part in watched.parts where part.isWatched {
-        var position = part.start
-        while position < part.end {
-          position = try scanner.step(
-            from: position, to: part.end, isFileBacked: area.pages == .copiedFromFile, writes: writes)
-        }
+      var position = area.start
+      while position < area.end {
+        position = try scanner.step(
+          from: position, to: area.end, isFileBacked: area.pages == .copiedFromFile, writes: writes)
       }
     }
   }
 
-  /// Has the mappings between two addresses watched. Pages that were there before count as written.
+  /// Has mappings watched that are not yet and have pages. All of these count as written.
+  ///
+  /// Whether a mapping is watched, nothing tells but a scan: it is asked for pages in mappings that are not. So one that
+  /// was moved, replaced or mapped anew is found, whatever its address.
+  ///
+  /// - Throws: `TargetError` when the memory is gone.
+  public func watchNew() throws(TargetError) {
+    var stretches = WatchableStretches(of: process)
+    while let stretch = try stretches.next() {
+      let pages = try unwatchedPages(in: stretch)
+      guard pages.runCount > 0 else { continue }
+      if !watch(from: stretch.lowerBound, to: stretch.upperBound) {
+        // Some of it cannot be: mapping by mapping, each with the holes around it.
+        for index in stretches.mappings.indices {
+          let start = index == 0 ? stretch.lowerBound : stretches.mappings[index - 1].end
+          let isLast = index + 1 == stretches.mappings.count
+          _ = watch(from: start, to: isLast ? stretch.upperBound : stretches.mappings[index + 1].start)
+        }
+      }
+      forgetProtection(of: pages, in: stretch)
+    }
+  }
+
+  /// Has the mappings between two addresses watched.
   ///
   /// - Returns: false when one of them cannot be watched: another userfaultfd watches it, or it is gone.
-  func watch(from start: UInt64, to end: UInt64) -> Bool {
+  private func watch(from start: UInt64, to end: UInt64) -> Bool {
     sluice_userfault_watch(userfault.descriptor, start, end) == 0
+  }
+
+  private func unwatchedPages(in stretch: Range<UInt64>) throws(TargetError) -> DirtySet {
+    var pages = DirtySet(byteCount: 0, taskCount: 1)
+    pages.beginTask()
+    let scan = UnwatchedScan(of: process)
+    // Of mappings that are watched, the kernel does not look at a single page: as a rule there is nothing.
+    guard try scan.firstPage(in: stretch, areOfFiles: true) != nil else { return pages }
+    pages = DirtySet(byteCount: DirtySet.smallestBytes, taskCount: 1)
+    pages.beginTask()
+    try scan.collect(stretch, into: &pages)
+    return pages
+  }
+
+  /// Before Linux 6.13, pages of a mapping that was moved are still marked as protected, and would pass for not written
+  /// since: so the marks of those that were not watched are taken away.
+  private func forgetProtection(of pages: DirtySet, in stretch: Range<UInt64>) {
+    var cursor = pages.cursor(ofTask: 0)
+    var position = stretch.lowerBound
+    while position < stretch.upperBound {
+      let (isUnwatched, end) = cursor.next(in: position..<stretch.upperBound)
+      if isUnwatched { unprotect(from: position, to: end) }
+      position = end
+    }
   }
 
   /// Ends the watch of private mappings of files. To be done before CRIU's final dump: where the process gives up
@@ -86,22 +130,26 @@ public final class WriteProtection: Sendable {
     }
   }
 
-  /// Lifts the protection of all pages, in steps, and ends the watch of one mapping after the other: the kernel would do
-  /// all of it in one when the descriptor is closed, and a thread of the process that maps memory would wait for that.
-  /// And where the process forked in the moment of the injection, its child has the descriptor, too.
+  /// Lifts the protection of all pages, in steps, and ends the watch: the kernel would do all of it in one when the
+  /// descriptor is closed, and a thread of the process that maps memory would wait for that. And where the process forked
+  /// in the moment of the injection, its child has the descriptor, too.
   private func unprotect() {
-    var map = MemoryMap(of: process)
+    var stretches = WatchableStretches(of: process)
     // Where the list ends early, closing the descriptor does the rest.
-    while let vma = try? map.next() {
-      var start = vma.start
-      while start < vma.end {
-        // The highest mapping is at the end of the address space.
-        let end = start + min(Self.unprotectedStepBytes, vma.end - start)
-        // Refused where it is not watched, at the first step.
-        guard sluice_userfault_unprotect(userfault.descriptor, start, end) == 0 else { break }
-        start = end
-      }
-      if start > vma.start { _ = sluice_userfault_unwatch(userfault.descriptor, vma.start, vma.end) }
+    while let stretch = try? stretches.next() {
+      for mapping in stretches.mappings { unprotect(from: mapping.start, to: mapping.end) }
+      _ = sluice_userfault_unwatch(userfault.descriptor, stretch.lowerBound, stretch.upperBound)
+    }
+  }
+
+  /// As far as it is watched.
+  private func unprotect(from start: UInt64, to end: UInt64) {
+    var position = start
+    while position < end {
+      let next = position + min(Self.unprotectedStepBytes, end - position)
+      // Refused where it is not watched, at the first step.
+      guard sluice_userfault_unprotect(userfault.descriptor, position, next) == 0 else { return }
+      position = next
     }
   }
 

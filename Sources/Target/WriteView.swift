@@ -59,7 +59,8 @@ public struct WriteView: Hashable, Sendable {
       && (isPinned || (seesSoftDirty ? isSoftDirty || isWritten && has(SLUICE_PAGE_HUGE) : isWritten))
     return switch authority {
     case .nobody: (false, false)
-    case .protection: (isWritten, mayBePinned)
+    // What was moved here since the clear is soft-dirty, whatever its pages are marked with.
+    case .protection: (isWritten || isSoftDirty, mayBePinned)
     case .elsewhere: (isSoftDirty, mayBePinned)
     case .everything: (true, mayBePinned)
     }

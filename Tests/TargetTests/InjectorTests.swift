@@ -40,8 +40,10 @@ struct InjectorTests {
       try await target.program.stop()
       var injector = Injector()
       _ = try injector.makeUserfault(in: try TargetProcess(pid: target.pid))
-      let status = try String(contentsOfFile: "/proc/\(target.pid)/status", encoding: .utf8)
-      #expect(status.contains("State:\tT (stopped)"))
+      try await eventually("it stands still again") {
+        try String(contentsOfFile: "/proc/\(target.pid)/status", encoding: .utf8).contains(
+          "State:\tT (stopped)")
+      }
       target.program.resume()
       try await target.tell("map 1")
     }

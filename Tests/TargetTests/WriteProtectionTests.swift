@@ -45,8 +45,9 @@ struct WriteProtectionTests {
     private func look(
       _ body: (WatchedParts.Part, ScannedRun) -> Range<UInt64>
     ) throws -> [Range<UInt64>] {
-      var areas = MappedAreas(of: process, joining: WatchedParts.mostMappings)
-      var watched = WatchedParts(of: protection)
+      try protection.watchNew()
+      var areas = MappedAreas(of: process)
+      var watched = WatchedParts(of: process)
       var scanner = try PageScanner(of: process, source: .pagemapScan)
       var found: [Range<UInt64>] = []
       while let area = try areas.next() {
@@ -54,7 +55,8 @@ struct WriteProtectionTests {
         try watched.cut(area, starts: areas.starts)
         for part in watched.parts {
           let view = WriteView(
-            authority: part.isNew ? .everything : .protection, protects: part.isWatched, seesSoftDirty: false)
+            authority: part.isWatched ? .protection : .everything, protects: part.isWatched,
+            seesSoftDirty: false)
           var position = part.start
           while position < part.end {
             position = try scanner.step(

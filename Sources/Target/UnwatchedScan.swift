@@ -1,0 +1,61 @@
+internal import CSluiceLinux
+
+/// Looks for pages in mappings that nobody has watched: the kernel tells of each whether its mapping can be protected
+/// asynchronously (PAGE_IS_WPALLOWED), which is so where it is watched.
+struct UnwatchedScan {
+  private static let regionCapacity = 256
+
+  private let process: TargetProcess
+
+  init(of process: TargetProcess) {
+    self.process = process
+  }
+
+  /// The first such page between two addresses; nil where there is none.
+  ///
+  /// - Parameter areOfFiles: whether pages of files, which the process has not written, are passed over.
+  /// - Throws: `TargetError` when the memory is gone.
+  func firstPage(in range: Range<UInt64>, areOfFiles: Bool) throws(TargetError) -> UInt64? {
+    var scan = Self.scan(range, areOfFiles)
+    scan.max_pages = 1
+    var region = PageRegion()
+    let found = unsafe sluice_pagemap_scan(process.pagemap.descriptor, &scan, &region, 1)
+    guard found >= 0 else { throw failure(found) }
+    return found > 0 ? region.start : nil
+  }
+
+  /// Adds all such pages to a set, but for those of files.
+  ///
+  /// - Throws: `TargetError` when the memory is gone.
+  func collect(_ range: Range<UInt64>, into pages: inout DirtySet) throws(TargetError) {
+    var regions = [PageRegion](repeating: PageRegion(), count: Self.regionCapacity)
+    var scan = Self.scan(range, true)
+    while scan.start < scan.end {
+      let descriptor = process.pagemap.descriptor
+      let found = unsafe regions.withUnsafeMutableBufferPointer {
+        unsafe sluice_pagemap_scan(descriptor, &scan, $0.baseAddress, $0.count)
+      }
+      guard found >= 0 else { throw failure(found) }
+      for region in regions[..<Int(found)] { pages.add(from: region.start, to: region.end) }
+      guard Int(found) == Self.regionCapacity else { return }
+      scan.start = regions[Self.regionCapacity - 1].end
+    }
+  }
+
+  private static func scan(_ range: Range<UInt64>, _ areOfFiles: Bool) -> sluice_scan {
+    var scan = sluice_scan()
+    scan.start = range.lowerBound
+    scan.end = range.upperBound
+    var unwanted = UInt64(SLUICE_PAGE_WPALLOWED.rawValue)
+    if areOfFiles { unwanted |= UInt64(SLUICE_PAGE_FILE.rawValue) }
+    scan.category_mask = unwanted
+    scan.category_inverted = unwanted
+    scan.category_anyof_mask = UInt64(SLUICE_PAGE_PRESENT.rawValue | SLUICE_PAGE_SWAPPED.rawValue)
+    scan.return_mask = UInt64(SLUICE_PAGE_PRESENT.rawValue)
+    return scan
+  }
+
+  private func failure(_ result: Int32) -> TargetError {
+    process.failure(of: "looking for new mappings", errno: SystemErrno(returned: result))
+  }
+}
