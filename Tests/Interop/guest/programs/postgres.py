@@ -17,9 +17,6 @@ SETTINGS = {
     "jit": "off",
     # Its workers come and go: the suite would find a process that the round before did not know.
     "autovacuum": "off",
-    # Without counts an idle backend sets no timer to report them. One that goes off while CRIU holds the backend puts the
-    # handler's frame onto the stack before the stop: the snapshot before the restore has it, the images have not.
-    "track_counts": "off",
 }
 
 
