@@ -12,15 +12,15 @@ function wanted(choice, value) { return choice == "" || choice == value }
 
 function among(list, value) { return index(" " list " ", " " value " ") > 0 }
 
-# Whether a case's restrictions, such as criu=4.2, allow these.
-function allowed(where, way,    part, parts, at, pair) {
+# Whether a case's restrictions, such as criu=4.2 or kernel!=newest, allow these.
+function allowed(where, way,    part, parts, at, pair, place, unequal) {
   parts = split(where, part, ",")
   for (at = 1; at <= parts; at++) {
     if (part[at] == "any") continue
+    unequal = sub(/!=/, "=", part[at])
     split(part[at], pair, "=")
-    if (pair[1] == "kernel" && pair[2] != way[1]) return 0
-    if (pair[1] == "criu" && pair[2] != way[2]) return 0
-    if (pair[1] == "tracker" && pair[2] != way[3]) return 0
+    place = pair[1] == "kernel" ? 1 : pair[1] == "criu" ? 2 : pair[1] == "tracker" ? 3 : 0
+    if ((way[place] == pair[2]) == unequal) return 0
   }
   return 1
 }

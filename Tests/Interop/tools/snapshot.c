@@ -115,6 +115,9 @@ static bool read_mapping(FILE *maps, struct mapping *mapping)
         // CRIU restores shared anonymous memory as a memfd of this name.
         if (!strcmp(name, "/memfd:/dev/zero (deleted)"))
             name = "/dev/zero (deleted)";
+        // The same of huge pages.
+        if (!strcmp(name, "/memfd:/anon_hugepage (deleted)"))
+            name = "/anon_hugepage (deleted)";
         // The first System V segment has number 0 for its inode.
         mapping->anonymous = inode == 0 && name[0] != '/' && strcmp(name, "[vdso]");
         snprintf(mapping->name, sizeof mapping->name, "%s", name);

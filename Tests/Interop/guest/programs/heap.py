@@ -2,8 +2,8 @@
 import random
 import zlib
 
-OBJECTS = 60_000
-BATCH = 50
+OBJECTS = 20_000
+BATCH = 10
 
 
 def make(key, generation):

@@ -24,7 +24,6 @@ http {{
   scgi_temp_path {directory}/scgi;
   keepalive_requests 1000000000;
   keepalive_timeout 3600s;
-  open_file_cache max=1000;
   limit_req_zone $uri zone=requests:4m rate=10000r/s;
   server {{
     listen 127.0.0.1:{port};

@@ -4,9 +4,9 @@ import socket
 import subprocess
 import time
 
-KEYS = 20_000
+KEYS = 8_000
 VALUE_BYTES = 400
-BATCH = 50
+BATCH = 20
 
 
 def value_of(key, generation):

@@ -2,7 +2,7 @@
 import random
 import sqlite3
 
-ROWS = 20_000
+ROWS = 10_000
 BATCH = 20
 
 
