@@ -36,6 +36,7 @@ actor RoundStarter {
   func start(_ tree: ProcessTree, parent: ParentImages?) throws(PreDumpError) -> RoundStart {
     var tree = tree
     let choice = try chooseTracker()
+    configuration.logger.info("tracker: \(choice.name.rawValue), \(reason(for: choice.name))")
     do throws(PreDumpError) {
       return try start(&tree, parent, with: choice.tracker)
     } catch {
@@ -43,7 +44,7 @@ actor RoundStarter {
       part.tracking?.giveUp()
       let other = try chooseTracker()
       configuration.logger.notice(
-        "tracker \(other.name) instead of \(choice.name): \(error)")
+        "tracker \(other.name.rawValue) instead of \(choice.name.rawValue): \(error)")
       return try start(&tree, parent, with: other.tracker)
     }
   }
@@ -179,6 +180,20 @@ extension RoundStarter {
       return false
     }
     return configuration.pageStates != .pagemap
+  }
+
+  /// Why it is this tracker, in a few words.
+  private func reason(for name: PreDumpReport.Tracker) -> String {
+    if configuration.tracker != .automatic { return "as asked for" }
+    switch name {
+    case .both: return "the best that there is"
+    case .writeProtect: return "for the kernel keeps no soft-dirty bit"
+    default: break
+    }
+    if configuration.io == .discard { return "for no images are made" }
+    if part.tracking == nil { return "for no round of this run follows that could use write protection" }
+    if part.tracking?.isGivenUp == true { return "for the processes cannot be watched" }
+    return "for the kernel does not write-protect memory asynchronously (Linux 6.7)"
   }
 
   private static var lacksSoftDirty: PreDumpError {
