@@ -1,7 +1,7 @@
 # What a person or CI does with this repository; `make help` lists it. Every target installs what it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test fuzz lint interop interop-full soak bench install deb dist clean \
+.PHONY: help build demo test fuzz sanitize lint interop interop-full soak bench install deb dist clean \
   build-packages test-packages soak-packages bench-packages lint-packages install-needs package-needs swift-found
 
 PREFIX ?= /usr/local
@@ -49,6 +49,8 @@ fuzz_seconds := 5
 
 # Each in a process of its own: those of one stop, burden and count what those of another wait for.
 test_modules := $(addprefix Sluice,$(notdir $(wildcard Tests/*Tests)))
+# Beside tests that have a sanitizer in them; the others bring their own.
+test_programs := $(addprefix $(programs)/,$(notdir $(wildcard Tests/Programs/*)))
 
 help: ## List these targets
 	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -66,6 +68,9 @@ test: test-packages swift-found ## Run the tests
 
 fuzz: test-packages swift-found ## Fuzz the readers of images (FUZZ="--seconds 600")
 	@Tests/Fuzz/run $(FUZZ)
+
+sanitize: test-packages swift-found $(test_programs) ## Run the tests of threads and pre-dumps under ThreadSanitizer and AddressSanitizer
+	@SWIFT=$(SWIFT) scripts/sanitize
 
 lint: lint-packages swift-found ## Check style, generated code and scripts
 	@scripts/lint
