@@ -50,7 +50,7 @@ extension Capabilities {
         Finding(
           .softDirty, isSupported,
           isSupported ? "the kernel tells which pages were written" : "the kernel keeps no such bit",
-          fallback: "later rounds find out what to copy otherwise; 'criu dump' cannot take the images as a parent",
+          fallback: "later rounds look for changes otherwise; 'criu dump' cannot take the images as a parent",
           advice: "boot a kernel with CONFIG_MEM_SOFT_DIRTY, such as Debian's"))
     } catch {
       add(Finding(.softDirty, nil, error.description))
