@@ -32,7 +32,7 @@ soak_programs := $(addprefix $(programs)/,trial-target image-compare images)
 # What a bare toolchain lacks on Debian 12: the libraries of its own programs, and the C and C++ headers and start
 # files that it takes from the system (g++).
 packages_toolchain := binutils g++ git libc6-dev libcurl4 libncurses6 libsqlite3-0 libxml2
-packages_build := $(packages_toolchain) libprotobuf-c-dev liburing-dev
+packages_build := $(packages_toolchain) libprotobuf-c-dev liburing-dev libxxhash-dev
 # criu brings crit, which decodes our images in the tests.
 # groff-base lays out the manual pages; bsdutils has script, a terminal for the progress bar.
 packages_test := $(packages_build) bsdutils criu groff-base python3 strace

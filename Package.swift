@@ -34,7 +34,7 @@ let package = Package(
       name: "CSluiceLinux", path: "Sources/CLinux",
       // Lets tests make system calls fail: Sources/CLinux/include/sluice_faults.h.
       cSettings: [.define("SLUICE_FAULTS", .when(configuration: .debug))],
-      linkerSettings: [.linkedLibrary("uring")]),
+      linkerSettings: [.linkedLibrary("uring"), .linkedLibrary("xxhash")]),
     .target(
       name: "CSluiceImages", path: "Sources/CImages", exclude: ["proto"],
       linkerSettings: [.linkedLibrary("protobuf-c")]),

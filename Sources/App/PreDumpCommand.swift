@@ -36,11 +36,12 @@ struct PreDumpCommand: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "What tells which pages were written: auto, soft-dirty, write-protect, both or none.",
+      "What tells which pages were written: auto, soft-dirty, write-protect, both, content or none.",
       discussion: """
         With write-protect (Linux 6.7), rounds do not stop the processes; it ends with --rounds, and neither CRIU nor \
-        later runs can build on the images. Both have soft-dirty beside it, on which CRIU can build. Auto takes the \
-        best that there is.
+        later runs can build on the images. Both have soft-dirty beside it, on which CRIU can build. Content needs nothing \
+        of the kernel: every round reads all pages and compares them, by their hashes, with the last one's; later runs \
+        can build on the images, CRIU cannot. Auto takes the best that there is.
         """,
       valueName: "tracker"))
   var tracker = TrackerOption.auto

@@ -27,6 +27,7 @@ enum TrackerOption: String, ExpressibleByArgument, CaseIterable {
   case softDirty = "soft-dirty"
   case writeProtect = "write-protect"
   case both
+  case content
   case none
 
   var value: PreDump.Configuration.Tracker {
@@ -35,6 +36,7 @@ enum TrackerOption: String, ExpressibleByArgument, CaseIterable {
     case .softDirty: .softDirty
     case .writeProtect: .writeProtect
     case .both: .both
+    case .content: .content
     case .none: .none
     }
   }

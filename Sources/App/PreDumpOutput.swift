@@ -182,7 +182,7 @@ struct PreDumpOutput: Encodable {
   private var trackerText: String {
     switch PreDumpReport.Tracker(rawValue: tracker) {
     case .softDirty, .both: "\(tracker), cleared in \(Self.seconds(clearUs))"
-    case .writeProtect: "\(tracker) ('criu dump' cannot take these images as a parent)"
+    case .writeProtect, .content: "\(tracker) ('criu dump' cannot take these images as a parent)"
     case .some(.none), nil:
       "none (this kernel keeps no soft-dirty bit, so 'criu dump' cannot take these images as a parent)"
     }

@@ -11,6 +11,8 @@ enum ImageFormat {
   static let statsMagic: UInt32 = 0x5709_3306
   /// Sluice's own; no kind of CRIU's has it.
   static let trackedMagic: UInt32 = 0x536c_7401
+  /// Sluice's own too.
+  static let hashesMagic: UInt32 = 0x536c_7402
 
   static let inventoryName = "inventory.img"
   static let statsName = "stats-dump"
@@ -18,6 +20,8 @@ enum ImageFormat {
   static let parentName = "parent"
 
   static func pagemapName(pid: Int32) -> String { "pagemap-\(pid).img" }
+  /// The hashes of a task's pages, beside its pagemap: "hashes-17.img" of task 17.
+  static func hashesName(pagemap: String) -> String { "hashes-" + pagemap.dropFirst("pagemap-".count) }
   static func pagesName(id: UInt32) -> String { "pages-\(id).img" }
 
   /// The longest record that is read: those of the files that Sluice reads have a few dozen bytes.

@@ -26,12 +26,15 @@ struct InputFile: ~Copyable {
 
   /// Reads as many bytes as there are, and as there is room for.
   ///
-  /// - Returns: how many; 0 at the end.
+  /// - Returns: how many bytes; 0 at the end.
   /// - Throws: `ImagesError` with `io`.
-  func read(at offset: UInt64, into bytes: inout [UInt8]) throws(ImagesError) -> Int {
+  func read<Word: FixedWidthInteger & BitwiseCopyable>(
+    at offset: UInt64, into words: inout [Word]
+  ) throws(ImagesError) -> Int {
+    let byteCount = words.count * MemoryLayout<Word>.stride
     var done = 0
-    while done < bytes.count {
-      let count = unsafe bytes.withUnsafeMutableBytes {
+    while done < byteCount {
+      let count = unsafe words.withUnsafeMutableBytes {
         unsafe sluice_pread(descriptor, $0.baseAddress! + done, $0.count - done, offset + UInt64(done))
       }
       guard count >= 0 else { throw ImagesError(.io, "reading \(path)", errno: SystemErrno(returned: count)) }

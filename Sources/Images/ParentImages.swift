@@ -50,6 +50,15 @@ public final class ParentImages: Sendable {
     try PagemapCoverage.open(pid: pid, in: directory)
   }
 
+  /// The hashes of a task's pages.
+  ///
+  /// - Parameter pagemap: the name of its pagemap.
+  /// - Returns: nil when there are none.
+  /// - Throws: `ImagesError` when they cannot be read.
+  public func hashes(pagemap: String) throws(ImagesError) -> PageHashReader? {
+    try PageHashReader.open(pagemap: pagemap, in: directory)
+  }
+
   /// Makes sure that the images, and those that they build on in their turn, have every page of a task that they
   /// promise.
   ///

@@ -113,7 +113,7 @@ public struct UnfinishedImages: ~Copyable {
   static func isUnfinished(_ name: String) -> Bool {
     guard name.hasSuffix(suffix) else { return false }
     let final = name.dropLast(suffix.count)
-    let isOfTask = final.hasPrefix("pages-") || final.hasPrefix("pagemap-")
+    let isOfTask = ["pages-", "pagemap-", "hashes-"].contains { final.hasPrefix($0) }
     return final == ImageFormat.statsName || final == ImageFormat.inventoryName
       || final == ImageFormat.trackedName
       || isOfTask && final.hasSuffix(".img")
@@ -145,6 +145,14 @@ public struct UnfinishedImages: ~Copyable {
     try create(name)
   }
 
+  /// Creates the file for the hashes of a task's pages.
+  ///
+  /// - Parameter pagemap: the name of its pagemap.
+  /// - Throws: `ImagesError` with `cannotCreate`.
+  public mutating func createHashes(pagemap: String) throws(ImagesError) -> OutputFile {
+    try create(ImageFormat.hashesName(pagemap: pagemap))
+  }
+
   /// Copies all files of a chain's own directory but the pages and the inventory.
   ///
   /// - Throws: `ImagesError`.
@@ -163,21 +171,26 @@ public struct UnfinishedImages: ~Copyable {
     return file
   }
 
-  /// Ends the two files of a task: nothing is written to them any more.
+  /// The names of a task's files.
+  private static func names(pagesID: UInt32, pagemap: String) -> [String] {
+    [ImageFormat.pagesName(id: pagesID), pagemap, ImageFormat.hashesName(pagemap: pagemap)]
+  }
+
+  /// Ends the files of a task: nothing is written to them any more.
   ///
   /// - Parameter syncs: whether to wait until they are on the disk.
   /// - Throws: `ImagesError` with `io`.
   public mutating func close(pagesID: UInt32, pagemap: String, syncs: Bool) throws(ImagesError) {
-    for name in [ImageFormat.pagesName(id: pagesID), pagemap] {
+    for name in Self.names(pagesID: pagesID, pagemap: pagemap) {
       guard let index = files.firstIndex(where: { $0.name == name }) else { continue }
       if syncs { try files[index].file?.sync() }
       files[index].file = nil
     }
   }
 
-  /// Removes the two files of a task, which then has no images. What cannot be removed is not published.
+  /// Removes the files of a task, which then has no images. What cannot be removed is not published.
   public mutating func discard(pagesID: UInt32, pagemap: String) {
-    for name in [ImageFormat.pagesName(id: pagesID), pagemap] {
+    for name in Self.names(pagesID: pagesID, pagemap: pagemap) {
       guard let index = files.firstIndex(where: { $0.name == name }) else { continue }
       files.remove(at: index)
       _ = unsafe sluice_unlink_at(descriptor, name + Self.suffix, false)

@@ -50,7 +50,7 @@ extension Capabilities {
         Finding(
           .softDirty, isSupported,
           isSupported ? "the kernel tells which pages were written" : "the kernel keeps no such bit",
-          fallback: "everything is copied each time, and 'criu dump' cannot take the images as a parent",
+          fallback: "later rounds look for changes otherwise; 'criu dump' cannot take the images as a parent",
           advice: "boot a kernel with CONFIG_MEM_SOFT_DIRTY, such as Debian's"))
     } catch {
       add(Finding(.softDirty, nil, error.description))
@@ -71,7 +71,7 @@ extension Capabilities {
       Finding(
         .writeProtect, KernelSupport.asynchronousWriteProtect(),
         yes: "rounds of one run (--rounds) need not stop the processes",
-        fallback: "later rounds stop the processes for a moment, or copy everything",
+        fallback: "later rounds stop the processes for a moment, or read all pages and compare them",
         advice: "boot Linux 6.7 or later, and have no seccomp filter forbid userfaultfd"))
     let reason = RingExecutor.reasonUnavailable()
     add(

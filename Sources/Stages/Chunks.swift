@@ -21,7 +21,7 @@ struct FilledChunk: ~Copyable, Sendable {
   let endsTask: Bool
   var buffer: PageBuffer
   /// What of the bytes has to be written.
-  let data: DataParts
+  var data: DataParts
 }
 
 typealias PlanChannel = BoundedChannel<ReadPlan, PreDumpError>

@@ -14,12 +14,15 @@ actor ImageWriter {
     var zeroPages: UInt64 = 0
     /// Bytes of the pages file that were left out as holes.
     var holeBytes: UInt64 = 0
+    /// Pages that were read and left to the parent, which has the same.
+    var pagesInParent: UInt64 = 0
 
     static func += (total: inout Counts, other: Counts) {
       total.pagesWritten += other.pagesWritten
       total.bytesWritten += other.bytesWritten
       total.zeroPages += other.zeroPages
       total.holeBytes += other.holeBytes
+      total.pagesInParent += other.pagesInParent
     }
   }
 
@@ -43,6 +46,8 @@ actor ImageWriter {
     let direct: Bool
     /// Whether files are on the disk before they are taken for written.
     let syncs: Bool
+    /// What the pages are compared with, where they are.
+    var contents: ContentRound?
   }
 
   private nonisolated let engine: any WriteEngine
@@ -54,6 +59,8 @@ actor ImageWriter {
   private var images: UnfinishedImages?
   /// The files of the task that is being written; nil between two tasks.
   private var output: TaskOutput?
+  /// What it is compared with; nil between two tasks, and where nothing is compared.
+  private var comparison: PageComparison?
   private var result: Result
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe engine.unownedExecutor }
@@ -124,14 +131,16 @@ actor ImageWriter {
   }
 
   private func write(_ chunk: consuming FilledChunk, through queue: WriteQueue) async throws(PreDumpError) {
-    let (task, endsTask, byteCount) = (tasks[chunk.task], chunk.endsTask, chunk.buffer.byteCount)
+    let (task, endsTask, readBytes) = (tasks[chunk.task], chunk.endsTask, chunk.buffer.byteCount)
+    try openOutput(of: task)
+    try compare(&chunk, of: task)
+    let byteCount = chunk.buffer.byteCount
     result.tasks[task.index].bytesWritten += UInt64(byteCount)
     result.tasks[task.index].pagesWritten += UInt64(byteCount / configuration.layout.pageSize)
     result.tasks[task.index].zeroPages += UInt64(chunk.data.zeroPages)
     result.tasks[task.index].holeBytes += UInt64(byteCount - chunk.data.byteCount)
-    try openOutput(of: task)
     if output != nil { try await writePages(chunk, through: queue) }
-    progress.add(written: byteCount)
+    progress.add(written: readBytes)
     if endsTask, output != nil { try await finish(task, queue) }
   }
 
@@ -141,6 +150,32 @@ actor ImageWriter {
       output = try TaskOutput.create(
         in: &images!, of: task, pageSize: UInt64(configuration.layout.pageSize),
         direct: configuration.direct, expecting: 0)
+    } catch {
+      throw PreDumpError(error)
+    }
+  }
+
+  /// Leaves to the parent what it has of the chunk, where contents are compared.
+  private func compare(_ chunk: inout FilledChunk, of task: any OutputTask) throws(PreDumpError) {
+    guard let round = configuration.contents, images != nil else { return }
+    let pageSize = configuration.layout.pageSize
+    if comparison == nil {
+      let last = try round.lastPages(of: task)
+      let known = round.tasks[task.index]
+      do throws(ImagesError) {
+        let file = try images!.createHashes(pagemap: task.pagemapName)
+        comparison = PageComparison(
+          last: last, hashes: try PageHashWriter(file: file, head: known.head), pageSize: UInt64(pageSize),
+          pid: known.pid, logger: round.logger)
+      } catch {
+        throw PreDumpError(error)
+      }
+    }
+    do throws(ImagesError) {
+      let left = try comparison?.sort(&chunk.buffer) ?? 0
+      guard left > 0 else { return }
+      chunk.data = DataParts(of: chunk.buffer, pageSize: pageSize)
+      result.tasks[task.index].pagesInParent += UInt64(left)
     } catch {
       throw PreDumpError(error)
     }
@@ -176,11 +211,14 @@ actor ImageWriter {
     do throws(ImagesError) {
       if task.hasFailed {
         output = nil
+        comparison = nil
         images?.discard(pagesID: task.pagesID, pagemap: task.pagemapName)
         return
       }
       try output?.finish()
       output = nil
+      try comparison?.finish()
+      comparison = nil
       try images?.close(
         pagesID: task.pagesID, pagemap: task.pagemapName, syncs: configuration.syncs)
     } catch {
@@ -231,6 +269,7 @@ actor ImageWriter {
   /// Removes what was written.
   func discard() {
     output = nil
+    comparison = nil
     images = nil
   }
 }

@@ -31,20 +31,23 @@ actor PageReader {
   private let chunks: ChunkChannel
   private nonisolated let watch = ReadWatch()
   private let readTimeLimit: Duration
+  private let hashesPages: Bool
   private var counts = Counts()
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
   nonisolated var taskExecutor: any TaskExecutor { executor }
 
+  /// - Parameter hashesPages: whether what was read is hashed.
   init(
     tasks: [DumpTask], pageSize: Int, plans: PlanChannel, chunks: ChunkChannel, readTimeLimit: Duration,
-    executor: ThreadExecutor
+    hashesPages: Bool, executor: ThreadExecutor
   ) {
     self.tasks = tasks
     self.pageSize = pageSize
     self.plans = plans
     self.chunks = chunks
     self.readTimeLimit = readTimeLimit
+    self.hashesPages = hashesPages
     self.executor = executor
   }
 
@@ -89,6 +92,7 @@ actor PageReader {
       unsafe try memory.read(table: buffer.runTable, runCount: buffer.runCount, into: buffer.bytes)
     }
     buffer.keep(runCount: outcome?.runCount ?? 0, byteCount: outcome?.byteCount ?? 0)
+    if hashesPages { buffer.hashPages() }
     counts.vanishedBytes += outcome?.vanishedBytes ?? 0
     counts.forcedBytes += outcome?.forcedBytes ?? 0
   }

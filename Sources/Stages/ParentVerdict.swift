@@ -54,4 +54,22 @@ enum ParentVerdict: Hashable, Sendable {
     if startTime >= dumpTicks { return .ignored("they are older than the process") }
     return .usable
   }
+
+  /// Looks at the hashes of one task's pages.
+  ///
+  /// - Parameters:
+  ///   - head: what they are of; nil where there are none.
+  ///   - now: the same for the round that is to build on them.
+  static func judge(hashesOf head: PageHashHead?, for now: PageHashHead, inventory: Inventory?)
+    -> ParentVerdict
+  {
+    guard let head else { return .ignored("they have no hashes of its pages (--tracker content)") }
+    if head.bootID != now.bootID { return .ignored("the machine was restarted since") }
+    if (head.pid, head.startTime) != (now.pid, now.startTime) {
+      return .ignored("the hashes are of another process with that pid")
+    }
+    if head.pageSize != now.pageSize { return .ignored("the hashes are of pages of \(head.pageSize) bytes") }
+    if head.dumpUptime != inventory?.dumpUptime { return .ignored("the hashes are not of these images") }
+    return .usable
+  }
 }

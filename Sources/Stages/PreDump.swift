@@ -76,13 +76,13 @@ public struct PreDump: Sendable {
     let readers = readerThreads.map {
       PageReader(
         tasks: start.tasks, pageSize: ring.layout.pageSize, plans: plans, chunks: chunks,
-        readTimeLimit: configuration.readTimeLimit, executor: $0)
+        readTimeLimit: configuration.readTimeLimit, hashesPages: start.contents != nil, executor: $0)
     }
     let writer = ImageWriter(
       images: images, first: first, tasks: start.tasks,
       configuration: ImageWriter.Configuration(
         queueDepth: configuration.queueDepth, layout: ring.layout, direct: configuration.io != .buffered,
-        syncs: configuration.syncs),
+        syncs: configuration.syncs, contents: start.contents),
       engine: engine, chunks: chunks, progress: progress)
 
     let counts: StageCounts
@@ -176,7 +176,7 @@ public struct PreDump: Sendable {
           .init(purpose: "mappings", byteCount: MemoryMap.textBytes),
           .init(purpose: "page states", byteCount: PageScanner.tableBytes),
           .init(purpose: "pagemap records", byteCount: PagemapImageWriter.bufferBytes),
-        ] + sharesForParent,
+        ] + sharesForParent + sharesForContents,
         pageSize: Int(sluice_page_size()))
       configuration.logger.info("\(budget)")
       return budget
@@ -197,10 +197,25 @@ public struct PreDump: Sendable {
 
   private var sharesForParent: [MemoryBudget.Share] {
     guard configuration.parentDirectory != nil || part.tracking != nil else { return [] }
+    let pagemap = MemoryBudget.Share(
+      purpose: "the parent's pagemap", byteCount: PagemapImageReader.bufferBytes)
+    guard configuration.tracker != .content else { return [pagemap] }
     return [
       .init(purpose: "written pages", byteCount: dirtySets * dirtyBytes),
       .init(purpose: "their states", byteCount: SoftDirtyScanner.tableBytes),
-      .init(purpose: "the parent's pagemap", byteCount: PagemapImageReader.bufferBytes),
+      pagemap,
+    ]
+  }
+
+  /// Where the contents of pages may be compared: whether they are is found out when the round begins.
+  private var sharesForContents: [MemoryBudget.Share] {
+    switch configuration.tracker {
+    case .content: break
+    case .automatic: guard configuration.parentDirectory != nil || part.tracking != nil else { return [] }
+    default: return []
+    }
+    return [
+      .init(purpose: "hashes of pages", byteCount: PageHashReader.bufferBytes + PageHashWriter.bufferBytes)
     ]
   }
 

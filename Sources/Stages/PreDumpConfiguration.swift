@@ -25,6 +25,9 @@ extension PreDump {
       /// The soft-dirty bit and write protection together: no round stops the processes, and CRIU's final dump can build
       /// on the images.
       case both
+      /// The contents of the pages: all are read in each round and compared, by a hash of 128 bits, with those of the
+      /// last. It needs nothing of the kernel, and later runs can build on the images, but CRIU cannot.
+      case content
       /// Nothing: everything is copied, and later rounds cannot build on it.
       case none
     }

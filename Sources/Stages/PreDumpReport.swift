@@ -14,6 +14,9 @@ public struct PreDumpReport: Sendable {
     case writeProtect = "write-protect"
     /// Both: no round stops the processes, and CRIU's final dump can build on the images.
     case both
+    /// Nothing of the kernel: the next round compares all pages, by their hashes. Later runs can build on the images, but
+    /// CRIU cannot.
+    case content
     /// None: the images are right, but nothing can build on them.
     case none
 
@@ -108,7 +111,7 @@ public struct PreDumpReport: Sendable {
     pageSize = UInt64(ring.layout.pageSize)
     pagesScanned = total.walker.pagesFound
     pagesWritten = total.writer.pagesWritten
-    pagesSkippedParent = total.walker.pagesInParent
+    pagesSkippedParent = total.walker.pagesInParent + total.writer.pagesInParent
     pagesVanished = counts.readers.vanishedBytes / pageSize
     pagesForced = counts.readers.forcedBytes / pageSize
     pagesSwapped = total.walker.pages.swapped
@@ -183,7 +186,8 @@ extension PreDumpReport {
       error = task.error
       pagesScanned = counts.walker.tasks[task.index].pagesFound
       pagesWritten = counts.writer.tasks[task.index].pagesWritten
-      pagesSkippedParent = counts.walker.tasks[task.index].pagesInParent
+      pagesSkippedParent =
+        counts.walker.tasks[task.index].pagesInParent + counts.writer.tasks[task.index].pagesInParent
     }
   }
 

@@ -3,7 +3,7 @@ internal import Synchronization
 
 /// How far a pre-dump has come.
 public struct PreDumpProgress: Hashable, Sendable {
-  /// Bytes that were written, or are about to be.
+  /// Bytes that were written, or are about to be; and those that were read and found to be the parent's already.
   public var bytesWritten: UInt64
   /// Bytes that will be written, as far as can be told before all of them were found: what the kernel counts
   /// as the process' own memory.

@@ -18,6 +18,8 @@ struct RoundStart: Sendable {
   var stop: StopTimes?
   /// How the walk finds out what was written; nil where it does not.
   var watch: RoundWatch?
+  /// What the pages are compared with; nil where they are not.
+  var contents: ContentRound?
   /// Whether nothing is read before devices had the time to end writes that were begun before the round.
   var waitsForDevices = false
   /// How long threads stood still, one at a time, to have their processes watched.

@@ -153,11 +153,14 @@ extension RoundStarter {
           "this kernel does not write-protect memory asynchronously (Linux 6.7): leave --tracker at auto")
       }
       return writeProtect(tracking, seesSoftDirty: configuration.tracker == .both, mayGiveUp: false)
+    case .content: return content
     case .automatic:
       if let tracking = part.tracking, !tracking.isGivenUp, protectsPages {
         return writeProtect(tracking, seesSoftDirty: hasSoftDirty, mayGiveUp: tracking.isFresh)
       }
       if hasSoftDirty { return softDirty }
+      // Where no round follows or went before, it would be of no use.
+      if part.tracking != nil || configuration.parentDirectory != nil { return content }
     }
     return Choice(tracker: NoTracker(), name: .none)
   }
@@ -165,6 +168,10 @@ extension RoundStarter {
   private var softDirty: Choice {
     Choice(
       tracker: SoftDirtyTracker(configuration: configuration, dirtyBytes: dirtyBytes), name: .softDirty)
+  }
+
+  private var content: Choice {
+    Choice(tracker: ContentTracker(configuration: configuration), name: .content)
   }
 
   private func writeProtect(_ tracking: WriteTracking, seesSoftDirty: Bool, mayGiveUp: Bool) -> Choice {

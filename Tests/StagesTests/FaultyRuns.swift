@@ -114,7 +114,7 @@ struct FaultyRuns {
   private mutating func eachCall(for duration: Duration) async throws {
     let end = ContinuousClock.now + duration
     let variants: [@Sendable (inout PreDump.Configuration) -> Void] = [
-      { _ in }, { $0.io = .buffered }, { $0.writeEngine = .threads },
+      { _ in }, { $0.io = .buffered }, { $0.writeEngine = .threads }, { $0.tracker = .content },
       {
         $0.pageStates = .pagemap
         $0.readers = 3
@@ -332,11 +332,12 @@ extension PreDump.Configuration {
     registersBuffers = Int.random(in: 0..<4, using: &random) > 0
     syncs = Bool.random(using: &random)
     pageStates = Int.random(in: 0..<4, using: &random) == 0 ? .pagemap : .automatic
+    if Int.random(in: 0..<4, using: &random) == 0 { tracker = .content }
   }
 
   fileprivate var summary: String {
     "budget \(memoryBudget), readers \(readers), depth \(queueDepth), io \(io), engine \(writeEngine), "
-      + "registers \(registersBuffers), syncs \(syncs), page states \(pageStates), \(imagesDirectory)"
+      + "registers \(registersBuffers), syncs \(syncs), page states \(pageStates), tracker \(tracker), \(imagesDirectory)"
   }
 }
 

@@ -68,4 +68,32 @@ import Testing
     expectIgnored(
       verdict(pid: 7, startTime: 101, tracked: nil, dumpUptime: 1_009_999), because: "older than")
   }
+
+  private func verdict(
+    ofHashesOfOthers change: (
+      pageSize: UInt64, pid: Int32, startTime: UInt64, dumpUptime: UInt64, bootID: String
+    )
+  ) -> ParentVerdict {
+    ParentVerdict.judge(
+      hashesOf: PageHashHead(
+        pageSize: change.pageSize, pid: change.pid, startTime: change.startTime,
+        dumpUptime: change.dumpUptime,
+        bootID: change.bootID),
+      // This round begins later.
+      for: PageHashHead(pageSize: 4096, pid: 7, startTime: 100, dumpUptime: 900_000_000, bootID: "this"),
+      inventory: Self.inventory)
+  }
+
+  @Test func `hashes are believed of these images, this process and this start of the machine`() {
+    #expect(verdict(ofHashesOfOthers: (4096, 7, 100, 500_000_000, "this")) == .usable)
+    expectIgnored(verdict(ofHashesOfOthers: (4096, 7, 100, 500_000_000, "other")), because: "restarted")
+    expectIgnored(verdict(ofHashesOfOthers: (4096, 8, 100, 500_000_000, "this")), because: "another process")
+    expectIgnored(verdict(ofHashesOfOthers: (4096, 7, 101, 500_000_000, "this")), because: "another process")
+    expectIgnored(
+      verdict(ofHashesOfOthers: (4096, 7, 100, 500_000_001, "this")), because: "not of these images")
+    expectIgnored(verdict(ofHashesOfOthers: (65536, 7, 100, 500_000_000, "this")), because: "65536")
+    let now = PageHashHead(pageSize: 4096, pid: 7, startTime: 100, dumpUptime: 9, bootID: "this")
+    expectIgnored(
+      ParentVerdict.judge(hashesOf: nil, for: now, inventory: Self.inventory), because: "no hashes")
+  }
 }

@@ -12,6 +12,7 @@
 #include "sluice_faults.h"
 #include "sluice_files.h"
 #include "sluice_guard.h"
+#include "sluice_hash.h"
 #include "sluice_inject.h"
 #include "sluice_memory.h"
 #include "sluice_process.h"

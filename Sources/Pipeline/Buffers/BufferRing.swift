@@ -22,8 +22,9 @@ public struct BufferLayout: Hashable, Sendable {
   /// The memory of all of them, in bytes.
   public var totalBytes: Int { count * (chunkBytes + Self.tablesPerBuffer * tableBytes) }
 
-  /// One for the runs that were copied, one for those that are only listed.
-  static let tablesPerBuffer = 2
+  /// One for the runs that were copied, one for those that are only listed, one for the hashes of pages: all have
+  /// entries of one size, and one for each page.
+  static let tablesPerBuffer = 3
 
   var tableBytes: Int { runsPerBuffer * MemoryLayout<MemoryRun>.stride }
 }
@@ -113,14 +114,16 @@ public final class BufferRing: Sendable {
   private func buffer(at index: Int) -> PageBuffer {
     unsafe PageBuffer(
       ring: self, index: index, bytes: bytes(at: index), runTable: table(0, at: index),
-      listTable: table(1, at: index))
+      listTable: table(1, at: index), hashTable: table(2, at: index))
   }
 
-  private func table(_ number: Int, at index: Int) -> UnsafeMutableBufferPointer<MemoryRun> {
+  private func table<Entry>(_ number: Int, at index: Int) -> UnsafeMutableBufferPointer<Entry> {
+    precondition(
+      MemoryLayout<Entry>.stride == MemoryLayout<MemoryRun>.stride, "all tables have entries of one size")
     let tables = unsafe memory.start + layout.count * layout.chunkBytes
     let start = unsafe tables + (index * BufferLayout.tablesPerBuffer + number) * layout.tableBytes
     return unsafe UnsafeMutableBufferPointer(
-      start: start.bindMemory(to: MemoryRun.self, capacity: layout.runsPerBuffer),
+      start: start.bindMemory(to: Entry.self, capacity: layout.runsPerBuffer),
       count: layout.runsPerBuffer)
   }
 }

@@ -17,6 +17,8 @@ public struct PageBuffer: ~Copyable, @unchecked Sendable {
   public let runTable: UnsafeMutableBufferPointer<MemoryRun>
   /// Room for the runs without data.
   public let listTable: UnsafeMutableBufferPointer<MemoryRun>
+  /// Room for the hash of each page of the data, for one who wants them.
+  public let hashTable: UnsafeMutableBufferPointer<PageHash>
   /// The runs at the start of `runTable` that are in use.
   public private(set) var runCount = 0
   /// The bytes that these runs have together.
@@ -26,13 +28,15 @@ public struct PageBuffer: ~Copyable, @unchecked Sendable {
 
   init(
     ring: BufferRing, index: Int, bytes: UnsafeMutableRawBufferPointer,
-    runTable: UnsafeMutableBufferPointer<MemoryRun>, listTable: UnsafeMutableBufferPointer<MemoryRun>
+    runTable: UnsafeMutableBufferPointer<MemoryRun>, listTable: UnsafeMutableBufferPointer<MemoryRun>,
+    hashTable: UnsafeMutableBufferPointer<PageHash>
   ) {
     self.ring = ring
     self.index = index
     unsafe self.bytes = bytes
     unsafe self.runTable = runTable
     unsafe self.listTable = listTable
+    unsafe self.hashTable = hashTable
   }
 
   deinit {
@@ -82,11 +86,72 @@ public struct PageBuffer: ~Copyable, @unchecked Sendable {
   /// Says what the table has now been cut down to, after less was read than was planned. There may be more runs than
   /// before, for a hole makes two of one; but each has a page at least.
   public mutating func keep(runCount: Int, byteCount: Int) {
-    let pageSize = unsafe bytes.count / runTable.count
     precondition(
       byteCount <= self.byteCount && runCount <= byteCount / pageSize,
       "a buffer only shrinks to what was read")
     self.runCount = runCount
     self.byteCount = byteCount
   }
+
+  /// Hashes the data, page by page, while it is in the cache.
+  public func hashPages() {
+    unsafe sluice_hash_pages(bytes.baseAddress, byteCount / pageSize, pageSize, hashTable.baseAddress)
+  }
+
+  /// Drops the data of pages, and lists them instead: what stays moves together. The hashes are then of no use any more.
+  ///
+  /// Nothing may be listed yet.
+  ///
+  /// - Parameter isDropped: for each page of the data, in order.
+  /// - Returns: how many pages were dropped.
+  @discardableResult
+  public mutating func drop(_ isDropped: [Bool]) -> Int {
+    precondition(isDropped.count == byteCount / pageSize, "every page of the data is kept or dropped")
+    precondition(listCount == 0, "pages are listed here alone")
+    guard isDropped.contains(true) else { return 0 }
+    let read = moveRunsToEnd()
+    let oldByteCount = byteCount
+    (runCount, byteCount) = (0, 0)
+    var page = 0
+    for entry in read {
+      // More than one run may come of it, but never more than it has pages: so what is still to be looked at, which has
+      // a page for each entry and stands at the end, is not written over.
+      let run = unsafe runTable[entry]
+      let end = page + Int(run.length) / pageSize
+      var address = run.address
+      while page < end {
+        let first = page
+        while page < end, isDropped[page] == isDropped[first] { page += 1 }
+        let part = MemoryRun(address: address, length: UInt64((page - first) * pageSize))
+        address += part.length
+        if isDropped[first] {
+          let isListed = list(part)
+          precondition(isListed, "there is room to list each page")
+        } else {
+          keep(part, from: first * pageSize)
+        }
+      }
+    }
+    return (oldByteCount - byteCount) / pageSize
+  }
+
+  /// - Returns: where in the table the runs are then.
+  private func moveRunsToEnd() -> Range<Int> {
+    let place = unsafe runTable.count - runCount..<runTable.count
+    for entry in (0..<runCount).reversed() { unsafe runTable[place.lowerBound + entry] = runTable[entry] }
+    return place
+  }
+
+  /// Adds a run whose data is already here, at or behind the end of what there is.
+  private mutating func keep(_ run: MemoryRun, from position: Int) {
+    if position > byteCount {
+      let (target, source) = unsafe (bytes.baseAddress! + byteCount, bytes.baseAddress! + position)
+      unsafe target.copyMemory(from: source, byteCount: Int(run.length))
+    }
+    let added = append(run)
+    precondition(added == run.length, "there is room for what was there before")
+  }
+
+  /// In bytes: a buffer has room for one run a page.
+  private var pageSize: Int { unsafe bytes.count / runTable.count }
 }

@@ -1,5 +1,6 @@
 import CSluiceLinux
 import SluicePipeline
+import SluiceTestSupport
 import Testing
 
 @Suite struct PageBufferTests {
@@ -83,6 +84,79 @@ import Testing
     #expect(buffer.byteCount == 3 * Int(Self.page))
   }
 
+  @Test func `drops pages and lists them, and what stays moves together`() async throws {
+    var buffer = try await Self.buffer()
+    _ = buffer.adding(page: 10, count: 3)
+    _ = buffer.adding(page: 20)
+    buffer.stamp()
+    #expect(buffer.drop([false, true, false, true]) == 2)
+    #expect(buffer.runs == [Run(page: 10, count: 1), Run(page: 12, count: 1)])
+    #expect(buffer.listed == [Run(page: 11, count: 1), Run(page: 20, count: 1)])
+    #expect(buffer.byteCount == 2 * Int(Self.page))
+    #expect(buffer.stamps == [10, 12])
+  }
+
+  @Test func `drops nothing or everything`() async throws {
+    var buffer = try await Self.buffer()
+    _ = buffer.adding(page: 10, count: 4)
+    #expect(buffer.drop([false, false, false, false]) == 0)
+    #expect(buffer.runs == [Run(page: 10, count: 4)])
+    #expect(buffer.listed.isEmpty)
+    #expect(buffer.drop([true, true, true, true]) == 4)
+    #expect(buffer.runs.isEmpty && buffer.byteCount == 0)
+    #expect(buffer.listed == [Run(page: 10, count: 4)])
+    var empty = try await Self.buffer()
+    #expect(empty.drop([]) == 0)
+  }
+
+  /// The table is rewritten where it stands, with more runs in it than before: against the plainest way to do it.
+  @Test func `drops any pages of any runs`() async throws {
+    var random = SplitMix(seed: 7)
+    let count = 64
+    let ring = try BufferRing(
+      layout: BufferLayout(count: 1, chunkBytes: count * Int(Self.page), pageSize: Int(Self.page)))
+    for _ in 0..<500 {
+      guard var buffer = await ring.take() else { preconditionFailure("this test does not cancel") }
+      var (page, pages) = (UInt64(1), [UInt64]())
+      let used = Int.random(in: 0...count, using: &random)
+      let mostJoined = Int.random(in: 1...count, using: &random)
+      while pages.count < used {
+        page += UInt64.random(in: 1...3, using: &random)
+        for _ in 0..<min(used - pages.count, Int.random(in: 1...mostJoined, using: &random)) {
+          #expect(buffer.adding(page: page) == Self.page)
+          pages.append(page)
+          page += 1
+        }
+      }
+      buffer.stamp()
+      let share = Int.random(in: 0...10, using: &random)
+      let isDropped = pages.map { _ in Int.random(in: 0..<10, using: &random) < share }
+      let dropped = zip(pages, isDropped).filter(\.1).map(\.0)
+      let kept = zip(pages, isDropped).filter { !$0.1 }.map(\.0)
+      #expect(buffer.drop(isDropped) == dropped.count)
+      #expect(buffer.runs.flatMap(\.pages) == kept)
+      #expect(buffer.listed.flatMap(\.pages) == dropped)
+      #expect(buffer.stamps == kept)
+      #expect(buffer.byteCount == kept.count * Int(Self.page))
+    }
+  }
+
+  @Test func `hashes page by page`() async throws {
+    var buffer = try await Self.buffer()
+    _ = buffer.adding(page: 10, count: 2)
+    _ = buffer.adding(page: 20, count: 2)
+    buffer.stamp()
+    buffer.hashPages()
+    let first = buffer.hashes
+    // Of four pages with different contents, each differs from the others.
+    #expect(Set(first).count == 4)
+    buffer.hashPages()
+    #expect(buffer.hashes == first)
+    unsafe buffer.bytes[3 * Int(Self.page) - 1] ^= 1
+    buffer.hashPages()
+    #expect(zip(buffer.hashes, first).map { $0 == $1 } == [true, true, false, true])
+  }
+
   @Test func `a buffer that was used comes back empty`() async throws {
     let ring = try BufferRing(
       layout: BufferLayout(count: 1, chunkBytes: Int(Self.page), pageSize: Int(Self.page)))
@@ -118,6 +192,9 @@ private struct Run: Equatable {
   init(page: UInt64, count: UInt64) {
     self.init(address: page * PageBufferTests.page, length: count * PageBufferTests.page)
   }
+
+  /// The numbers of its pages.
+  var pages: Range<UInt64> { address / PageBufferTests.page..<(address + length) / PageBufferTests.page }
 }
 
 extension PageBuffer {
@@ -127,5 +204,34 @@ extension PageBuffer {
 
   fileprivate var runs: [Run] {
     (0..<runCount).map { unsafe Run(address: runTable[$0].address, length: runTable[$0].length) }
+  }
+
+  fileprivate var listed: [Run] {
+    (0..<listCount).map { unsafe Run(address: listTable[$0].address, length: listTable[$0].length) }
+  }
+
+  /// Gives each page of the data contents of its own, which tell its number at both ends.
+  fileprivate func stamp() {
+    let size = Int(PageBufferTests.page)
+    for (index, page) in runs.flatMap(\.pages).enumerated() {
+      for offset in [0, size - 8] {
+        unsafe bytes.storeBytes(of: page, toByteOffset: index * size + offset, as: UInt64.self)
+      }
+    }
+  }
+
+  /// What the pages of the data tell; 0 for one whose ends differ.
+  fileprivate var stamps: [UInt64] {
+    let size = Int(PageBufferTests.page)
+    return (0..<byteCount / size).map { index in
+      let ends = [0, size - 8].map {
+        unsafe bytes.load(fromByteOffset: index * size + $0, as: UInt64.self)
+      }
+      return ends[0] == ends[1] ? ends[0] : 0
+    }
+  }
+
+  fileprivate var hashes: [[UInt64]] {
+    (0..<byteCount / Int(PageBufferTests.page)).map { unsafe [hashTable[$0].low, hashTable[$0].high] }
   }
 }

@@ -1,0 +1,87 @@
+internal import CSluiceLinux
+internal import Logging
+internal import SluiceImages
+internal import SluiceTarget
+
+/// The last resort, where the kernel does not tell what was written: every page is read in every round, and what is as
+/// the last round found it is left to that round's images. It saves writing and space, not reading.
+///
+/// It touches nothing of the processes and clears nothing. So any number of rounds can build on the same images, and
+/// one that fails takes nothing from its parent.
+struct ContentTracker: DirtyTracker {
+  let configuration: PreDump.Configuration
+
+  func begin(_ tree: inout ProcessTree, on parent: ParentImages?) throws(PreDumpError) -> RoundStart {
+    // A child that was forked meanwhile is found by the next look, until one finds nothing.
+    try onTarget { () throws(TargetError) in while try !tree.grow().isEmpty {} }
+    return try beginLast(tree, on: parent)
+  }
+
+  func beginLast(_ tree: ProcessTree, on parent: ParentImages?) throws(PreDumpError) -> RoundStart {
+    let (uptime, bootID) = try onTarget { () throws(TargetError) in
+      (try Uptime.microseconds(), try Uptime.bootID())
+    }
+    let isParentOf = parent.map { ParentTasks(of: $0, configuration).pids(in: tree) } ?? []
+    var start = RoundStart(of: tree, tracker: .content, uptime: uptime)
+    start.contents = ContentRound(
+      parent: parent,
+      tasks: start.tasks.map { task in
+        ContentRound.Task(
+          pid: task.process.pid, isParents: isParentOf.contains(task.process.pid),
+          head: PageHashHead(
+            pageSize: UInt64(sluice_page_size()), pid: task.process.namespacePid,
+            startTime: task.process.startTime,
+            dumpUptime: uptime, bootID: bootID))
+      },
+      logger: configuration.logger)
+    return start
+  }
+}
+
+/// What the writer must know to compare the pages of a round with those of the last.
+struct ContentRound: Sendable {
+  /// A task of the round.
+  struct Task: Sendable {
+    /// As we see it.
+    let pid: Int32
+    /// Whether the parent's images are of it.
+    let isParents: Bool
+    /// What its hashes are of in this round.
+    let head: PageHashHead
+  }
+
+  /// The images of the last round; nil where there are none that can be built on.
+  let parent: ParentImages?
+  /// In the order of the round's tasks.
+  let tasks: [Task]
+  let logger: Logger
+
+  /// The pages of a task as the last round found them; nil, and it is told why, where that is not known.
+  func lastPages(of task: any OutputTask) throws(PreDumpError) -> LastPages? {
+    let (known, pagemap) = (tasks[task.index], task.pagemapName)
+    guard let parent, known.isParents else { return nil }
+    let reason: String
+    do throws(ImagesError) {
+      let hashes = try parent.hashes(pagemap: pagemap)
+      let found: PageHashHead?
+      switch hashes {
+      case .some(let hashes): found = hashes.head
+      case .none: found = nil
+      }
+      switch ParentVerdict.judge(hashesOf: found, for: known.head, inventory: parent.inventory) {
+      case .usable:
+        let coverage = try parent.coverage(pid: known.head.pid)
+        if let hashes, let coverage { return LastPages(hashes: hashes, coverage: coverage) }
+        reason = "they have nothing of it"
+      case .ignored(let why): reason = why
+      }
+    } catch {
+      logger.warning(
+        "copying all of process \(known.pid), since the hashes of its earlier pages cannot be used: \(error)")
+      return nil
+    }
+    logger.notice(
+      "copying all of process \(known.pid), since the images in \(parent.path) are no base for it: \(reason)")
+    return nil
+  }
+}
