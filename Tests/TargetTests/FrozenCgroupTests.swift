@@ -6,7 +6,7 @@ import Testing
 @testable import SluiceTarget
 
 /// A cgroup of version 2 for a test; nil where there are none to be made.
-private struct TestCgroup: ~Copyable {
+struct TestCgroup: ~Copyable {
   let path: String
 
   init?() {
@@ -24,13 +24,21 @@ private struct TestCgroup: ~Copyable {
   }
 
   deinit {
-    try? "0".write(toFile: "\(path)/cgroup.freeze", atomically: false, encoding: .utf8)
+    try? thaw()
     // The kernel lets go of the processes that have ended only a little later.
     for _ in 0..<100 where unsafe rmdir(path) != 0 { usleep(20_000) }
   }
 
   func add(_ pid: Int32) throws {
     try "\(pid)".write(toFile: "\(path)/cgroup.procs", atomically: false, encoding: .utf8)
+  }
+
+  func freeze() throws {
+    try "1".write(toFile: "\(path)/cgroup.freeze", atomically: false, encoding: .utf8)
+  }
+
+  func thaw() throws {
+    try "0".write(toFile: "\(path)/cgroup.freeze", atomically: false, encoding: .utf8)
   }
 
   func isFrozen() throws -> Bool {

@@ -4,6 +4,7 @@
 //   --breed N     N threads that each start another one and end, and so on without end; counts the births
 //   --signals     counts the SIGRTMIN that it gets
 //   --vfork       a thread that waits for a child of vfork, which never ends: nothing but SIGKILL ends the wait
+//   --first-vforks  the same by the first thread
 //   --exec        a second thread executes the program anew, with the same options, and so on without end
 //   --first-ends  the first thread ends upon SIGUSR1, and the others go on
 //
@@ -93,7 +94,7 @@ int main(int count, char **arguments) {
   sigaddset(&end, SIGUSR1);
   sigprocmask(SIG_BLOCK, &end, NULL);
 
-  int executes = 0, first_ends = 0;
+  int executes = 0, first_ends = 0, first_vforks = 0;
   for (char **option = arguments + 1; *option != NULL; option++) {
     if (strcmp(*option, "--spin") == 0) {
       int spinners = number_after(option++);
@@ -103,6 +104,8 @@ int main(int count, char **arguments) {
       for (int at = 0; at < chains; at++) start(breed, NULL);
     } else if (strcmp(*option, "--vfork") == 0) {
       start(wait_for_child, NULL);
+    } else if (strcmp(*option, "--first-vforks") == 0) {
+      first_vforks = 1;
     } else if (strcmp(*option, "--exec") == 0) {
       executes = 1;
     } else if (strcmp(*option, "--first-ends") == 0) {
@@ -119,6 +122,7 @@ int main(int count, char **arguments) {
     printf("ready 0x%" PRIxPTR "\n", (uintptr_t)counters);
     fflush(stdout);
   }
+  if (first_vforks) wait_for_child(NULL);
   if (executes) start(execute_anew, NULL);
   int number;
   if (first_ends && sigwait(&end, &number) == 0) pthread_exit(NULL);
