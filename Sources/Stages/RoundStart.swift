@@ -18,8 +18,9 @@ struct RoundStart: Sendable {
   var stop: StopTimes?
   /// How the walk finds out what was written; nil where it does not.
   var watch: RoundWatch?
-  /// Whether nothing is read before devices had the time to end writes that were begun before the round.
-  var waitsForDevices = false
+  /// Nothing is read before devices had the time to end writes that were begun before this, in nanoseconds of the
+  /// monotonic clock; nil where none need be waited for.
+  var devicesBegan: UInt64?
   /// How long threads stood still, one at a time, to have their processes watched.
   var injections: [UInt64] = []
 
