@@ -92,6 +92,8 @@ struct session {
   struct registers registers;
   // Set while the thread's registers or its mask of signals are ours.
   bool is_changed;
+  // Set while it was told to go on and is not known to stand again.
+  bool runs;
   uint64_t mask;
 };
 
@@ -246,12 +248,14 @@ static int check_state(struct session *session) {
 }
 
 // Lets the thread run to where it enters the kernel, or leaves it again, whichever comes first. 0 or -errno.
-static int run_to_call(const struct session *session) {
+// `limit` is in nanoseconds; 0 for none.
+static int run_to_call(struct session *session, uint64_t limit) {
   int signal = 0;
   for (;;) {
     if (ptrace(PTRACE_SYSCALL, thread_of(session), NULL, (void *)(intptr_t)signal) < 0) return -errno;
     int status;
-    int result = wait_for_stop(session, 0, &status);
+    int result = wait_for_stop(session, limit, &status);
+    session->runs = result == -ETIMEDOUT;
     if (result < 0) return result;
     if (!is_event(status) && WSTOPSIG(status) == CALL_STOP) return 0;
     // All signals are blocked but SIGSTOP, which the kernel makes good when the thread is let go.
@@ -259,14 +263,14 @@ static int run_to_call(const struct session *session) {
   }
 }
 
-// Has the thread make a system call. 0 or -errno; `returned` is what the call returned.
-static int call(struct session *session, long number, long first, long *returned) {
+// Has the thread make a system call. 0 or -errno; `returned` is what the call returned. `limit` is for it to begin.
+static int call(struct session *session, long number, long first, uint64_t limit, long *returned) {
   struct registers registers = session->registers;
   set_call(&registers, session->injection.call_address, number, first);
   int result = write_registers(thread_of(session), &registers);
   // On the way in, and on the way out.
-  if (result == 0) result = run_to_call(session);
-  if (result == 0) result = run_to_call(session);
+  if (result == 0) result = run_to_call(session, limit);
+  if (result == 0) result = run_to_call(session, 0);
   if (result == 0) result = read_registers(thread_of(session), &registers);
   if (result == 0) *returned = call_result(&registers);
   return result;
@@ -280,10 +284,11 @@ static int restore(struct session *session) {
   if (ptrace(PTRACE_INTERRUPT, thread, NULL, NULL) < 0) result = -errno;
   int signal = 0;
   while (result == 0) {
-    if (ptrace(PTRACE_SYSCALL, thread, NULL, (void *)(intptr_t)signal) < 0) {
+    if (!session->runs && ptrace(PTRACE_SYSCALL, thread, NULL, (void *)(intptr_t)signal) < 0) {
       result = -errno;
       break;
     }
+    session->runs = false;
     int status;
     result = wait_for_stop(session, 0, &status);
     if (result < 0 || is_event(status)) break;
@@ -305,7 +310,9 @@ static int make_descriptor(struct session *session, int *descriptor) {
   session->is_changed = true;
   if (ptrace(PTRACE_SETSIGMASK, thread, sizeof all, &all) < 0) return -errno;
   long made = -1;
-  int result = call(session, SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY, &made);
+  // In a cgroup that is frozen a thread can be stopped, but does not run until that is thawed.
+  int result = call(session, SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY,
+                    session->injection.patience_ns, &made);
   if (result < 0) return result;
   if (made < 0) return (int)made;
   begin(session, SLUICE_INJECTION_FETCH);
@@ -313,7 +320,7 @@ static int make_descriptor(struct session *session, int *descriptor) {
   int fetched = *descriptor < 0 ? -errno : 0;
   begin(session, SLUICE_INJECTION_CLOSE);
   long closed = 0;
-  result = call(session, SYS_close, made, &closed);
+  result = call(session, SYS_close, made, 0, &closed);
   if (result == 0) result = (int)closed;
   if (fetched < 0) session->injected.step = SLUICE_INJECTION_FETCH;
   return fetched < 0 ? fetched : result;
@@ -343,7 +350,7 @@ static int inject(struct session *session, int *descriptor) {
     if (result == 0) result = restored;
   }
   int freed = let_go(session);
-  return result == 0 ? freed : result;
+  return result == 0 || freed == -ESRCH ? freed : result;
 }
 
 static void injector(int socket) {
@@ -367,8 +374,9 @@ static void injector(int socket) {
     if (send_with(socket, &reply, sizeof reply, has_failed ? -1 : descriptor) < 0) return;
     if (descriptor >= 0) close(descriptor);
     close(session.pidfd);
-    // A thread that runs is let go of by our end alone.
-    if (session.injected.error == ETIMEDOUT) return;
+    // A thread that runs is let go of by our end alone. So is one that has ended, and until then its process' parent is
+    // not told.
+    if (session.injected.error == ETIMEDOUT || session.injected.error == ESRCH) return;
   }
 }
 

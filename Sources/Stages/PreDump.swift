@@ -87,7 +87,7 @@ public struct PreDump: Sendable {
 
     let counts: StageCounts
     do throws(PreDumpError) {
-      if start.waitsForDevices { try await start.watch?.waitFurther() }
+      if let began = start.devicesBegan { try await RoundWatch.waitForDevices(since: began) }
       counts = try await Stages(
         walker: walker, readers: readers, writer: writer, plans: plans, chunks: chunks, progress: progress
       ).run()
@@ -114,7 +114,8 @@ public struct PreDump: Sendable {
     }
     if let unsettled = counts.walker.unsettled, !part.isLast {
       part.tracking?.roundIsComplete(
-        in: configuration.imagesDirectory, of: start.tasks, unsettled: unsettled)
+        in: configuration.imagesDirectory, of: start.tasks, unsettled: unsettled,
+        walkedAt: counts.walker.endedAt)
     }
     return report.finished(at: sluice_monotonic_nanoseconds())
   }

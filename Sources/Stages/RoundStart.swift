@@ -20,8 +20,9 @@ struct RoundStart: Sendable {
   var watch: RoundWatch?
   /// What the pages are compared with; nil where they are not.
   var contents: ContentRound?
-  /// Whether nothing is read before devices had the time to end writes that were begun before the round.
-  var waitsForDevices = false
+  /// Nothing is read before devices had the time to end writes that were begun before this, in nanoseconds of the
+  /// monotonic clock; nil where none need be waited for.
+  var devicesBegan: UInt64?
   /// How long threads stood still, one at a time, to have their processes watched.
   var injections: [UInt64] = []
 

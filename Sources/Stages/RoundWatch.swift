@@ -46,17 +46,21 @@ struct RoundWatch: Sendable {
   /// - Throws: `PreDumpError` with `cancelled`.
   func waitForDevices() async throws(PreDumpError) {
     guard seesSoftDirty, protects else { return }
-    try await waitFurther()
+    try await Self.waitForDevices(since: began)
   }
 
-  /// Gives devices the time to end writes that were begun before this.
+  /// Gives devices the time to end writes that were begun before a moment, in nanoseconds of the monotonic clock.
   ///
   /// - Throws: `PreDumpError` with `cancelled`.
-  func waitFurther() async throws(PreDumpError) {
-    let passed = sluice_monotonic_nanoseconds() - began
-    guard passed < Self.deviceWriteNanoseconds else { return }
-    do { try await Task.sleep(for: .nanoseconds(Self.deviceWriteNanoseconds - passed)) } catch {
-      throw .cancelled
-    }
+  static func waitForDevices(since moment: UInt64) async throws(PreDumpError) {
+    let left = timeLeft(since: moment, now: sluice_monotonic_nanoseconds())
+    guard left > 0 else { return }
+    do { try await Task.sleep(for: .nanoseconds(left)) } catch { throw .cancelled }
+  }
+
+  /// How long devices may still take to end writes that were begun before a moment; all in nanoseconds.
+  static func timeLeft(since moment: UInt64, now: UInt64) -> UInt64 {
+    let end = moment + deviceWriteNanoseconds
+    return end > now ? end - now : 0
   }
 }

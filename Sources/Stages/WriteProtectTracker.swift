@@ -22,9 +22,9 @@ struct WriteProtectTracker: DirtyTracker {
   private var name: PreDumpReport.Tracker { seesSoftDirty ? .both : .writeProtect }
 
   func begin(_ tree: inout ProcessTree, on parent: ParentImages?) throws(PreDumpError) -> RoundStart {
-    var injections = try protect(tree.processes)
+    let (isFresh, unsettledAt) = (tracking.isFresh, tracking.unsettledAt)
+    var injections = try protect(tree.processes) { $0 === tree.processes[0] ? isFresh : mayGiveUp }
     let known = Set(tree.processes.map(\.pid))
-    let isFresh = tracking.isFresh
     var start: RoundStart
     if let parent, isFresh, seesSoftDirty {
       // It is an earlier run that made these images, and only the soft-dirty bit knows what was written since.
@@ -33,20 +33,28 @@ struct WriteProtectTracker: DirtyTracker {
     } else {
       start = try beginWithoutStop(&tree, on: parent)
     }
-    injections += try protect(tree.processes.filter { !known.contains($0.pid) })
+    // What was written is taken from the kernel by now: no other tracker could find it again.
+    injections += try protect(tree.processes.filter { !known.contains($0.pid) }) { _ in false }
     start.attach(tree) { tracking.protection(of: $0) }
     start.tracker = name
     start.injections = injections.map(\.stoppedNanoseconds)
     if start.watch?.isFirst == false, !injections.isEmpty {
       try protectAll(Set(injections.map(\.pid)), of: start)
-      start.waitsForDevices = true
+      // Devices may have been told to write into a page until it was protected.
+      start.devicesBegan = sluice_monotonic_nanoseconds()
+    } else {
+      // What was unsettled then is copied once more by this round, and not by the next.
+      start.devicesBegan = unsettledAt
     }
     return start
   }
 
   func beginLast(_ tree: ProcessTree, on parent: ParentImages?) throws(PreDumpError) -> RoundStart {
+    // One that executes another program since has the same pid, and nothing of what its parent images have.
+    let watched = tree.processes.filter { tracking.protection(of: $0)?.isOf($0) == true }.map(\.pid)
     guard let parent,
-      let base = tracking.base(on: parent, where: ParentTasks(of: parent, configuration).pids(in: tree))
+      let base = tracking.base(
+        on: parent, where: ParentTasks(of: parent, configuration).pids(in: tree).intersection(watched))
     else {
       // Nothing is known of what was written but by the soft-dirty bit.
       guard seesSoftDirty else { return try NoTracker().beginLast(tree, on: nil) }
@@ -54,7 +62,7 @@ struct WriteProtectTracker: DirtyTracker {
     }
     let uptime = try onTarget { () throws(TargetError) in try Uptime.microseconds() }
     var start = RoundStart(of: tree, tracker: name, uptime: uptime) { process in
-      tracking.protection(of: process).flatMap { $0.isOf(process) ? $0 : nil }
+      watched.contains(process.pid) ? tracking.protection(of: process) : nil
     }
     start.base = base
     start.watch = RoundWatch(protects: false, seesSoftDirty: false, unsettledBytes: DirtySet.smallestBytes)
@@ -99,12 +107,12 @@ struct WriteProtectTracker: DirtyTracker {
     return start
   }
 
-  /// Has processes watched. One that cannot be is copied whole in each round, unless it is the one that was asked for, or
-  /// another tracker may take the place of this one.
+  /// Has processes watched. One that cannot be is copied whole in each round, unless that is a reason to end the round.
   ///
+  /// - Parameter endsRound: whether it is, for this process.
   /// - Returns: those that were not watched before, and how long a thread of each stood still for that.
   private func protect(
-    _ processes: [TargetProcess]
+    _ processes: [TargetProcess], endsRound: (TargetProcess) -> Bool
   ) throws(PreDumpError) -> [(pid: Int32, stoppedNanoseconds: UInt64)] {
     var stops: [(pid: Int32, stoppedNanoseconds: UInt64)] = []
     for process in processes {
@@ -112,11 +120,12 @@ struct WriteProtectTracker: DirtyTracker {
         if let stopped = try tracking.protect(process) { stops.append((process.pid, stopped)) }
       } catch {
         switch error.code {
-        case .gone where process !== processes.first: continue
+        // The walk says so of the one that was asked for.
+        case .gone: continue
         case .notTrackable: break
         default: throw PreDumpError(error)
         }
-        if mayGiveUp || tracking.isFresh && process === processes.first { throw PreDumpError(error) }
+        if endsRound(process) { throw PreDumpError(error) }
         configuration.logger.warning(
           "every round copies all of process \(process.pid), since what it writes cannot be tracked: \(error)"
         )

@@ -23,6 +23,8 @@ final class WriteTracking: Sendable {
     /// The processes that it copied, by their pids: their places in the set.
     let places: [Int32: Int]
     let unsettled: DirtySet
+    /// When the walk had ended that found these, in nanoseconds of the monotonic clock.
+    let walkedAt: UInt64
   }
 
   private let state = Locked(State())
@@ -75,6 +77,12 @@ final class WriteTracking: Sendable {
     }
   }
 
+  /// When the last round's walk had ended, in nanoseconds of the monotonic clock, if it found pages that devices may have
+  /// been writing.
+  var unsettledAt: UInt64? {
+    state.withLock { state in state.last.flatMap { $0.unsettled.runCount > 0 ? $0.walkedAt : nil } }
+  }
+
   /// A round begins, which takes from the protections what they know.
   func roundBegins() {
     state.withLock { $0.last = nil }
@@ -86,13 +94,16 @@ final class WriteTracking: Sendable {
   ///   - directory: of its images.
   ///   - tasks: those that it copied, in their order in the set.
   ///   - unsettled: what the next round is to copy as well.
-  func roundIsComplete(in directory: String, of tasks: [DumpTask], unsettled: DirtySet) {
+  ///   - walkedAt: when the walk had ended that found these, in nanoseconds of the monotonic clock.
+  func roundIsComplete(
+    in directory: String, of tasks: [DumpTask], unsettled: DirtySet, walkedAt: UInt64
+  ) {
     var places: [Int32: Int] = [:]
     for task in tasks where !task.hasFailed && task.protection != nil {
       places[task.process.pid] = task.index
     }
     state.withLock { state in
-      state.last = Last(directory: directory, places: places, unsettled: unsettled)
+      state.last = Last(directory: directory, places: places, unsettled: unsettled, walkedAt: walkedAt)
       // Of processes that have ended, nothing is kept.
       let pids = Set(tasks.map(\.process.pid))
       state.protections = state.protections.filter { pids.contains($0.key) }
@@ -119,6 +130,6 @@ extension WriteTracking.Last {
   fileprivate func without(_ pid: Int32) -> Self {
     var places = places
     places[pid] = nil
-    return Self(directory: directory, places: places, unsettled: unsettled)
+    return Self(directory: directory, places: places, unsettled: unsettled, walkedAt: walkedAt)
   }
 }

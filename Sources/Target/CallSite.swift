@@ -9,7 +9,9 @@ enum CallSite {
     var map = MemoryMap(of: process)
     while let vma = try map.next() {
       guard vma.name == "[vdso]" else { continue }
-      if let offset = try offset(in: bytes(of: vma, process)) { return vma.start + UInt64(offset) }
+      if let offset = offset(of: instruction, in: try bytes(of: vma, process)) {
+        return vma.start + UInt64(offset)
+      }
     }
     throw TargetError(
       .notTrackable, "process \(process.pid) has no vdso, in which Sluice would look for a system call")
@@ -27,12 +29,18 @@ enum CallSite {
     return Array(bytes[..<count])
   }
 
-  private static func offset(in bytes: [UInt8]) -> Int? {
+  private static var instruction: [UInt8] {
     var instruction = [UInt8](repeating: 0, count: 4)
     let length = unsafe instruction.withUnsafeMutableBufferPointer {
       unsafe sluice_call_instruction($0.baseAddress)
     }
-    let wanted = instruction[..<Int(length)]
-    return bytes.indices.first { bytes[$0...].starts(with: wanted) }
+    return Array(instruction[..<Int(length)])
+  }
+
+  /// Where the instruction is. One of four bytes is of a processor all of whose instructions are, and which begins none
+  /// in the middle of another (arm64): the process would be killed.
+  static func offset(of instruction: [UInt8], in bytes: [UInt8]) -> Int? {
+    let step = instruction.count == 4 ? 4 : 1
+    return stride(from: 0, to: bytes.count, by: step).first { bytes[$0...].starts(with: instruction) }
   }
 }

@@ -69,11 +69,11 @@ public struct Injector: ~Copyable {
         .systemCall, "having the process \(process.pid) make a userfaultfd",
         errno: SystemErrno(returned: result))
     }
+    // Only its end can let go of a thread that does not stand, or has ended.
+    if injected.error == ETIMEDOUT || injected.error == ESRCH { self.helper = nil }
     try process.checkStillTheSame()
     let step = InjectionStep(rawValue: injected.step) ?? .letGo
     let errno = SystemErrno(code: injected.error)
-    // Only its end can let go of a thread that does not stand.
-    if errno.code == ETIMEDOUT { self.helper = nil }
     let error = Self.error(step, errno, thread, process)
     guard step.mayBeOfThread(errno) else { throw error }
     return .anotherThread(error)
@@ -112,9 +112,11 @@ public struct Injector: ~Copyable {
         default: "\(subject) cannot be interfered with where it stands"
         }
       case .call:
-        errno.code == EMFILE
-          ? "process \(process.pid) has no descriptor left for a moment (RLIMIT_NOFILE)"
-          : "process \(process.pid) may not make a userfaultfd"
+        switch errno.code {
+        case EMFILE: "process \(process.pid) has no descriptor left for a moment (RLIMIT_NOFILE)"
+        case ETIMEDOUT: "\(subject) stands still and does not run (is it in a frozen cgroup?)"
+        default: "process \(process.pid) may not make a userfaultfd"
+        }
       case .fetch: "taking over the userfaultfd of process \(process.pid)"
       case .close: "process \(process.pid) did not close the userfaultfd that it was had to make"
       case .letGo: "letting go of \(subject)"

@@ -62,7 +62,7 @@ struct PagemapScan: PageStates {
     var count: UInt64 = 0
     for region in found {
       count += (region.end - region.start) / pageSize
-      let verdict = writes.verdict(on: region.categories)
+      let verdict = writes.verdict(on: region.categories, isFileBacked: isFileBacked)
       pages.add(
         kind(of: region.categories), from: region.start, to: region.end, mustCopy: verdict.mustCopy,
         isUnsettled: verdict.isUnsettled)

@@ -47,7 +47,8 @@ public struct PinnedMemory: Sendable {
     return buffers
   }
 
-  /// Those that an io_uring's file of /proc/PID/fdinfo lists: io_uring/fdinfo.c writes "    0: 0x7f0000000000/4096".
+  /// Those that an io_uring's file of /proc/PID/fdinfo lists: io_uring/fdinfo.c writes "    0: 0x7f0000000000/4096", and
+  /// since Linux 6.13 "    0: <none>" for a place that is not taken.
   static func ringBuffers(in text: String) -> [Range<UInt64>] {
     var buffers: [Range<UInt64>] = []
     var isInList = false
@@ -57,6 +58,7 @@ public struct PinnedMemory: Sendable {
         continue
       }
       guard isInList else { continue }
+      if line.hasSuffix(": <none>") { continue }
       guard let buffer = buffer(in: line) else { break }
       if !buffer.isEmpty { buffers.append(buffer) }
     }
@@ -69,7 +71,8 @@ public struct PinnedMemory: Sendable {
     let numbers = parts[1].dropFirst(2).split(separator: "/")
     guard numbers.count == 2, let start = UInt64(numbers[0], radix: 16), let length = UInt64(numbers[1])
     else { return nil }
-    return start..<start + length
+    let (end, isTooLarge) = start.addingReportingOverflow(length)
+    return isTooLarge ? nil : start..<end
   }
 
   /// Whole pages, in address order.

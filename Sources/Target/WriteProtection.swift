@@ -17,6 +17,7 @@ public final class WriteProtection: Sendable {
   ///
   /// - Throws: `TargetError` with `notTrackable`, whose message says why, or `gone`.
   public init(of process: TargetProcess, by injector: inout Injector) throws(TargetError) {
+    try Self.checkNobodyWatches(process)
     let made = try injector.makeUserfault(in: process)
     let enabled = sluice_userfault_enable(made.userfault.descriptor)
     guard enabled == 0 else {
@@ -32,6 +33,34 @@ public final class WriteProtection: Sendable {
 
   deinit {
     unprotect()
+  }
+
+  /// Makes sure that no other userfaultfd protects memory of the process asynchronously, such as that of another run:
+  /// what one scan is told, the other's is not told any more.
+  private static func checkNobodyWatches(_ process: TargetProcess) throws(TargetError) {
+    var map = MemoryMap(of: process)
+    var end: UInt64 = 0
+    // The kernel's own, above all that a process can have, is none that it scans.
+    while let vma = try map.next() {
+      if vma.name != "[vsyscall]" { end = vma.end }
+    }
+    var scan = sluice_scan()
+    scan.end = end
+    scan.max_pages = 1
+    scan.category_mask = UInt64(SLUICE_PAGE_WPALLOWED.rawValue)
+    scan.category_anyof_mask = UInt64(SLUICE_PAGE_PRESENT.rawValue | SLUICE_PAGE_SWAPPED.rawValue)
+    scan.return_mask = UInt64(SLUICE_PAGE_PRESENT.rawValue)
+    var region = PageRegion()
+    let found = unsafe sluice_pagemap_scan(process.pagemap.descriptor, &scan, &region, 1)
+    guard found >= 0 else {
+      throw process.failure(of: "looking whether its memory is watched", errno: SystemErrno(returned: found))
+    }
+    guard found == 0 else {
+      throw TargetError(
+        .notTrackable,
+        "the memory of process \(process.pid) is watched already by another userfaultfd (is another pre-dump of it running?)"
+      )
+    }
   }
 
   /// Whether this is the process that is watched, with the memory that it had then.

@@ -50,9 +50,15 @@ public struct WriteView: Hashable, Sendable {
   /// taken with a write fault, and what is lost is the write that ends later. So pages that may be pinned are copied
   /// by the next round, too. Where there is a soft-dirty bit, clearing it leaves pinned pages dirty, but for huge
   /// ones; without it, every page that was written may be pinned.
-  func verdict(on categories: UInt64) -> (mustCopy: Bool, isUnsettled: Bool) {
+  ///
+  /// Where a process gives up pages of a private mapping of a file, the kernel leaves marks there that look like pages
+  /// in swap that were not written (PTE markers, for a watch outlasts its pages there). Their content is the file's again.
+  ///
+  /// - Parameter isFileBacked: whether the pages are in a mapping of a file.
+  func verdict(on categories: UInt64, isFileBacked: Bool) -> (mustCopy: Bool, isUnsettled: Bool) {
     func has(_ category: sluice_page_category) -> Bool { categories & UInt64(category.rawValue) != 0 }
     let (isWritten, isSoftDirty) = (has(SLUICE_PAGE_WRITTEN), has(SLUICE_PAGE_SOFT_DIRTY))
+    let mayBeGivenUp = isFileBacked && has(SLUICE_PAGE_SWAPPED)
     // What is not protected is copied by the next round anyway.
     let mayBePinned =
       protects
@@ -60,7 +66,7 @@ public struct WriteView: Hashable, Sendable {
     return switch authority {
     case .nobody: (false, false)
     // What was moved here since the clear is soft-dirty, whatever its pages are marked with.
-    case .protection: (isWritten || isSoftDirty, mayBePinned)
+    case .protection: (isWritten || isSoftDirty || mayBeGivenUp, mayBePinned)
     case .elsewhere: (isSoftDirty, mayBePinned)
     case .everything: (true, mayBePinned)
     }

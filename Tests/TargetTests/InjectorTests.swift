@@ -111,6 +111,83 @@ struct InjectorTests {
     }
   }
 
+  /// While the injector lives, what it traces is its own to wait for.
+  @Test(arguments: [SLUICE_INJECTION_STATE, SLUICE_INJECTION_FETCH, SLUICE_INJECTION_LET_GO])
+  func doesNotKeepTheEndOfAProcessFromItsParent(at step: sluice_injection_step) async throws {
+    try await MappingTarget.run { target in
+      let process = try TargetProcess(pid: target.pid)
+      let injector = sluice_injector_start()
+      try #require(injector >= 0)
+      defer { _ = sluice_close(injector) }
+      var injected = Injected()
+      var injection = Injection(
+        pid: target.pid, thread: target.pid, call_address: try CallSite.address(in: process),
+        patience_ns: 1_000_000_000, wait_at: Int32(step.rawValue))
+      let result = unsafe sluice_inject_userfaultfd(injector, process.pidfd.descriptor, &injection, &injected)
+      #expect(result == -EINPROGRESS)
+      target.program.send(SIGKILL)
+      #expect(sluice_injector_go_on(injector) == 0)
+      try await eventually("its parent is told that it has ended") { target.program.hasEnded }
+    }
+  }
+
+  @Test func saysThatAFrozenProcessDoesNotRun() async throws {
+    guard let cgroup = TestCgroup() else {
+      print("skipped: no cgroup of version 2 can be made here")
+      return
+    }
+    try await MappingTarget.run { target in
+      let before = try TargetState(target.pid)
+      try cgroup.add(target.pid)
+      try cgroup.freeze()
+      try await eventually("it is frozen") { try cgroup.isFrozen() }
+      var injector = Injector()
+      do throws(TargetError) {
+        _ = try injector.makeUserfault(in: try TargetProcess(pid: target.pid))
+        Issue.record("what is frozen makes no call")
+      } catch {
+        #expect(error.code == .notTrackable)
+        #expect(error.description.contains("frozen"), "\(error)")
+      }
+      #expect(try TargetState(target.pid) == before)
+      try cgroup.thaw()
+      try await target.tell("map 1")
+    }
+  }
+
+  @Test func takesOneOfAThousandThreads() async throws {
+    try await MemoryTarget.run(["--size", "1M", "--sleepers", "1000"]) { target in
+      let before = try TargetState(target.pid)
+      var injector = Injector()
+      let made = try injector.makeUserfault(in: try TargetProcess(pid: target.pid))
+      #expect(sluice_userfault_enable(made.userfault.descriptor) == 0)
+      #expect(try TargetState(target.pid) == before)
+      try await target.check()
+    }
+  }
+
+  /// The only thread waits for a child of vfork, and nothing but its end interrupts that.
+  @Test func saysThatAThreadDoesNotStandStill() async throws {
+    try await ThreadTarget.run(["--first-vforks"]) { target in
+      try await eventually("it waits for its child") { try target.threads().map(\.state) == ["D"] }
+      var injector = Injector()
+      do throws(TargetError) {
+        _ = try injector.makeUserfault(in: try TargetProcess(pid: target.pid))
+        Issue.record("nothing interrupts this wait")
+      } catch {
+        #expect(error.code == .notTrackable)
+        #expect(error.description.contains("does not stand still: ETIMEDOUT"), "\(error)")
+      }
+      try await eventually("it is traced no longer") {
+        try target.threads().allSatisfy { thread in
+          let status = try String(
+            contentsOfFile: "/proc/\(target.pid)/task/\(thread.id)/status", encoding: .utf8)
+          return status.contains("TracerPid:\t0\n")
+        }
+      }
+    }
+  }
+
   private func tracer(of pid: Int32) throws -> Int32 {
     let status = try String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8)
     let line = status.split(separator: "\n").first { $0.hasPrefix("TracerPid:") }

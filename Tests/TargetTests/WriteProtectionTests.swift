@@ -143,6 +143,38 @@ struct WriteProtectionTests {
     }
   }
 
+  /// The kernel leaves marks that look like pages in swap, and not written.
+  @Test func pagesOfAFileThatWereGivenUpAreTold() async throws {
+    try await withTemporaryDirectory { directory in
+      try await MappingTarget.run { target in
+        let start = try await target.tell("file \(directory)/file 8")
+        try await target.tell("stamp \(hexadecimal(start)) 8 7")
+        let watched = try Watched(target.pid)
+        #expect(try watched.written(from: start, to: start + 8 * page) == [])
+        // MADV_DONTNEED
+        try await target.tell("advise \(hexadecimal(start + 2 * page)) 3 4")
+        #expect(try watched.written(from: start, to: start + 8 * page) == [pages(start, 2..<5)])
+      }
+    }
+  }
+
+  @Test func twoDoNotWatchTheSameMemory() async throws {
+    try await MappingTarget.run { target in
+      let start = try await target.map(pages: 8)
+      let watched = try Watched(target.pid)
+      do throws(TargetError) {
+        var injector = Injector()
+        _ = try WriteProtection(of: try TargetProcess(pid: target.pid), by: &injector)
+        Issue.record("each would take from the other what it knows")
+      } catch {
+        #expect(error.code == .notTrackable)
+        #expect(error.description.contains("is watched already"), "\(error)")
+      }
+      try await target.tell("stamp \(hexadecimal(start)) 1 7")
+      #expect(try watched.written(from: start, to: start + 8 * page) == [pages(start, 0..<1)])
+    }
+  }
+
   @Test func memoryThatSomebodyElseWatchesIsToldWholeEachTime() async throws {
     try await MappingTarget.run { target in
       let start = try await target.map(pages: 8)

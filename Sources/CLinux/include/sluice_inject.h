@@ -61,7 +61,8 @@ struct sluice_injection {
 
 /// What came of it.
 struct sluice_injected {
-  /// 0, or why it did not succeed. At the step STOP, ETIMEDOUT: the injector has ended, for only so it could let go.
+  /// 0, or why it did not succeed. ETIMEDOUT and ESRCH: the injector has ended, for only so it could let go. At the step
+  /// CALL, ETIMEDOUT means that the thread can be stopped and does not run: its cgroup is frozen.
   int32_t error;
   /// The last `sluice_injection_step` that was begun.
   uint32_t step;

@@ -5,6 +5,7 @@
 //   --breed N     N threads that each start another one and end, and so on without end; counts the births
 //   --signals     counts the SIGRTMIN that it gets
 //   --vfork       a thread that waits for a child of vfork, which never ends: nothing but SIGKILL ends the wait
+//   --first-vforks  the same by the first thread
 //   --exec        a second thread executes the program anew, with the same options, and so on without end
 //   --exec-once   the thread that is started last does so upon SIGUSR2, and afterwards none does
 //   --first-ends  the first thread ends upon SIGUSR1, and the others go on
@@ -126,7 +127,7 @@ int main(int count, char **arguments) {
   sigprocmask(SIG_BLOCK, &waited_for, NULL);
 
   int counting = 0;
-  int executes = 0, executes_once = 0, first_ends = 0;
+  int executes = 0, executes_once = 0, first_ends = 0, first_vforks = 0;
   for (char **option = arguments + 1; *option != NULL; option++) {
     if (strcmp(*option, "--spin") == 0) {
       int spinners = number_after(option++);
@@ -139,6 +140,8 @@ int main(int count, char **arguments) {
       for (int at = 0; at < chains; at++) start(breed, NULL);
     } else if (strcmp(*option, "--vfork") == 0) {
       start(wait_for_child, NULL);
+    } else if (strcmp(*option, "--first-vforks") == 0) {
+      first_vforks = 1;
     } else if (strcmp(*option, "--exec") == 0) {
       executes = 1;
     } else if (strcmp(*option, "--exec-once") == 0) {
@@ -157,6 +160,7 @@ int main(int count, char **arguments) {
     printf("ready 0x%" PRIxPTR "\n", (uintptr_t)counters);
     fflush(stdout);
   }
+  if (first_vforks) wait_for_child(NULL);
   if (executes) start(execute_anew, NULL);
   if (executes_once) start(execute_upon_signal, NULL);
   int number;

@@ -1,0 +1,82 @@
+import CSluiceLinux
+import Testing
+
+@testable import SluiceTarget
+
+@Suite("Write view")
+struct WriteViewTests {
+  /// Categories of a page, as they are asked for.
+  private struct Page: OptionSet, CaseIterable {
+    let rawValue: UInt64
+    static let written = Page(rawValue: UInt64(SLUICE_PAGE_WRITTEN.rawValue))
+    static let softDirty = Page(rawValue: UInt64(SLUICE_PAGE_SOFT_DIRTY.rawValue))
+    static let huge = Page(rawValue: UInt64(SLUICE_PAGE_HUGE.rawValue))
+    /// All combinations.
+    static let allCases: [Page] = [
+      [], .written, .softDirty, .huge, [.written, .softDirty], [.written, .huge], [.softDirty, .huge],
+      [.written, .softDirty, .huge],
+    ]
+  }
+
+  private func pages(_ view: WriteView, _ isTrue: (WriteView, Page) -> Bool) -> [Page] {
+    Page.allCases.filter { isTrue(view, $0) }
+  }
+
+  @Test(arguments: [false, true], [false, true])
+  func heedsTheOneWhoseWordItIs(protects: Bool, seesSoftDirty: Bool) {
+    func copied(_ authority: WriteView.Authority) -> [Page] {
+      pages(WriteView(authority: authority, protects: protects, seesSoftDirty: seesSoftDirty)) {
+        $0.verdict(on: $1.rawValue, isFileBacked: false).mustCopy
+      }
+    }
+    #expect(copied(.nobody) == [])
+    #expect(
+      copied(.protection) == [
+        .written, [.written, .softDirty], [.written, .huge], [.written, .softDirty, .huge],
+      ])
+    #expect(
+      copied(.elsewhere) == [
+        .softDirty, [.written, .softDirty], [.softDirty, .huge], [.written, .softDirty, .huge],
+      ])
+    #expect(copied(.everything) == Page.allCases)
+  }
+
+  @Test(arguments: [WriteView.Authority.protection, .elsewhere, .everything])
+  func whatMayBePinnedIsCopiedByTheNextRoundToo(authority: WriteView.Authority) {
+    func unsettled(softDirty: Bool, isPinned: Bool = false, protects: Bool = true) -> [Page] {
+      pages(WriteView(authority: authority, protects: protects, seesSoftDirty: softDirty, isPinned: isPinned))
+      {
+        $0.verdict(on: $1.rawValue, isFileBacked: false).isUnsettled
+      }
+    }
+    #expect(
+      unsettled(softDirty: false) == [
+        .written, [.written, .softDirty], [.written, .huge], [.written, .softDirty, .huge],
+      ])
+    // Clearing leaves pinned pages dirty, but for huge ones.
+    #expect(
+      unsettled(softDirty: true) == [
+        .softDirty, [.written, .softDirty], [.written, .huge], [.softDirty, .huge],
+        [.written, .softDirty, .huge],
+      ])
+    for softDirty in [false, true] {
+      #expect(unsettled(softDirty: softDirty, isPinned: true) == Page.allCases)
+      // No further round asks for them, or it copies them anyway.
+      #expect(unsettled(softDirty: softDirty, isPinned: true, protects: false) == [])
+    }
+  }
+
+  @Test(arguments: [false, true])
+  func whatMayBeGivenUpOfAFileIsCopied(isFileBacked: Bool) {
+    let view = WriteView(authority: .protection, protects: true, seesSoftDirty: false)
+    let swapped = UInt64(SLUICE_PAGE_SWAPPED.rawValue)
+    #expect(view.verdict(on: swapped, isFileBacked: isFileBacked).mustCopy == isFileBacked)
+    #expect(!view.verdict(on: 0, isFileBacked: isFileBacked).mustCopy)
+  }
+
+  @Test func nothingIsUnsettledWhereNothingIsFoundOut() {
+    #expect(
+      Page.allCases.allSatisfy { !WriteView.unseen.verdict(on: $0.rawValue, isFileBacked: false).isUnsettled }
+    )
+  }
+}
