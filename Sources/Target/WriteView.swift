@@ -66,7 +66,7 @@ public struct WriteView: Hashable, Sendable {
     return switch authority {
     case .nobody: (false, false)
     // What was moved here since the clear is soft-dirty, whatever its pages are marked with.
-    case .protection: (isWritten || isSoftDirty || mayBeGivenUp, mayBePinned)
+    case .protection: (isWritten || seesSoftDirty && isSoftDirty || mayBeGivenUp, mayBePinned)
     case .elsewhere: (isSoftDirty, mayBePinned)
     case .everything: (true, mayBePinned)
     }
