@@ -34,7 +34,9 @@ struct DirtyRateCommandTests {
       let most = try #require(mappings.first)
       // Of the thousand pages of the area, as many as it comes to on a busy machine.
       #expect(try #require(most["pages"] as? Int) > 100, "\(most)")
-      #expect(try #require(windows.last) - (try #require(most["pages"] as? Int)) < 100, "\(windows)")
+      // The kernel may show the area as more than one mapping.
+      let listed = mappings.compactMap { $0["pages"] as? Int }.reduce(0, +)
+      #expect(try #require(windows.last) - listed < 100, "\(windows) \(mappings)")
       // What it does not write is not there: its hundred mappings of a page.
       #expect(mappings.count < 50, "\(mappings)")
       let forecast = try #require(figures["forecast"] as? [String: Any])
