@@ -23,7 +23,10 @@ public struct MappingTarget: Sendable {
     }
     return try await withTemporaryDirectory { directory in
       let file = "\(directory)/mapping-target"
-      try FileManager.default.copyItem(atPath: Command.builtPath("mapping-target"), toPath: file)
+      // By another process: a descriptor of ours that writes the file would be inherited by programs that other tests
+      // start at that moment, and as long as they have it, it cannot be executed (ETXTBSY).
+      let copied = try await Command(installed: "cp", [Command.builtPath("mapping-target"), file]).run()
+      guard copied.end == .exited(0) else { throw TestFailure("cp: \(copied.errors)") }
       return try await run(file: file, hasFixedAddresses: hasFixedAddresses, body)
     }
   }
