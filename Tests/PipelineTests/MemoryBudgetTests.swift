@@ -45,8 +45,8 @@ import Testing
     }
   }
 
-  /// The memory of a buffer of 1 MiB: its two tables of runs take 16 bytes each for each of its pages.
-  static let wholeBuffer = 1 << 20 + 8_192
+  /// The memory of a buffer of 1 MiB: its three tables take 16 bytes each for each of its pages.
+  static let wholeBuffer = 1 << 20 + 12_288
 
   @Test(arguments: [
     (total: 4 * wholeBuffer, chunk: 1 << 20, count: 4),

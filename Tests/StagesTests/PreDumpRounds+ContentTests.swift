@@ -1,6 +1,7 @@
 import Foundation
 import Sluice
 import SluiceImages
+import SluiceTarget
 import SluiceTestSupport
 import Testing
 
@@ -238,6 +239,31 @@ extension StagesTests {
           #expect(reports[2].tasks.allSatisfy { $0.error == nil && $0.pagesSkippedParent > $0.pagesWritten })
           for task in reports[2].tasks { try await expectEqual(task.pid, "\(directory)/chain/3") }
           for task in reports[2].tasks { kill(task.pid, SIGCONT) }
+        }
+      }
+    }
+
+    /// Write protection ends with a run, so it is of no use to the next; nor is anything to one that none follows.
+    @Test func areMadeByAutoWhereNothingElseTells() async throws {
+      let hasSoftDirty = try SoftDirty.isSupported()
+      try await MemoryTarget.run(["--size", "4M"]) { target in
+        try await withTemporaryDirectory { directory in
+          var runs: [PreDumpReport] = []
+          for number in 1...3 {
+            runs.append(try await pass(number, target.pid, in: directory) { $0.tracker = .automatic })
+          }
+          #expect(
+            runs.map(\.tracker)
+              == (hasSoftDirty ? [.softDirty, .softDirty, .softDirty] : [.none, .content, .content]))
+          #expect(runs[2].pagesSkippedParent >= 1024)
+          var rounds = configuration(target.pid, in: "\(directory)/chain")
+          rounds.tracker = .automatic
+          // With these, memory is not protected.
+          rounds.pageStates = .pagemap
+          let reports = try await run(rounds, rounds: 2, last: nil)
+          #expect(
+            reports.map(\.tracker) == (hasSoftDirty ? [.softDirty, .softDirty] : [.content, .content]))
+          #expect(reports[1].pagesSkippedParent >= 1024)
         }
       }
     }
