@@ -111,6 +111,34 @@ public struct StoppedThreads: ~Copyable {
           .systemCall, "leaving process \(process.process.pid) stopped", errno: SystemErrno(returned: sent))
       }
     }
+    // One after the other, parents first: that a child has stopped is a signal to its parent (SIGCHLD), which would run
+    // the handler of one that is not stopped yet.
+    for index in processes.indices { try leaveStopped(index) }
+  }
+
+  /// Lets the threads of a process go, to which SIGSTOP was sent, and waits until they have stopped.
+  private mutating func leaveStopped(_ index: Int) throws(TargetError) {
+    let count = try list(index)
+    for place in 0..<count {
+      guard let entry = table.threads.firstIndex(where: { $0.id == listed[place] }),
+        case .standing(let signal) = table.threads[entry].state
+      else { continue }
+      // Of one that has ended meanwhile there is nothing to let go.
+      if sluice_let_go(listed[place], signal) == 0 { table.note(.gone, at: entry) }
+    }
+    let deadline = ContinuousClock.now + Self.patience
+    var wait = Backoff()
+    while listed[..<count].contains(where: { !isStopped($0, of: processes[index]) }) {
+      guard ContinuousClock.now < deadline else { throw doesNotStop(processes[index].process.pid) }
+      wait.wait()
+    }
+  }
+
+  private func isStopped(_ thread: Int32, of process: ThreadList) -> Bool {
+    switch process.state(of: thread) {
+    case nil, "T", "Z", "X": true
+    default: false
+    }
   }
 
   private func checkThread() {
