@@ -1,7 +1,7 @@
 # What a person or CI does with this repository; `make help` lists it. Every target installs what it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint interop bench install deb dist clean \
+.PHONY: help build demo test sanitize lint interop bench install deb dist clean \
   build-packages test-packages bench-packages lint-packages install-needs package-needs swift-found
 
 PREFIX ?= /usr/local
@@ -42,6 +42,8 @@ packages_lint := $(packages_build) diffutils protobuf-c-compiler protobuf-compil
 
 # Each in a process of its own: those of one stop, burden and count what those of another wait for.
 test_modules := $(addprefix Sluice,$(notdir $(wildcard Tests/*Tests)))
+# Beside tests that have a sanitizer in them; the others bring their own.
+test_programs := $(addprefix $(programs)/,$(notdir $(wildcard Tests/Programs/*)))
 
 help: ## List these targets
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -55,6 +57,9 @@ demo: build $(programs)/memory-target $(programs)/image-compare ## Copy a proces
 test: test-packages swift-found ## Run the tests
 	$(SWIFT) build --build-tests
 	@for module in $(test_modules); do echo "$$module:"; $(SWIFT) test --skip-build --filter $$module || exit 1; done
+
+sanitize: test-packages swift-found $(test_programs) ## Run the tests of threads and pre-dumps under ThreadSanitizer and AddressSanitizer
+	@SWIFT=$(SWIFT) scripts/sanitize
 
 lint: lint-packages swift-found ## Check style, generated code and scripts
 	@scripts/lint

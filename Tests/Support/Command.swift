@@ -46,10 +46,15 @@ public struct Command: Sendable {
     self.init(found, arguments)
   }
 
-  /// Where a program of this package is: beside the program that the tests run in.
+  /// Where a program of this package is: beside the program that the tests run in, or in SLUICE_TEST_PROGRAMS. There
+  /// scripts/sanitize has those that are copied: built for a sanitizer they have terabytes of memory of its own.
   ///
   /// - Throws: `TestFailure` when it was not built.
   public static func builtPath(_ name: String) throws -> String {
+    if let directory = ProcessInfo.processInfo.environment["SLUICE_TEST_PROGRAMS"] {
+      let path = "\(directory)/\(name)"
+      if FileManager.default.isExecutableFile(atPath: path) { return path }
+    }
     let tests = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
     let path = URL(fileURLWithPath: tests).deletingLastPathComponent().appendingPathComponent(name).path
     guard FileManager.default.isExecutableFile(atPath: path) else {
