@@ -85,6 +85,17 @@ import Testing
     }
   }
 
+  @Test(arguments: pageSizes)
+  func `takes no more for files in memory than is of use, in chunks of the same size`(pageSize: Int) throws {
+    for total in Self.totals(from: 1 << 20) {
+      let budget = try MemoryBudget(total: total, shares: [], pageSize: pageSize)
+      let (buffers, forMemory) = (budget.buffers, budget.forMemory)
+      #expect(forMemory.chunkBytes == buffers.chunkBytes)
+      #expect(forMemory.count == min(buffers.count, (16 << 20) / (buffers.totalBytes / buffers.count)))
+      #expect(forMemory.count >= 4)
+    }
+  }
+
   @Test func `says how it was divided`() throws {
     let budget = try MemoryBudget(
       total: 16 << 20,

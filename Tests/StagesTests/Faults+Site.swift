@@ -66,6 +66,8 @@ extension Faults {
       case .userfault: true
       // Whether the filesystem is memory only decides whether its cache is dropped.
       case .fileSystem: true
+      // What is not allocated ahead, the writes allocate.
+      case .allocate: true
       // Filesystems without locks do without.
       case .lock: true
       // A kernel without the ioctl has /proc/PID/pagemap; without the query, the whole list of mappings.
