@@ -72,7 +72,6 @@ fuzz: test-packages swift-found ## Fuzz the readers of images (FUZZ="--seconds 6
 sanitize: test-packages swift-found $(test_programs) ## Run the tests of threads and pre-dumps under ThreadSanitizer and AddressSanitizer
 	@SWIFT=$(SWIFT) scripts/sanitize
 
-
 lint: lint-packages swift-found ## Check style, generated code and scripts
 	@scripts/lint
 
