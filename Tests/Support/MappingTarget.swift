@@ -43,6 +43,7 @@ public struct MappingTarget: Sendable {
     return try await withProgram(command) { program in
       let target = MappingTarget(program: program)
       _ = try await target.answer()
+      try await untilStartIsPast()
       return try await body(target)
     }
   }

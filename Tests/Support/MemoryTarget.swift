@@ -35,6 +35,7 @@ public struct MemoryTarget: Sendable {
       return try await withProgram(command) { program in
         let line = try await program.nextLine()
         guard line.hasPrefix("ready ") else { throw TestFailure("memory-target: \(line)") }
+        try await untilStartIsPast()
         return try await body(MemoryTarget(program: program, readiness: line))
       }
     }

@@ -21,6 +21,7 @@ public struct ThreadTarget: Sendable {
       let line = try await program.nextLine()
       guard line.hasPrefix("ready 0x"), let counters = UInt64(line.dropFirst("ready 0x".count), radix: 16)
       else { throw TestFailure("thread-target: \(line)") }
+      try await untilStartIsPast()
       return try await body(ThreadTarget(program: program, counters: counters))
     }
   }

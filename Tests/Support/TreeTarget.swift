@@ -32,6 +32,7 @@ public struct TreeTarget: Sendable {
         }
         children.append(pid)
       }
+      try await untilStartIsPast()
       let target = TreeTarget(program: program, children: children)
       let outcome: Swift.Result<Result, any Error>
       do { outcome = .success(try await body(target)) } catch { outcome = .failure(error) }

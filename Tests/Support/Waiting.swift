@@ -31,6 +31,14 @@ func waitUntilReadable(_ descriptor: Int32, _ waitingFor: String) throws {
   }
 }
 
+/// Waits until a process that runs already has started a clock tick ago or more (10 ms).
+///
+/// Images that are made sooner are no base for a round upon them, by CRIU's rule: with clocks that coarse, the process
+/// might have started after them.
+func untilStartIsPast() async throws {
+  try await Task.sleep(for: .milliseconds(20))
+}
+
 /// Waits until the condition holds.
 ///
 /// - Throws: `TestFailure` after `longestWait`.
