@@ -168,13 +168,19 @@ struct PreDumpOutput: Encodable {
   }
 
   /// A round of several, in a line.
-  var roundLine: String {
+  ///
+  /// - Parameter isLastNext: whether one more comes, for which the processes are stopped.
+  func roundLine(isLastNext: Bool) -> String {
     let pages = pagesWritten + pagesSkippedParent
     var line =
       "sluice: round \(round ?? 1): \(pagesWritten) of \(pages) pages, \(ByteCount.text(Int(bytesWritten))),"
       + " in \(Elapsed.text(microseconds: durationUs)); stopped for \(Elapsed.text(microseconds: frozenUs))"
     if let roundsEnd, let end = RoundPolicy.End(rawValue: roundsEnd) {
-      line += "; no more rounds: \(end.text)"
+      switch (isLastNext, end) {
+      case (true, .rounds): break
+      case (true, _): line += "; the next is the last: \(end.text)"
+      case (false, _): line += "; no more rounds: \(end.text)"
+      }
     }
     return line
   }

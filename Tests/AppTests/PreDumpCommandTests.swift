@@ -269,6 +269,11 @@ struct PreDumpCommandTests {
           result.errors.contains(
             "copying all of process \(target.pid), since the images in \(directory)/1 are no base for it"),
           "\(result.errors)")
+        _ = try await SluiceCommandLine.preDump(
+          pid: target.pid, images: "\(directory)/3", ["--tracker", "none"])
+        let unhashed = try await SluiceCommandLine.preDump(
+          pid: target.pid, images: "\(directory)/4", ["--prev-images-dir", "../3", "--tracker", "content"])
+        #expect(unhashed.errors.contains("they have no hashes of its pages"), "\(unhashed.errors)")
       }
     }
   }
