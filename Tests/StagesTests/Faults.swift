@@ -144,12 +144,15 @@ enum FaultPlan: Sendable {
   case none
   /// Exactly this call fails.
   case one(Faults.Strike)
+  /// This call fails, and so do all at its site that come after.
+  case from(Faults.Strike)
   case random(RandomFaults)
 
   func fault(at site: Faults.Site, call: Int, count: Int?) -> Fault {
     switch self {
     case .none: .none
     case .one(let strike): strike.site == site && strike.call == call ? .error(strike.errno) : .none
+    case .from(let strike): strike.site == site && strike.call <= call ? .error(strike.errno) : .none
     case .random(let random): random.fault(at: site, call: call, count: count)
     }
   }

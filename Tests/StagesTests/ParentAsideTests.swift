@@ -128,19 +128,3 @@ private enum WarnedRounds {
     return (record.calls, warnings.withLock { $0 })
   }
 }
-
-/// Keeps what is logged as a warning.
-private struct Warnings: LogHandler {
-  let kept: Locked<[String]>
-  var metadata: Logger.Metadata = [:]
-  var logLevel = Logger.Level.warning
-
-  subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-    get { metadata[key] }
-    set { metadata[key] = newValue }
-  }
-
-  func log(event: LogEvent) {
-    kept.withLock { $0.append("\(event.message)") }
-  }
-}

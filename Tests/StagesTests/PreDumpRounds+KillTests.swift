@@ -62,7 +62,7 @@ extension StagesTests {
         kill(getpid(), SIGKILL)
       }
       try await eventually("nobody holds it after a kill at \(site) call \(call)") {
-        try ProcessMemory.status("TracerPid", of: target.pid) == 0 && isRunning(target.pid)
+        try StoppingRounds.leavesRunning(target.pid)
       }
       // Its images are those of one moment, or unfinished.
       if looksFinished("\(images)/2") {
@@ -71,25 +71,5 @@ extension StagesTests {
       // It may not have come to making them.
       try? FileManager.default.removeItem(atPath: images)
     }
-
-    /// Whether none of its threads is stopped.
-    private func isRunning(_ pid: Int32) throws -> Bool {
-      try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/task").allSatisfy { thread in
-        let stat = try String(contentsOfFile: "/proc/\(pid)/task/\(thread)/stat", encoding: .utf8)
-        return stat.split(separator: ")").last.map { !$0.hasPrefix(" t") && !$0.hasPrefix(" T") } ?? false
-      }
-    }
-  }
-}
-
-/// A round that copies, and one that stops the process for what is left.
-private enum StoppingRounds {
-  static func run(_ pid: Int32, in directory: String) async throws {
-    var configuration = PreDump.Configuration(pid: pid, imagesDirectory: directory)
-    configuration.tracker = .content
-    var policy = RoundPolicy()
-    (policy.rounds, policy.untilPages, policy.untilSkippedPercent) = (2, 0, 100.5)
-    var rounds = try PreDumpRounds(configuration, policy: policy, lastRound: .resumes)
-    while let round = try await rounds.next() { rounds.ended(try await round.run()) }
   }
 }
