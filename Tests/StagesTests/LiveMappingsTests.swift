@@ -123,6 +123,25 @@ extension StagesTests {
       }
     }
 
+    /// Images may have pages there of what was mapped before.
+    @Test func tellWhatIsNotTaken() async throws {
+      try await MemoryTarget.run(["--size", "1M", "--memory", "shared"]) { target in
+        try await withTemporaryDirectory { directory in
+          try publish([], of: target.pid, at: "\(directory)/empty")
+          let shared = try #require(
+            try all(LiveMappings(path: "\(directory)/empty", namespacePid: target.pid))
+              .first { $0.permissions.hasSuffix("s") && $0.end - $0.start >= 1 << 20 })
+          #expect(shared.permissions == "rw-s")
+          #expect(shared.skipped == "shared")
+          #expect(shared.pages == pages(0, 0, 0))
+          try publish([(shared.start + page, 5, .present)], of: target.pid, at: "\(directory)/some")
+          let live = try LiveMappings(path: "\(directory)/some", namespacePid: target.pid)
+          #expect(try mapping(at: shared.start, of: all(live)).pages == pages(5, 0, 0))
+          #expect(live.gone == 0)
+        }
+      }
+    }
+
     @Test func sayWhoseTheImagesAre() async throws {
       try await MappingTarget.run { target in
         try await withTemporaryDirectory { directory in
