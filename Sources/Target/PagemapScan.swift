@@ -18,6 +18,7 @@ struct PagemapScan: PageStates {
 
   private let pageSize: UInt64
   private let knowsGuards: Bool
+  private var turns = LockTurns()
   private var stepBytes = populatedStepBytes
   private var regions = [PageRegion](repeating: PageRegion(), count: regionCapacity)
 
@@ -57,6 +58,7 @@ struct PagemapScan: PageStates {
       throw process.failure(of: "scanning the pages", errno: SystemErrno(returned: result))
     }
     let took = sluice_monotonic_nanoseconds() - began
+    turns.held(since: began)
     let found = regions[..<Int(result)]
     // Where the memory is gone the kernel finds nothing, and that is all it says.
     if found.isEmpty { try process.checkMemoryIsThere() }

@@ -33,12 +33,15 @@ struct UnwatchedScan {
     var regions = [PageRegion](repeating: PageRegion(), count: Self.regionCapacity)
     var scan = Self.scan(range, true)
     scan.max_pages = Self.stepPages
+    var turns = LockTurns()
     while scan.start < scan.end {
+      let began = sluice_monotonic_nanoseconds()
       let descriptor = process.pagemap.descriptor
       let found = unsafe regions.withUnsafeMutableBufferPointer {
         unsafe sluice_pagemap_scan(descriptor, &scan, $0.baseAddress, $0.count)
       }
       guard found >= 0 else { throw failure(found) }
+      turns.held(since: began)
       var bytes: UInt64 = 0
       for region in regions[..<Int(found)] {
         pages.add(from: region.start, to: region.end)
