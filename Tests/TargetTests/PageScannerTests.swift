@@ -129,7 +129,8 @@ struct PageScannerTests {
   /// Behind the nothing there may be memory of which nothing is found either, but every page is looked at.
   @Test(.enabled(if: sources.contains(.pagemapScan))) func takesNoLongSteps() async throws {
     let bytes: UInt64 = 1 << 36
-    try await MemoryTarget.run(["--size", "1M", "--sparse", "\(bytes >> 30)G", "--sparse-pages", "1"]) { target in
+    try await MemoryTarget.run(["--size", "1M", "--sparse", "\(bytes >> 30)G", "--sparse-pages", "1"]) {
+      target in
       let line = try #require(
         try ProcessMemory.mappings(of: target.pid).first(where: { $0.end - $0.start == bytes }))
       var scanner = try PageScanner(of: TargetProcess(pid: target.pid), source: .pagemapScan)
