@@ -91,11 +91,11 @@ install: install-needs $(program) ## Install the program, its manual and its com
 	@scripts/install-files $(program) "$(DESTDIR)$(PREFIX)"
 
 deb: build package-needs ## Make a Debian package of the program, in .build/packages
-	@scripts/make-deb $(program) $(packages)
+	@scripts/make-deb $(program) .build/checkouts $(packages)
 
 dist: build-packages package-needs swift-found ## Make a tarball of the program that runs on any Linux, in .build/packages
 	$(SWIFT) build $(static_flags) --scratch-path $(static_build) --product sluice
-	@scripts/make-dist $(static_build)/release/sluice $(packages)
+	@scripts/make-dist $(static_build)/release/sluice $(static_build)/checkouts $(packages)
 
 clean: ## Remove what was built and fetched
 	rm -rf .build .cache

@@ -7,9 +7,9 @@ struct DirtyRateCommand: AsyncParsableCommand {
     commandName: "dirty-rate",
     abstract: "Measure how much a process writes, and what rounds would therefore cost.",
     discussion: """
-      Counts the different pages that the process and its descendants write in windows of several lengths, and tells \
-      what rounds of 'sluice pre-dump --rounds' would copy at a given rate, and how much would be left for the final \
-      dump.
+      Counts the different pages that the process and its present descendants write in windows of several lengths, and \
+      tells what rounds of 'sluice pre-dump --rounds' would copy at a given rate, and how much would be left for the \
+      final dump.
 
       Writes are found by asynchronous write protection (Linux 6.7), which disturbs no chain of images: two system \
       calls are injected into one thread of each process, which stands still for about a tenth of a millisecond. With \

@@ -2,19 +2,15 @@ import Sluice
 
 /// What was measured, for people and as JSON (in snake_case).
 struct DirtyRateOutput: Encodable {
-  struct Window: Encodable {
-    let seconds: Double
-    let pages: UInt64
-  }
-
-  struct Round: Encodable {
+  /// So many pages in such a time: written in a window, or copied in a round.
+  struct Pages: Encodable {
     let pages: UInt64
     let seconds: Double
   }
 
   struct Forecast: Encodable {
     let copyRate: Int
-    let rounds: [Round]
+    let rounds: [Pages]
     let end: String
     let finalPages: UInt64
     let finalSeconds: Double
@@ -37,7 +33,7 @@ struct DirtyRateOutput: Encodable {
   let pagesPerSecond: Double
   let bytesPerSecond: Double
   let joinedGap: UInt64
-  let windows: [Window]
+  let windows: [Pages]
   let forecast: Forecast
   let mappings: [Mapping]
 
@@ -52,16 +48,16 @@ struct DirtyRateOutput: Encodable {
     pagesPerSecond = model.pagesPerSecond
     bytesPerSecond = model.pagesPerSecond * Double(report.pageSize)
     joinedGap = report.joinedGap
-    windows = model.windows.map { Window(seconds: $0.seconds, pages: $0.pages) }
+    windows = model.windows.map { Pages(pages: $0.pages, seconds: $0.seconds) }
     let made = model.forecast(copyRate: Double(copyRate) / Double(report.pageSize), policy: policy)
     forecast = Forecast(
-      copyRate: copyRate, rounds: made.rounds.map { Round(pages: $0.pages, seconds: $0.seconds) },
+      copyRate: copyRate, rounds: made.rounds.map { Pages(pages: $0.pages, seconds: $0.seconds) },
       end: made.end.rawValue, finalPages: made.finalPages, finalSeconds: made.finalSeconds)
     let longest = model.windows.last?.seconds ?? 1
     mappings = report.mappings.map {
       Mapping(
-        pid: $0.pid, start: "0x\(String($0.start, radix: 16))", end: "0x\(String($0.end, radix: 16))",
-        name: $0.name, pages: $0.pages, pagesPerSecond: Double($0.pages) / longest)
+        pid: $0.pid, start: Address.text($0.start), end: Address.text($0.end), name: $0.name,
+        pages: $0.pages, pagesPerSecond: Double($0.pages) / longest)
     }
   }
 
@@ -73,13 +69,13 @@ struct DirtyRateOutput: Encodable {
       "process \(pid)\(processes > 1 ? " and \(processes - 1) descendants" : ""): \(bytes(totalPages)) of its own, writes \(ByteCount.text(Int(bytesPerSecond)))/s (\(Int(pagesPerSecond)) different pages a second)"
     ]
     lines.append("  different pages written within")
-    lines += windows.map { "    \(Self.time($0.seconds)): \($0.pages) (\(bytes($0.pages)))" }
+    lines += windows.map { "    \(Elapsed.text(seconds: $0.seconds)): \($0.pages) (\(bytes($0.pages)))" }
     lines.append("  rounds, at \(ByteCount.text(forecast.copyRate))/s, would copy")
     lines += forecast.rounds.enumerated().map {
-      "    \($0.offset + 1): \($0.element.pages) pages (\(bytes($0.element.pages))) in \(Self.time($0.element.seconds))"
+      "    \($0.offset + 1): \($0.element.pages) pages (\(bytes($0.element.pages))) in \(Elapsed.text(seconds: $0.element.seconds))"
     }
     lines.append(
-      "  and leave \(forecast.finalPages) pages (\(bytes(forecast.finalPages))) to the final dump: \(Self.time(forecast.finalSeconds)) (they end because of: \(forecast.end))"
+      "  and leave \(forecast.finalPages) pages (\(bytes(forecast.finalPages))) to the final dump: \(Elapsed.text(seconds: forecast.finalSeconds)) (no more rounds: \(endText))"
     )
     if !mappings.isEmpty { lines.append("  written most") }
     for mapping in mappings.prefix(Self.mostMappings) {
@@ -96,11 +92,7 @@ struct DirtyRateOutput: Encodable {
     return lines.joined(separator: "\n")
   }
 
-  private func bytes(_ pages: UInt64) -> String { ByteCount.text(Int(pages * pageSize)) }
+  private var endText: String { RoundPolicy.End(rawValue: forecast.end)?.text ?? forecast.end }
 
-  /// A time with three digits or so.
-  private static func time(_ seconds: Double) -> String {
-    if seconds < 1 { return "\((seconds * 1000 * 10).rounded() / 10) ms" }
-    return "\((seconds * 100).rounded() / 100) s"
-  }
+  private func bytes(_ pages: UInt64) -> String { ByteCount.text(Int(pages * pageSize)) }
 }

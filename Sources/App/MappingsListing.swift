@@ -66,12 +66,11 @@ struct MappingsListing {
   }
 
   private func text(of mapping: LiveMappings.Mapping) -> String {
-    let (from, to) = (String(mapping.start, radix: 16), String(mapping.end, radix: 16))
     let counts =
       mapping.skipped.map { "not taken: \($0)" }
       ?? "\(mapping.pages.present) here, \(mapping.pages.inParent) in the parent, \(mapping.pages.missing) missing"
     let name = mapping.name.isEmpty ? "" : " \(mapping.name)"
-    return "    0x\(from)-0x\(to) \(mapping.permissions)\(name): \(counts)"
+    return "    \(Address.range(mapping.start, mapping.end)) \(mapping.permissions)\(name): \(counts)"
   }
 }
 
@@ -98,8 +97,8 @@ private struct Line: Encodable {
 
   init(_ mapping: LiveMappings.Mapping, task: Int32) {
     pid = task
-    start = "0x\(String(mapping.start, radix: 16))"
-    end = "0x\(String(mapping.end, radix: 16))"
+    start = Address.text(mapping.start)
+    end = Address.text(mapping.end)
     permissions = mapping.permissions
     name = mapping.name
     pagesPresent = mapping.pages.present

@@ -163,12 +163,24 @@ extension PreDumpCommand {
     var rounds = try PreDumpRounds(
       configuration, policy: policy, lastRound: self.rounds.lastRound,
       precedesDump: self.rounds.then != nil)
-    while let round = try await rounds.next() {
-      let report = try await run(round)
-      rounds.ended(report)
-      guard try finish(report), show(PreDumpOutput(report, round: rounds.number, end: rounds.end)) else {
-        return Self.notWritten
+    var completed = 0
+    do throws(PreDumpError) {
+      while let round = try await rounds.next() {
+        // Where they had ended and there is one more, that is the last one that was asked for.
+        let isLast = rounds.end != nil
+        let report = try await run(round)
+        completed += 1
+        rounds.ended(report)
+        let output = PreDumpOutput(report, round: rounds.number, end: rounds.end)
+        let isLastNext = rounds.end != nil && !isLast && self.rounds.lastRound != nil
+        guard try finish(report), show(output, isLastNext: isLastNext) else { return Self.notWritten }
       }
+    } catch {
+      if completed > 0 {
+        let rounds = completed == 1 ? "1 round was" : "\(completed) rounds were"
+        Terminal.message("sluice: \(rounds) completed before, and what they made stays in \(imagesDir)")
+      }
+      throw error
     }
     guard let command = self.rounds.then else { return 0 }
     return try await run(command, after: rounds)
@@ -216,8 +228,9 @@ extension PreDumpCommand {
     return false
   }
 
-  private func show(_ output: PreDumpOutput) -> Bool {
-    Terminal.message(output.round == nil ? output.summary : output.roundLine)
+  /// - Parameter isLastNext: whether the next round is the last one that was asked for.
+  private func show(_ output: PreDumpOutput, isLastNext: Bool = false) -> Bool {
+    Terminal.message(output.round == nil ? output.summary : output.roundLine(isLastNext: isLastNext))
     guard json, !Terminal.json(output) else { return true }
     Terminal.message("sluice: writing to standard output failed")
     return false

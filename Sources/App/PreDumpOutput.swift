@@ -140,9 +140,9 @@ struct PreDumpOutput: Encodable {
   var summary: String {
     var lines = [
       "sluice: \(subject): \(ByteCount.text(Int(bytesWritten))) (\(pagesWritten) pages) into \(imagesDir)"
-        + " in \(Self.seconds(durationUs)), \(rate)",
+        + " in \(Elapsed.text(microseconds: durationUs)), \(rate)",
       "  buffers: \(ByteCount.text(buffersBytes)) of a budget of \(ByteCount.text(memoryBudget));"
-        + " the process was stopped for \(Self.seconds(frozenUs))",
+        + " the process was stopped for \(Elapsed.text(microseconds: frozenUs))",
     ]
     lines.append("  tracker: " + trackerText)
     if let parentDir {
@@ -168,20 +168,26 @@ struct PreDumpOutput: Encodable {
   }
 
   /// A round of several, in a line.
-  var roundLine: String {
+  ///
+  /// - Parameter isLastNext: whether one more comes, for which the processes are stopped.
+  func roundLine(isLastNext: Bool) -> String {
     let pages = pagesWritten + pagesSkippedParent
     var line =
       "sluice: round \(round ?? 1): \(pagesWritten) of \(pages) pages, \(ByteCount.text(Int(bytesWritten))),"
-      + " in \(Self.seconds(durationUs)); stopped for \(Self.seconds(frozenUs))"
+      + " in \(Elapsed.text(microseconds: durationUs)); stopped for \(Elapsed.text(microseconds: frozenUs))"
     if let roundsEnd, let end = RoundPolicy.End(rawValue: roundsEnd) {
-      line += "; no more rounds: \(end.text)"
+      switch (isLastNext, end) {
+      case (true, .rounds): break
+      case (true, _): line += "; the next is the last: \(end.text)"
+      case (false, _): line += "; no more rounds: \(end.text)"
+      }
     }
     return line
   }
 
   private var trackerText: String {
     switch PreDumpReport.Tracker(rawValue: tracker) {
-    case .softDirty, .both: "\(tracker), cleared in \(Self.seconds(clearUs))"
+    case .softDirty, .both: "\(tracker), cleared in \(Elapsed.text(microseconds: clearUs))"
     case .writeProtect, .content: "\(tracker) ('criu dump' cannot take these images as a parent)"
     case .some(.none), nil:
       "none (this kernel keeps no soft-dirty bit, so 'criu dump' cannot take these images as a parent)"
@@ -200,13 +206,5 @@ struct PreDumpOutput: Encodable {
     guard durationUs > 0 else { return "at once" }
     let perSecond = Double(bytesWritten) * 1_000_000 / Double(durationUs)
     return ByteCount.text(Int(perSecond)) + "/s"
-  }
-
-  private static func seconds(_ microseconds: UInt64) -> String {
-    if microseconds < 1000 { return "\(microseconds) µs" }
-    if microseconds < 1_000_000 { return "\(microseconds / 1000) ms" }
-    let hundredths = microseconds / 10_000
-    let fraction = hundredths % 100
-    return "\(hundredths / 100).\(fraction < 10 ? "0" : "")\(fraction) s"
   }
 }

@@ -75,14 +75,14 @@ struct ShowCommand: ParsableCommand {
     let entries = try ImageEntries(path: directory, pid: pid)
     while let entry = try entries.next() {
       let end = entry.address + entry.pageCount * entries.pageSize
-      let (from, to) = (String(entry.address, radix: 16), String(end, radix: 16))
       let isWritten =
         json
         ? Terminal.json(
           ShowEntry(
-            pid: pid, start: "0x\(from)", end: "0x\(to)", pages: entry.pageCount, place: entry.place.rawValue)
-        )
-        : Terminal.data("  pid \(pid): 0x\(from)-0x\(to) \(entry.pageCount) pages, \(entry.place.text)")
+            pid: pid, start: Address.text(entry.address), end: Address.text(end), pages: entry.pageCount,
+            place: entry.place.rawValue))
+        : Terminal.data(
+          "  pid \(pid): \(Address.range(entry.address, end)) \(entry.pageCount) pages, \(entry.place.text)")
       guard isWritten else { return false }
     }
     return true
@@ -172,7 +172,7 @@ private struct ShowOutput: Encodable {
         "  pid \(task.pid): \(task.pagesPresent) pages in pages-\(task.pagesId).img, \(task.pagesInParent) in the parent, \(task.entries) entries"
       )
       if let low = task.lowestAddress, let high = task.highestAddress {
-        lines.append("    addresses 0x\(String(low, radix: 16)) to 0x\(String(high, radix: 16))")
+        lines.append("    addresses \(Address.text(low)) to \(Address.text(high))")
       }
       if let fileBytes = task.fileBytes, let allocatedBytes = task.allocatedBytes {
         lines.append(

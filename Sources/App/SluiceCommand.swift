@@ -43,13 +43,22 @@ struct SluiceCommand: AsyncParsableCommand {
     } catch {
       // --help and --version come here too.
       guard exitCode(for: error) != .success else { exit(withError: error) }
-      Terminal.message("sluice: \(message(for: error)) (see 'sluice --help')")
+      Terminal.message("sluice: \(message(for: error)) (see '\(help)')")
       exit(withError: ExitCode(exitCode(for: error).rawValue))
     }
   }
 }
 
 extension SluiceCommand {
+  /// Where it is told how the command, or the subcommand that was given, is used.
+  private static var help: String {
+    let names = configuration.subcommands.compactMap { $0.configuration.commandName }
+    guard let name = CommandLine.arguments.dropFirst().first, names.contains(name) else {
+      return "sluice --help"
+    }
+    return "sluice \(name) --help"
+  }
+
   /// The arguments, those of `pre-dump` translated where they are CRIU's.
   private static func arguments() throws -> [String] {
     let given = Array(CommandLine.arguments.dropFirst())

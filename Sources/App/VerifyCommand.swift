@@ -9,7 +9,9 @@ struct VerifyCommand: AsyncParsableCommand {
     discussion: """
       Without -t: every file is in the form that its name promises, entries are in order, pages files have the right \
       size, and every page that is left to a parent is there. With -t, in addition: the contents are those of the \
-      process and its descendants, which are stopped for the while.
+      process and its descendants, which are stopped for the while. Of each mapping it is told how many pages differ, \
+      are missing from the images, or are gone from the process; a restore leaves out those that are gone, so nothing \
+      is wrong with them.
 
       Exit code 0 when all is well, 65 when something is wrong or differs.
       """)
@@ -59,7 +61,11 @@ private struct VerifyOutput: Encodable {
     let differing: UInt64
     let missing: UInt64
     let gone: UInt64
+    /// Those of the gone ones whose mapping is gone, too.
+    let unmapped: UInt64
     let mappings: [Mapping]
+
+    var isEqual: Bool { differing == 0 && missing == 0 }
   }
 
   struct Mapping: Encodable {
@@ -68,6 +74,7 @@ private struct VerifyOutput: Encodable {
     let name: String
     let differing: UInt64
     let missing: UInt64
+    let gone: UInt64
   }
 
   let imagesDir: String
@@ -87,30 +94,32 @@ private struct VerifyOutput: Encodable {
     tasks = contents?.map { task in
       Task(
         pid: task.pid, namespacePid: task.namespacePid, hasImages: task.hasImages, equal: task.pages.equal,
-        differing: task.pages.differing, missing: task.pages.missing, gone: task.gone,
+        differing: task.pages.differing, missing: task.pages.missing, gone: task.pages.gone,
+        unmapped: task.unmapped,
         mappings: task.mappings.map { mapping in
           Mapping(
-            start: "0x\(String(mapping.start, radix: 16))", end: "0x\(String(mapping.end, radix: 16))",
-            name: mapping.name, differing: mapping.pages.differing, missing: mapping.pages.missing)
+            start: Address.text(mapping.start), end: Address.text(mapping.end), name: mapping.name,
+            differing: mapping.pages.differing, missing: mapping.pages.missing, gone: mapping.pages.gone)
         })
     }
-    ok = problems.isEmpty && (tasks ?? []).allSatisfy { $0.differing == 0 && $0.missing == 0 }
+    ok = problems.isEmpty && (tasks ?? []).allSatisfy(\.isEqual)
   }
 
   var text: String {
     var lines = ["\(imagesDir): \(pages) pages in \(pagemaps) pagemaps, \(depth) directories in the chain"]
     lines += problems.map { "  WRONG: \($0)" }
     for task in tasks ?? [] {
-      let verdict = task.differing == 0 && task.missing == 0 ? "equal" : "DIFFERS"
       lines.append(
-        "  process \(task.pid): \(verdict): \(task.equal) pages the same, \(task.differing) differing, "
+        "  process \(task.pid): \(task.isEqual ? "equal" : "DIFFERS"): \(task.equal) pages the same, \(task.differing) differing, "
           + "\(task.missing) missing, \(task.gone) gone since" + (task.hasImages ? "" : " (it has no images)")
       )
       for mapping in task.mappings {
+        let name = mapping.name.isEmpty ? "" : " \(mapping.name)"
         lines.append(
-          "    \(mapping.start)-\(mapping.end) \(mapping.name): \(mapping.differing) differing, \(mapping.missing) missing"
+          "    \(mapping.start)-\(mapping.end)\(name): \(mapping.differing) differing, \(mapping.missing) missing, \(mapping.gone) gone"
         )
       }
+      if task.unmapped > 0 { lines.append("    no longer mapped: \(task.unmapped) gone") }
     }
     lines.append(ok ? "  all is well" : "  not all is well")
     return lines.joined(separator: "\n")

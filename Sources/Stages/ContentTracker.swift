@@ -80,7 +80,9 @@ struct ContentRound: Sendable {
         "copying all of process \(known.pid), since the hashes of its earlier pages cannot be used: \(error)")
       return nil
     }
-    logger.notice(
+    // That a descendant is new is nothing unusual.
+    logger.log(
+      level: task.index == 0 ? .warning : .notice,
       "copying all of process \(known.pid), since the images in \(parent.path) are no base for it: \(reason)")
     return nil
   }

@@ -28,15 +28,18 @@ public struct ContentsCheck: Sendable {
     public var differing: UInt64 = 0
     /// In memory, and not in the images.
     public var missing: UInt64 = 0
+    /// In the images, and not in memory any more: a restore leaves them out, so nothing is wrong with that.
+    public var gone: UInt64 = 0
 
     static func += (total: inout Pages, other: Pages) {
       total.equal += other.equal
       total.differing += other.differing
       total.missing += other.missing
+      total.gone += other.gone
     }
   }
 
-  /// A mapping of which some pages are not as they should be.
+  /// A mapping of which some pages are not as in the images.
   public struct Mapping: Sendable {
     /// The first address.
     public let start: UInt64
@@ -56,11 +59,11 @@ public struct ContentsCheck: Sendable {
     public let namespacePid: Int32
     /// Whether there are images of it at all.
     public let hasImages: Bool
-    /// All of its pages.
+    /// All of its pages, with those that are gone together with their mapping.
     public internal(set) var pages = Pages()
-    /// Pages in the images that the process does not have any more, which a restore leaves out.
-    public internal(set) var gone: UInt64 = 0
-    /// Those mappings that are not as they should be.
+    /// Those of the gone pages that no mapping of the process has a place for any more.
+    public internal(set) var unmapped: UInt64 = 0
+    /// Those mappings that are not as in the images.
     public internal(set) var mappings: [Mapping] = []
   }
 
@@ -123,10 +126,12 @@ private actor Comparer {
       try PageScanner(of: process, source: check.pageStates.source)
     }
     while let vma = try onTarget({ () throws(TargetError) in try map.next() }) {
+      report.unmapped += try images.skip(to: vma.start)
       var pages = ContentsCheck.Pages()
       let treatment = try onTarget { () throws(TargetError) in try rules.treatment(of: vma) }
-      if case .skip = treatment { continue }
       var position = vma.start
+      // What the images have of a mapping that is not taken is of something that was in its place before.
+      if case .skip = treatment { position = vma.end }
       while position < vma.end {
         position = try onTarget { () throws(TargetError) in
           treatment == .takeWhole
@@ -135,17 +140,19 @@ private actor Comparer {
         }
         for scanned in scanner.runs {
           let run = scanned.run.address..<scanned.run.address + scanned.run.length
-          report.gone += try images.skip(to: run.lowerBound)
+          pages.gone += try images.skip(to: run.lowerBound)
           try compare(run, of: process, with: &images, into: &pages)
         }
       }
+      pages.gone += try images.skip(to: vma.end)
       report.pages += pages
-      if pages.differing > 0 || pages.missing > 0 {
+      if pages.differing + pages.missing + pages.gone > 0 {
         report.mappings.append(
           ContentsCheck.Mapping(start: vma.start, end: vma.end, name: vma.name, pages: pages))
       }
     }
-    report.gone += try images.skip(to: UInt64.max)
+    report.unmapped += try images.skip(to: UInt64.max)
+    report.pages.gone += report.unmapped
     return report
   }
 

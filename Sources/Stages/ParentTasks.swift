@@ -14,17 +14,20 @@ struct ParentTasks {
 
   /// Their pids, as we see them. Of the others it is told why not.
   func pids(in tree: ProcessTree) -> Set<Int32> {
-    Set(tree.processes.filter(isBase).map(\.pid))
+    let bases = tree.processes.enumerated().filter { isBase(for: $0.element, isRoot: $0.offset == 0) }
+    return Set(bases.map(\.element.pid))
   }
 
-  private func isBase(for process: TargetProcess) -> Bool {
+  /// - Parameter isRoot: whether it is the process that was asked for. That a descendant is new is nothing unusual.
+  private func isBase(for process: TargetProcess, isRoot: Bool) -> Bool {
     let verdict = ParentVerdict.judge(
       pid: process.namespacePid, startTime: process.startTime, inventory: parent.inventory,
       tracked: parent.tracked, ticksPerSecond: Uptime.ticksPerSecond)
     switch verdict {
     case .usable: return chainIsWhole(of: process)
     case .ignored(let reason):
-      logger.notice(
+      logger.log(
+        level: isRoot ? .warning : .notice,
         "copying all of process \(process.pid), since the images in \(parent.path) are no base for it: \(reason)"
       )
       return false

@@ -140,13 +140,27 @@ public struct PreDump: Sendable {
     let tracked = try start.trackedTasks()
     try await writer.publish(inventory: inventory, statistics: report.statistics, trackedTasks: tracked)
     guard let parent = start.parentAside ?? start.base?.parent else { return }
+    // What this round has made is valid all the same.
+    let complete = "the images in \(configuration.imagesDirectory) are complete, but"
     do throws(ImagesError) {
       try parent.noteChild(at: configuration.imagesDirectory)
-      if start.parentAside != nil { try parent.putBack() }
     } catch {
-      // What this round has made is valid all the same; and a parent without an inventory does no harm.
+      // Without that note, only the missing inventory keeps others from building on images whose dirty pages are gone.
+      let consequence =
+        start.parentAside == nil
+        ? "build nothing else on them"
+        : "their inventory.img stays set aside, so that nothing else builds on them"
       configuration.logger.warning(
-        "the images in \(configuration.imagesDirectory) are complete, but nothing else can be built on those in \(parent.path), whose inventory stays set aside: \(error)"
+        "\(complete) the ones in \(parent.path) that they build on cannot be marked as such; \(consequence): \(error)"
+      )
+      return
+    }
+    guard let aside = start.parentAside else { return }
+    do throws(ImagesError) {
+      try aside.putBack()
+    } catch {
+      configuration.logger.warning(
+        "\(complete) the inventory of those that they build on stays set aside; it can be renamed by hand: \(error)"
       )
     }
   }

@@ -84,8 +84,11 @@ struct SoftDirtyTracker: DirtyTracker {
     }
     times.scanning = lap.next()
     let uptime = try Uptime.microseconds()
-    hasCleared = true
-    for process in tree.processes { _ = try SoftDirty.clear(process) }
+    for process in tree.processes {
+      // Where this fails, nothing of the process was cleared.
+      _ = try SoftDirty.clear(process)
+      hasCleared = true
+    }
     times.clearing = lap.next()
     stopped.resume()
     times.resuming = lap.next()

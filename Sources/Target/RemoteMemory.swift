@@ -158,8 +158,8 @@ public struct RemoteMemory: Sendable {
       !mapping.is_readable
     {
       message +=
-        ": the process itself may not read it, and this kernel does not let anybody override that"
-        + " (see proc_mem.force_override)"
+        ": the process itself may not read it, and this kernel lets nobody override that unless it is booted with"
+        + " proc_mem.force_override=always"
     } else {
       message += ", so its image would have a hole"
     }

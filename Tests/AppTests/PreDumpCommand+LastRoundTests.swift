@@ -17,6 +17,9 @@ struct LastRoundTests {
             pid: target.pid, images: "\(directory)/\(name)",
             ["--rounds", "2", "--final"] + options + Self.wholeRounds)
           #expect(result.end == .exited(0), "\(result.errors)")
+          let lines = result.errorLines.filter { $0.hasPrefix("sluice: round ") }
+          #expect(lines.count == 2)
+          #expect(lines.map { $0.contains("no more rounds") } == [false, true], "\(lines)")
           try await eventually("the process is \(name)") {
             try String(contentsOfFile: "/proc/\(target.pid)/status", encoding: .utf8).contains(state)
           }

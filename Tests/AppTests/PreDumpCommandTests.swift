@@ -255,6 +255,29 @@ struct PreDumpCommandTests {
     }
   }
 
+  /// Also without -v: else nobody would know why the round has so much to copy.
+  @Test func saysThatEarlierImagesAreOfAnotherProcess() async throws {
+    try await withTemporaryDirectory { directory in
+      try await MemoryTarget.run(["--size", "1M"]) { target in
+        _ = try await SluiceCommandLine.preDump(pid: target.pid, images: "\(directory)/1")
+      }
+      try await MemoryTarget.run(["--size", "1M"]) { target in
+        let result = try await SluiceCommandLine.preDump(
+          pid: target.pid, images: "\(directory)/2", ["--prev-images-dir", "../1", "--tracker", "content"])
+        #expect(result.end == .exited(0))
+        #expect(
+          result.errors.contains(
+            "copying all of process \(target.pid), since the images in \(directory)/1 are no base for it"),
+          "\(result.errors)")
+        _ = try await SluiceCommandLine.preDump(
+          pid: target.pid, images: "\(directory)/3", ["--tracker", "none"])
+        let unhashed = try await SluiceCommandLine.preDump(
+          pid: target.pid, images: "\(directory)/4", ["--prev-images-dir", "../3", "--tracker", "content"])
+        #expect(unhashed.errors.contains("they have no hashes of its pages"), "\(unhashed.errors)")
+      }
+    }
+  }
+
   @Test(.needsRoot) func refusesADirectoryThatMayNotBeWritten() async throws {
     let target = [try Command.builtPath("memory-target"), "--size", "1M", "--seconds", "600"]
     var command = try Command(installed: "setpriv", Self.withoutCapabilities + target)

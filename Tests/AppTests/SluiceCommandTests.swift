@@ -40,6 +40,8 @@ struct SluiceCommandTests {
     ["show"], ["show", "/nowhere", "more"],
   ])
   func refusesWrongUsage(arguments: [String]) async throws {
-    expectFailure(try await SluiceCommandLine.run(arguments), code: 64, saying: "--help")
+    let result = try await SluiceCommandLine.run(arguments)
+    let command = ["pre-dump", "show"].contains(arguments[0]) ? "sluice \(arguments[0])" : "sluice"
+    expectFailure(result, code: 64, saying: "(see '\(command) --help')")
   }
 }

@@ -33,6 +33,48 @@ struct VerifyCommandTests {
     }
   }
 
+  @Test func aProcessThatStandsStillIsEqual() async throws {
+    try await MemoryTarget.run(["--size", "2M", "--odd"]) { target in
+      try await withTemporaryDirectory { directory in
+        try await target.program.stop()
+        _ = try await SluiceCommandLine.preDump(pid: target.pid, images: directory)
+        let result = try await SluiceCommandLine.run(["verify", "-D", directory, "-t", "\(target.pid)"])
+        #expect(result.end == .exited(0), "\(result.output)")
+        #expect(result.output.contains("process \(target.pid): equal: "))
+        #expect(result.output.contains(" 0 differing, 0 missing, 0 gone"))
+        let state = try String(contentsOfFile: "/proc/\(target.pid)/stat", encoding: .utf8)
+        #expect(state.contains(") T "), "it stands still as it did")
+        target.program.resume()
+        try await target.check()
+      }
+    }
+  }
+
+  /// By their mappings, and by a line of their own where these are gone too.
+  @Test func tellsWhereWhatIsGoneHasBeen() async throws {
+    try await MappingTarget.run { target in
+      try await withTemporaryDirectory { directory in
+        let (kept, left) = (try await target.map(pages: 10), try await target.map(pages: 5))
+        _ = try await SluiceCommandLine.preDump(pid: target.pid, images: directory)
+        // MADV_DONTNEED
+        try await target.tell("advise \(hexadecimal(kept)) 3 4")
+        try await target.tell("unmap \(hexadecimal(left)) 5")
+        let command = ["verify", "-D", directory, "-t", "\(target.pid)"]
+        let text = try await SluiceCommandLine.run(command).output
+        let end = kept + 10 * ProcessMemory.pageSize
+        let bounds = "\(hexadecimal(kept))-\(hexadecimal(end))"
+        #expect(text.contains("    \(bounds): 0 differing, 0 missing, 3 gone\n"), "\(text)")
+        #expect(text.contains("    no longer mapped: 5 gone\n"), "\(text)")
+        let output = try jsonObject(try await SluiceCommandLine.run(command + ["--json"]).output)
+        let task = try #require((output["tasks"] as? [[String: Any]])?.first)
+        #expect(task["unmapped"] as? Int == 5)
+        #expect(task["gone"] as? Int == 8)
+        let mappings = try #require(task["mappings"] as? [[String: Any]])
+        #expect(mappings.first { $0["start"] as? String == hexadecimal(kept) }?["gone"] as? Int == 3)
+      }
+    }
+  }
+
   @Test func saysWhatItCannotLookAt() async throws {
     expectFailure(
       try await SluiceCommandLine.run(["verify", "-D", "/nowhere/at/all"]), code: 66,

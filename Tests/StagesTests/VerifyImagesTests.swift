@@ -1,7 +1,8 @@
 import Foundation
-import Sluice
 import SluiceTestSupport
 import Testing
+
+@testable import Sluice
 
 extension StagesTests {
   @Suite("Verify")
@@ -63,17 +64,30 @@ extension StagesTests {
           let before = try #require(try await check.run().first)
           #expect(before.hasImages)
           #expect(before.pages.equal > 16)
-          // One page of it is written, one is unmapped, and others are new.
+          // One page of it is written, one is unmapped, two are given up, and others are new.
           let memory = try FileHandle(forUpdating: URL(filePath: "/proc/\(target.pid)/mem"))
           try memory.seek(toOffset: start + 2 * 4096 + 77)
           try memory.write(contentsOf: [1])
           try memory.close()
           try await target.tell("unmap \(hexadecimal(start + 5 * 4096)) 1")
+          // MADV_DONTNEED: the mapping stays. One of them is its last.
+          for page in [8, 15] as [UInt64] {
+            try await target.tell("advise \(hexadecimal(start + page * 4096)) 1 4")
+          }
           let fresh = try await target.map(pages: 3)
           let after = try #require(try await check.run().first)
-          let changed = after.mappings.first { $0.start <= start + 2 * 4096 && start + 2 * 4096 < $0.end }
-          #expect(changed?.pages.differing == 1)
-          #expect(after.gone - before.gone == 1)
+          func pages(at page: UInt64) -> ContentsCheck.Pages? {
+            after.mappings.first { $0.start <= start + page * 4096 && start + page * 4096 < $0.end }?.pages
+          }
+          // The hole makes two of the mapping.
+          var (lower, upper) = (ContentsCheck.Pages(), ContentsCheck.Pages())
+          (lower.equal, lower.differing) = (4, 1)
+          (upper.equal, upper.gone) = (8, 2)
+          #expect(pages(at: 2) == lower)
+          #expect(pages(at: 8) == upper)
+          #expect(pages(at: 5) == nil)
+          #expect(after.unmapped - before.unmapped == 1)
+          #expect(after.pages.gone - before.pages.gone == 3)
           let missing = after.mappings.filter { $0.start < fresh + 3 * 4096 && fresh < $0.end }
           #expect(missing.map(\.pages.missing).reduce(0, +) == 3)
           let status = try String(contentsOfFile: "/proc/\(target.pid)/status", encoding: .utf8)

@@ -1,9 +1,10 @@
 // A process that forks: it and its children share the pages that neither has written since. Each rewrites pages of its
 // own share, and checks all of them; so a page that one got from another is found.
 //
-//   fork-target --pages N --children N --status FILE
+//   fork-target --pages N --children N [--zombies N] [--stopped 1] --status FILE
 //
-// The first child has a child in its turn. Status lines, and signals: "ready pid=N" when all are there; SIGUSR1 to any
+// The first child has a child in its turn. With --stopped it is stopped (SIGSTOP), and its child goes on. Zombies are
+// further children, which have ended with status 7 and are not waited for. Status lines, and signals: "ready pid=N" when all are there; SIGUSR1 to any
 // of them: "check ok ..." or "check FAILED ..."; SIGUSR2 to the first: one of its children ends and another is born,
 // "replaced old=N new=N", every other time with the same pid.
 #define _GNU_SOURCE
@@ -11,6 +12,7 @@
 #include <inttypes.h>
 #include <linux/sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,6 +75,21 @@ static pid_t fork_as(pid_t wanted) {
 
 static _Noreturn void serve(void);
 
+static void make_zombie(void) {
+    pid_t pid = fork_as(0);
+    if (pid == 0)
+        _exit(7);
+    siginfo_t end;
+    if (waitid(P_PID, (id_t)pid, &end, WEXITED | WNOWAIT) != 0)
+        die_errno("waiting for the end of child %d", (int)pid);
+}
+
+static void stop_first_child(void) {
+    int state;
+    if (kill(children.pids[0], SIGSTOP) != 0 || waitpid(children.pids[0], &state, WUNTRACED) != children.pids[0])
+        die_errno("stopping child %d", (int)children.pids[0]);
+}
+
 static _Noreturn void be_child(unsigned number) {
     children.count = 0;
     share = number;
@@ -134,18 +151,24 @@ static void fork_first_child(void) {
 
 int main(int count, char **arguments) {
     const char *status = NULL;
+    unsigned zombies = 0;
+    bool stops = false;
     for (int at = 1; at + 1 < count; at += 2) {
         if (!strcmp(arguments[at], "--pages"))
             area.size = number(arguments[at + 1], 1 << 20) * page_size();
         else if (!strcmp(arguments[at], "--children"))
             children.count = (unsigned)number(arguments[at + 1], MOST_CHILDREN);
+        else if (!strcmp(arguments[at], "--zombies"))
+            zombies = (unsigned)number(arguments[at + 1], MOST_CHILDREN);
+        else if (!strcmp(arguments[at], "--stopped"))
+            stops = number(arguments[at + 1], 1) == 1;
         else if (!strcmp(arguments[at], "--status"))
             status = arguments[at + 1];
     }
     // The first process, its children, and the first child's.
     shares = children.count + 2;
     if (!status || children.count < 2 || area.size / page_size() < shares) {
-        fprintf(stderr, "usage: fork-target --pages N --children N --status FILE\n");
+        fprintf(stderr, "usage: fork-target --pages N --children N [--zombies N] [--stopped 1] --status FILE\n");
         return 2;
     }
     status_open(status);
@@ -161,6 +184,9 @@ int main(int count, char **arguments) {
         if (children.pids[at] == 0)
             be_child(1 + at);
     }
+    while (zombies-- > 0) make_zombie();
+    if (stops)
+        stop_first_child();
     status_line("ready pid=%d", (int)getpid());
     serve();
 }
