@@ -26,7 +26,7 @@ static_build := .build/static
 static_flags := $(release_flags) -Xswiftc -static-executable
 packages := .build/packages
 programs := .build/programs
-bench_programs := $(addprefix $(programs)/,memory-target bare-read watch-target)
+bench_programs := $(addprefix $(programs)/,memory-target bare-read bare-copy watch-target)
 soak_programs := $(addprefix $(programs)/,trial-target image-compare images)
 
 # What a bare toolchain lacks on Debian 12: the libraries of its own programs, and the C and C++ headers and start
@@ -105,13 +105,16 @@ $(program):
 	$(MAKE) build
 
 $(programs)/bare-read: program_source := Benchmarks/peers/bare-read
+$(programs)/bare-copy: program_source := Benchmarks/peers/bare-copy
+# It finds the pages as bare-read does.
+$(programs)/bare-copy: program_more := Benchmarks/peers/bare-read/runs.c -luring
 $(programs)/watch-target: program_source := Benchmarks/peers/watch-target
 $(programs)/images: program_source := Tests/Interop/tools/images
 
 $(programs)/%: program_source = Tests/Programs/$*
 $(programs)/%: build-packages
 	@mkdir -p $(programs)
-	cc -std=gnu11 -O2 -Wall -Wextra -pthread -o $@ $(program_source)/*.c
+	cc -std=gnu11 -O2 -Wall -Wextra -pthread -o $@ $(program_source)/*.c $(program_more)
 
 build-packages:
 	@scripts/install-packages $(packages_build)

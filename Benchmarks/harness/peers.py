@@ -27,6 +27,14 @@ class Read:
     cpu_seconds: float
 
 
+@dataclass
+class Copied:
+    """What bare-copy did."""
+
+    bytes: int
+    cpu_seconds: float
+
+
 def fio_write(path, size, engine):
     """Writes a new file of random data with fio.
 
@@ -50,3 +58,10 @@ def bare_read(setup, pid, threads):
     """Reads all memory of the process with bare-read."""
     figures = children.run(str(setup.bare_read), str(pid), str(threads)).json
     return Read(figures["bytes"], figures["seconds"], figures["cpu_seconds"])
+
+
+def bare_copy(setup, pid, path):
+    """Reads all memory of the process and writes it to a new file, with bare-copy."""
+    path.unlink(missing_ok=True)
+    figures = children.run(str(setup.bare_copy), str(pid), str(path)).json
+    return Copied(figures["bytes"], figures["cpu_seconds"])

@@ -19,6 +19,7 @@ class Setup:
     sluice: Path
     memory_target: Path
     bare_read: Path
+    bare_copy: Path
     watch_target: Path
     # Directories of our own, which are removed at the end.
     disk: Path

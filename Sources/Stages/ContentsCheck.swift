@@ -201,13 +201,14 @@ private actor Comparer {
     _ remote: RemoteMemory, _ table: inout [MemoryRun], _ memory: inout [UInt8], _ byteCount: Int
   ) throws(TargetError) -> UInt64 {
     var outcome: Result<RemoteMemory.Outcome, TargetError>?
+    var turns = LockTurns()
     unsafe table.withUnsafeMutableBufferPointer { table in
       unsafe memory.withUnsafeMutableBytes { bytes in
         do throws(TargetError) {
           outcome = .success(
             unsafe try remote.read(
               table: table, runCount: 1,
-              into: UnsafeMutableRawBufferPointer(rebasing: bytes[..<byteCount])))
+              into: UnsafeMutableRawBufferPointer(rebasing: bytes[..<byteCount]), turns: &turns))
         } catch {
           outcome = .failure(error)
         }

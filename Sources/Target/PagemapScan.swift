@@ -6,8 +6,10 @@ internal import CSluiceLinux
 struct PagemapScan: PageStates {
   /// How many regions one step can find.
   static let regionCapacity = 1024
-  private static let populatedStepBytes: UInt64 = 16 << 20
-  private static let widestStepBytes: UInt64 = 64 << 30
+  static let populatedStepBytes: UInt64 = 16 << 20
+  /// Behind nothing there may be pages that the scan looks at and does not find, such as those that were not written:
+  /// there a step of this width takes some 1.5 ms.
+  private static let widestStepBytes: UInt64 = 128 << 20
   /// Of x86-64, and of arm64 with pages of 4 KiB. Where it is another, pages may be split.
   private static let hugePageBytes: UInt64 = 2 << 20
   /// A step over nothing that took less may be twice as wide the next time.
@@ -16,6 +18,7 @@ struct PagemapScan: PageStates {
 
   private let pageSize: UInt64
   private let knowsGuards: Bool
+  private var turns = LockTurns()
   private var stepBytes = populatedStepBytes
   private var regions = [PageRegion](repeating: PageRegion(), count: regionCapacity)
 
@@ -55,6 +58,7 @@ struct PagemapScan: PageStates {
       throw process.failure(of: "scanning the pages", errno: SystemErrno(returned: result))
     }
     let took = sluice_monotonic_nanoseconds() - began
+    turns.held(since: began)
     let found = regions[..<Int(result)]
     // Where the memory is gone the kernel finds nothing, and that is all it says.
     if found.isEmpty { try process.checkMemoryIsThere() }
@@ -109,7 +113,7 @@ struct PagemapScan: PageStates {
 
   private mutating func adaptStep(found pages: UInt64, took: UInt64) {
     if pages > 0 || took > Self.slowNanoseconds {
-      stepBytes = max(Self.populatedStepBytes, stepBytes / 2)
+      stepBytes = Self.populatedStepBytes
     } else if took < Self.quickNanoseconds {
       stepBytes = min(Self.widestStepBytes, stepBytes * 2)
     }

@@ -15,6 +15,9 @@ public struct RemoteMemory: Sendable {
     public var forcedBytes: UInt64 = 0
   }
 
+  /// From this length on, the lock is free for longer while a run is copied than it is held to find its pages.
+  private static let longRunBytes = 64 << 10
+
   private let process: TargetProcess
   private let watch: ReadWatch?
   private let pageSize: UInt64
@@ -39,10 +42,12 @@ public struct RemoteMemory: Sendable {
   ///   - table: room for as many runs as the bytes have pages, since a hole cuts a run in two.
   ///   - runCount: how many runs stand at the start of the table.
   ///   - bytes: room for all of them.
+  ///   - turns: of whoever reads on and on.
   /// - Throws: `TargetError`: `gone`, `notPermitted`, or `unreadable` for a page that is there but cannot
   ///   be read.
   public func read(
-    table: UnsafeMutableBufferPointer<MemoryRun>, runCount: Int, into bytes: UnsafeMutableRawBufferPointer
+    table: UnsafeMutableBufferPointer<MemoryRun>, runCount: Int, into bytes: UnsafeMutableRawBufferPointer,
+    turns: inout LockTurns
   ) throws(TargetError) -> Outcome {
     var reading = unsafe Reading(table: table, runCount: runCount, bytes: bytes, pageSize: pageSize)
     while reading.isUnfinished {
@@ -52,9 +57,11 @@ public struct RemoteMemory: Sendable {
       }
       let batch = reading.nextBatch
       watch?.began(at: reading.current.address)
+      let began = sluice_monotonic_nanoseconds()
       let got = unsafe sluice_process_vm_readv(
         process.pid, reading.destination, reading.room, batch.runs, batch.count)
       watch?.ended()
+      if batch.byteCount / batch.count < Self.longRunBytes { turns.held(since: began) }
       guard got >= 0 || got == -Int(EFAULT) else {
         throw process.failure(of: "reading the memory", errno: SystemErrno(returned: got))
       }
@@ -190,7 +197,11 @@ struct Reading: ~Copyable {
   var destination: UnsafeMutableRawPointer { unsafe bytes.baseAddress! + outcome.byteCount }
   var room: Int { unsafe bytes.count - outcome.byteCount }
 
-  /// The runs that one process_vm_readv can be asked for.
+  /// The kernel takes SLUICE_MAX_RUNS; but it takes the mmap_lock anew for each run, and between two there is no time
+  /// for anybody else: see LockTurns. A call of so many takes half a millisecond at most.
+  private static let mostRunsPerBatch = 64
+
+  /// The runs that one process_vm_readv is asked for.
   @safe
   struct Batch {
     let runs: UnsafePointer<MemoryRun>
@@ -199,7 +210,7 @@ struct Reading: ~Copyable {
   }
 
   var nextBatch: Batch {
-    let count = min(unread.count, Int(SLUICE_MAX_RUNS))
+    let count = min(unread.count, Self.mostRunsPerBatch)
     let first = unread.lowerBound
     let byteCount = unsafe table[first..<first + count].reduce(0) { $0 + Int($1.length) }
     return unsafe Batch(

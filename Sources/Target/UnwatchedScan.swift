@@ -4,6 +4,8 @@ internal import CSluiceLinux
 /// asynchronously (PAGE_IS_WPALLOWED), which is so where it is watched.
 struct UnwatchedScan {
   private static let regionCapacity = 256
+  /// So that no thread of the process waits long for its mmap_lock.
+  private static let stepPages = PagemapScan.populatedStepBytes / UInt64(sluice_page_size())
 
   private let process: TargetProcess
 
@@ -30,15 +32,25 @@ struct UnwatchedScan {
   func collect(_ range: Range<UInt64>, into pages: inout DirtySet) throws(TargetError) {
     var regions = [PageRegion](repeating: PageRegion(), count: Self.regionCapacity)
     var scan = Self.scan(range, true)
+    scan.max_pages = Self.stepPages
+    var turns = LockTurns()
     while scan.start < scan.end {
+      let began = sluice_monotonic_nanoseconds()
       let descriptor = process.pagemap.descriptor
       let found = unsafe regions.withUnsafeMutableBufferPointer {
         unsafe sluice_pagemap_scan(descriptor, &scan, $0.baseAddress, $0.count)
       }
       guard found >= 0 else { throw failure(found) }
-      for region in regions[..<Int(found)] { pages.add(from: region.start, to: region.end) }
-      guard Int(found) == Self.regionCapacity else { return }
-      scan.start = regions[Self.regionCapacity - 1].end
+      turns.held(since: began)
+      var bytes: UInt64 = 0
+      for region in regions[..<Int(found)] {
+        pages.add(from: region.start, to: region.end)
+        bytes += region.end - region.start
+      }
+      // walk_end is not to be trusted, as in PagemapScan.
+      let isFull = Int(found) == Self.regionCapacity || bytes >= PagemapScan.populatedStepBytes
+      guard isFull, found > 0 else { return }
+      scan.start = regions[Int(found) - 1].end
     }
   }
 

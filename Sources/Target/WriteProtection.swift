@@ -173,11 +173,14 @@ public final class WriteProtection: Sendable {
 
   /// As far as it is watched.
   private func unprotect(from start: UInt64, to end: UInt64) {
+    var turns = LockTurns()
     var position = start
     while position < end {
+      let began = sluice_monotonic_nanoseconds()
       let next = position + min(Self.unprotectedStepBytes, end - position)
       // Refused where it is not watched, at the first step.
       guard sluice_userfault_unprotect(userfault.descriptor, position, next) == 0 else { return }
+      turns.held(since: began)
       position = next
     }
   }

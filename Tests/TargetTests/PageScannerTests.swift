@@ -126,6 +126,26 @@ struct PageScannerTests {
     }
   }
 
+  /// Behind the nothing there may be memory of which nothing is found either, but every page is looked at.
+  @Test(.enabled(if: sources.contains(.pagemapScan))) func takesNoLongSteps() async throws {
+    let bytes: UInt64 = 1 << 36
+    try await MemoryTarget.run(["--size", "1M", "--sparse", "\(bytes >> 30)G", "--sparse-pages", "1"]) {
+      target in
+      let line = try #require(
+        try ProcessMemory.mappings(of: target.pid).first(where: { $0.end - $0.start == bytes }))
+      var scanner = try PageScanner(of: TargetProcess(pid: target.pid), source: .pagemapScan)
+      var position = line.start
+      var widest: UInt64 = 0
+      while position < line.end {
+        let next = try scanner.step(from: position, to: line.end, isFileBacked: false)
+        widest = max(widest, next - position)
+        position = next
+      }
+      #expect(widest > 16 << 20)
+      #expect(widest <= 128 << 20)
+    }
+  }
+
   @Test(arguments: sources)
   func findsTheFewPagesOfAHugeMapping(source: PageScanner.Source) async throws {
     let bytes: UInt64 = 1 << 40

@@ -29,7 +29,8 @@ struct RemoteMemoryTests {
       unsafe table[index] = MemoryRun(address: run.lowerBound, length: UInt64(run.count))
     }
     let memory = RemoteMemory(of: process)
-    let outcome = unsafe try memory.read(table: table, runCount: runs.count, into: bytes)
+    var turns = LockTurns()
+    let outcome = unsafe try memory.read(table: table, runCount: runs.count, into: bytes, turns: &turns)
     let kept = unsafe table[..<outcome.runCount].map { $0.address..<$0.address + $0.length }
     let words = unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[..<outcome.byteCount])
       .bindMemory(to: UInt64.self)

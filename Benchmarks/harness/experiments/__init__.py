@@ -4,7 +4,7 @@ from . import alternate, budget, disk, mappings, memory, read, rounds, stalls, s
 
 # Pairs of the rows that an experiment gives and the function that does it.
 ALL = (
-    (("disk", "disk-cpu"), disk.measure),
+    (("disk", "disk-cpu", "disk-cpu-copy"), disk.measure),
     (("tmpfs",), tmpfs.measure),
     (("read",), read.measure_one),
     (("read-2",), read.measure_two),

@@ -2,7 +2,7 @@
 
 import statistics
 
-from ..peers import IO_URING_DIRECT, bare_read, fio_write
+from ..peers import IO_URING_DIRECT, bare_copy, bare_read, fio_write
 from ..ratios import Comparison, at_least, at_most, take_turns
 from ..rows import compared
 from ..setup import GB, GIB, MIB, settle, size_text
@@ -23,11 +23,12 @@ def measure(setup):
     starts = [fio_write(file, MIB, IO_URING_DIRECT) for _ in range(setup.pairs)]
     starting = statistics.median(run.cpu_seconds for run in starts)
     with stopped_target(setup.memory_target, "--size", str(setup.size)) as pid:
-        ours, disks, readers = take_turns(
+        ours, disks, readers, copies = take_turns(
             [
                 lambda: pre_dump(setup, pid, images),
                 lambda: fio_write(file, setup.size, IO_URING_DIRECT),
                 lambda: bare_read(setup, pid, threads=1),
+                lambda: bare_copy(setup, pid, file),
             ],
             setup.pairs,
             clean,
@@ -46,16 +47,24 @@ def measure(setup):
         ),
         setup.bound("disk", at_least(0.90)),
     )
+    cpu_seconds_per_gib = [run.cpu_seconds / figures["bytes_written"] * GIB for run, figures in ours]
     yield compared(
         "disk-cpu",
         "processor time of that; bare read + fio",
         "s/GiB",
         Comparison(
-            [run.cpu_seconds / figures["bytes_written"] * GIB for run, figures in ours],
+            cpu_seconds_per_gib,
             [
                 (disk.cpu_seconds - starting) / setup.size * GIB + reader.cpu_seconds / reader.bytes * GIB
                 for disk, reader in zip(disks, readers)
             ],
         ),
         setup.bound("disk-cpu", at_most(1.25)),
+    )
+    yield compared(
+        "disk-cpu-copy",
+        "the same; bare copy, from the buffers that are read into",
+        "s/GiB",
+        Comparison(cpu_seconds_per_gib, [copy.cpu_seconds / copy.bytes * GIB for copy in copies]),
+        setup.bound("disk-cpu-copy", at_most(1.25)),
     )
