@@ -2,7 +2,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <stdint.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -22,6 +24,26 @@ int sluice_write_protect_works(void) {
   // A feature that the kernel does not know is EINVAL.
   int result = ioctl(file, UFFDIO_API, &asked) == 0 ? 1 : errno == EINVAL ? 0 : -errno;
   close(file);
+  return result;
+}
+
+static int reads_page(const char *page) {
+  int memory = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+  if (memory < 0) return -errno;
+  char byte;
+  int result = pread(memory, &byte, 1, (off_t)(uintptr_t)page) == 1 ? 1 : errno == EIO ? 0 : -errno;
+  close(memory);
+  return result;
+}
+
+int sluice_reads_hidden_memory(void) {
+  size_t size = (size_t)sysconf(_SC_PAGESIZE);
+  char *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (page == MAP_FAILED) return -errno;
+  // Where there is no page, there is nothing to read.
+  *page = 1;
+  int result = mprotect(page, size, PROT_NONE) < 0 ? -errno : reads_page(page);
+  munmap(page, size);
   return result;
 }
 

@@ -69,6 +69,13 @@ extension Capabilities {
         fallback: "the list of all mappings is read instead", advice: "boot Linux 6.11 or later"))
     add(
       Finding(
+        .hiddenMemory, KernelSupport.hiddenMemory(),
+        yes: "memory that a process itself may not read can be read",
+        no: "the kernel shows memory that a process itself may not read to none but its tracer",
+        fallback: "a process that has pages in such memory cannot be copied",
+        advice: "boot with proc_mem.force_override=always"))
+    add(
+      Finding(
         .writeProtect, KernelSupport.asynchronousWriteProtect(),
         yes: "rounds of one run (--rounds) need not stop the processes",
         fallback: "later rounds stop the processes for a moment, or read all pages and compare them",
@@ -142,12 +149,12 @@ extension Capabilities {
 
 extension Capabilities.Finding {
   fileprivate init(
-    _ subject: Capabilities.Subject, _ answer: KernelSupport.Answer, yes: String, fallback: String,
-    advice: String
+    _ subject: Capabilities.Subject, _ answer: KernelSupport.Answer, yes: String,
+    no: String = "the kernel has none", fallback: String, advice: String
   ) {
     switch answer {
     case .yes: self.init(subject, true, yes)
-    case .no: self.init(subject, false, "the kernel has none", fallback: fallback, advice: advice)
+    case .no: self.init(subject, false, no, fallback: fallback, advice: advice)
     case .refused(let errno):
       let reason = "\(unsafe String(cString: errno.cName)) (\(unsafe String(cString: errno.cText)))"
       self.init(subject, false, "the kernel gives us none: \(reason)", fallback: fallback, advice: advice)

@@ -18,6 +18,8 @@ public struct Capabilities: Sendable {
     case pagemapScan = "PAGEMAP_SCAN"
     /// The kernel tells of one mapping without listing all.
     case mappingQuery = "PROCMAP_QUERY"
+    /// The kernel lets us read memory that a process itself may not read.
+    case hiddenMemory = "PROT_NONE"
     /// The kernel notes which pages are written, by asynchronous write protection.
     case writeProtect = "userfaultfd-wp-async"
     /// The kernel gives us an io_uring.

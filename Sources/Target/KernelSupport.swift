@@ -35,10 +35,23 @@ public enum KernelSupport {
 
   /// Whether it write-protects memory asynchronously for a userfaultfd (Linux 6.7).
   public static func asynchronousWriteProtect() -> Answer {
-    switch sluice_write_protect_works() {
-    case 1: .yes
-    case 0: .no
-    case let result: .refused(SystemErrno(returned: result))
+    Answer(sluice_write_protect_works())
+  }
+
+  /// Whether it lets us read what a process itself may not read, by /proc/PID/mem. From Linux 6.12 on it may be built or
+  /// booted not to: `RemoteMemory`.
+  public static func hiddenMemory() -> Answer {
+    Answer(sluice_reads_hidden_memory())
+  }
+}
+
+extension KernelSupport.Answer {
+  /// What a C function of ours has returned: 1, 0 or -errno.
+  fileprivate init(_ result: Int32) {
+    switch result {
+    case 1: self = .yes
+    case 0: self = .no
+    default: self = .refused(SystemErrno(returned: result))
     }
   }
 }

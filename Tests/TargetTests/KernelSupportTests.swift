@@ -15,6 +15,20 @@ struct KernelSupportTests {
     #expect(isYes(KernelSupport.mappingQuery()) == Kernel.isAtLeast(6, 11))
   }
 
+  /// Since 6.12 that depends on how a kernel was built and booted.
+  @Test func hiddenMemoryIsReadableOnOlderKernels() async throws {
+    let isReadable = isYes(KernelSupport.hiddenMemory())
+    if !Kernel.isAtLeast(6, 12) { #expect(isReadable) }
+    // And as it is with a process that has such memory.
+    try await MappingTarget.run { target in
+      let start = try await target.tell("hidden 1")
+      let process = try TargetProcess(pid: target.pid)
+      var byte: UInt8 = 0
+      let got = unsafe pread(process.memory.descriptor, &byte, 1, off_t(start))
+      #expect((got == 1) == isReadable)
+    }
+  }
+
   /// A kernel may be built without it, but one that is older never has it.
   @Test func asynchronousWriteProtectIsNotOlderThanTheKernel() {
     if isYes(KernelSupport.asynchronousWriteProtect()) { #expect(Kernel.isAtLeast(6, 7)) }
