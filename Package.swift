@@ -56,7 +56,7 @@ let package = Package(
     .executableTarget(
       name: "sluice",
       dependencies: [
-        "Sluice", "CSluiceLinux",
+        "Sluice", "SluiceImages", "CSluiceLinux",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
@@ -98,7 +98,7 @@ let package = Package(
     .testTarget(
       name: "SluiceAppTests",
       dependencies: [
-        "sluice", "Sluice", "SluiceTestSupport",
+        "sluice", "Sluice", "SluiceImages", "SluiceTestSupport",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "Tests/AppTests", swiftSettings: swiftSettings),

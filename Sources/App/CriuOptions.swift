@@ -6,6 +6,8 @@ struct CriuOptions {
   /// What is wrong with an option.
   struct Problem: Error {
     let message: String
+    /// Whether it is something that CRIU can do, and Sluice cannot.
+    var isRefusal = false
   }
 
   /// Options without a value that say what Sluice does anyway, or that concern what it does not touch.
@@ -72,7 +74,8 @@ struct CriuOptions {
     if Self.ignoredFlags.contains(name) { return 1 }
     if Self.ignoredValues.contains(name) { return count }
     if let advice = Self.refused[name] {
-      throw Problem(message: "\(name) is not something that a pre-dump by Sluice does: \(advice)")
+      throw Problem(
+        message: "\(name) is not something that a pre-dump by Sluice does: \(advice)", isRefusal: true)
     }
     switch name {
     case "--config":

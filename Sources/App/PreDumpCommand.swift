@@ -151,6 +151,15 @@ struct PreDumpCommand: AsyncParsableCommand {
 }
 
 extension PreDumpCommand {
+  /// Makes one pre-dump for an engine, which prints nothing but messages.
+  ///
+  /// - Returns: whether the figures could be written where they were asked for.
+  func runOnce() async throws(PreDumpError) -> Bool {
+    let report = try await PreDump(configuration).run()
+    Terminal.message(PreDumpOutput(report).summary)
+    return try finish(report)
+  }
+
   /// The exit status when figures cannot be written where they were asked for.
   private static let notWritten: Int32 = 74
 

@@ -46,7 +46,11 @@ struct RunOptions: ParsableArguments {
       let isAbsolute = logFile.hasPrefix("/")
       // What is wrong with the directory, opening the file will tell.
       if !isAbsolute { _ = unsafe mkdir(directory, 0o700) }
-      try Terminal.sendMessages(toFileAt: isAbsolute ? logFile : "\(directory)/\(logFile)")
+      do throws(Terminal.LogFailed) {
+        try Terminal.sendMessages(toFileAt: isAbsolute ? logFile : "\(directory)/\(logFile)")
+      } catch {
+        throw CommandFailure.cannotCreate(error.doing, errno: error.errno)
+      }
     }
     let pidFile = try pidFile.map { path throws(ExitCode) in try PidFile(creatingAt: path) }
     defer { pidFile?.remove() }

@@ -67,6 +67,11 @@ struct SignalCancellation {
     return (result, received.cause)
   }
 
+  /// Has the signals end the program again as they did before `run`, after which they are ignored.
+  static func restoreDefaults() {
+    for number in signals { _ = signal(number, SIG_DFL) }
+  }
+
   /// What came first.
   private final class Received: Sendable {
     /// No signal has this number.

@@ -16,22 +16,25 @@ struct SluiceCommand: AsyncParsableCommand {
         sluice pre-dump -t 4711 -D images/1
         criu dump -t 4711 -D images/2 --track-mem --prev-images-dir ../1
 
-      Exit codes: 0 done; 64 wrong usage; 65 broken images; 66 no such process or directory; 71 the system \
+      Exit codes: 0 done; 64 wrong usage; 65 broken images; 66 no such process or directory, or no CRIU; 71 the system \
       refused something; 73 cannot create the images or another file; 74 reading or writing failed; 75 the process went \
       away; 77 not permitted; 124 ended by --timeout; 129, 130, 143 ended by SIGHUP, SIGINT, SIGTERM.
       """,
     version: SluiceVersion.text,
     subcommands: [
       PreDumpCommand.self, ShowCommand.self, VerifyCommand.self, FlattenCommand.self, DedupCommand.self,
-      CheckCommand.self, DirtyRateCommand.self,
+      CheckCommand.self, DirtyRateCommand.self, SwrkCommand.self,
     ])
 
   static func main() async {
+    let isCriu = CriuName.isOurs
+    if isCriu, !CriuName.verbs.contains(CommandLine.arguments.dropFirst().first ?? "") { CriuName.handOn() }
     // A reader that went away shows as a failed write (EPIPE), not as our death in the middle.
     _ = signal(SIGPIPE, SIG_IGN)
-    DescriptorLimit.raise()
     do {
-      var command = try parseAsRoot(arguments())
+      var command = try parseAsRoot(arguments(calledAsCriu: isCriu))
+      // CRIU, which may follow in our place, has its own view of it.
+      if !(command is SwrkCommand) { DescriptorLimit.raise() }
       if var command = command as? any AsyncParsableCommand {
         try await command.run()
       } else {
@@ -59,8 +62,9 @@ extension SluiceCommand {
     return "sluice \(name) --help"
   }
 
-  /// The arguments, those of `pre-dump` translated where they are CRIU's.
-  private static func arguments() throws -> [String] {
+  /// The arguments, those of `pre-dump` translated where they are CRIU's. Where only CRIU can do what they ask for, it
+  /// is its turn if we are called by its name.
+  private static func arguments(calledAsCriu: Bool) throws -> [String] {
     let given = Array(CommandLine.arguments.dropFirst())
     guard given.first == PreDumpCommand.configuration.commandName else { return given }
     do throws(CriuOptions.Problem) {
@@ -68,6 +72,7 @@ extension SluiceCommand {
       let options = try CriuOptions(Array(given.dropFirst()), home: home, read: SmallFile.text)
       return given.prefix(1) + options.arguments
     } catch {
+      if calledAsCriu, error.isRefusal { CriuName.handOn() }
       throw ValidationError(error.message)
     }
   }

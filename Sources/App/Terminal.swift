@@ -1,4 +1,3 @@
-import ArgumentParser
 import FoundationEssentials
 import Glibc
 import Synchronization
@@ -11,14 +10,21 @@ enum Terminal {
   /// Whether somebody has messages go to a file.
   static var hasLog: Bool { log.load(ordering: .relaxed) >= 0 }
 
-  /// From now on messages go to the end of this file, which is made where there is none.
+  /// A log file cannot be opened.
+  struct LogFailed: Error {
+    let doing: String
+    let errno: Int32
+  }
+
+  /// From now on messages go to the end of this file, which is made where there is none. Nobody else may have anything
+  /// to say just then.
   ///
-  /// - Throws: `ExitCode`, after what went wrong has been said.
-  static func sendMessages(toFileAt path: String) throws(ExitCode) {
+  /// - Throws: `LogFailed`; messages then go where they went before.
+  static func sendMessages(toFileAt path: String) throws(LogFailed) {
     let file = unsafe open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
-    guard file >= 0 else { throw CommandFailure.cannotCreate("opening the log file \(path)", errno: errno) }
-    // It stays open until the program ends.
-    log.store(file, ordering: .relaxed)
+    guard file >= 0 else { throw LogFailed(doing: "opening the log file \(path)", errno: errno) }
+    let former = log.exchange(file, ordering: .relaxed)
+    if former >= 0 { close(former) }
   }
 
   /// A message for people.

@@ -21,6 +21,19 @@ enum Records {
     }
   }
 
+  /// The bytes of a message by itself.
+  static func bytes<Message>(of message: Message) -> [UInt8] {
+    unsafe withUnsafePointer(to: message) { pointer in
+      unsafe pointer.withMemoryRebound(to: ProtobufCMessage.self, capacity: 1) { base in
+        let size = unsafe protobuf_c_message_get_packed_size(base)
+        return unsafe [UInt8](unsafeUninitializedCapacity: size) { room, count in
+          // With no bytes there is no room, and nothing to write.
+          count = unsafe room.baseAddress.map { unsafe protobuf_c_message_pack(base, $0) } ?? 0
+        }
+      }
+    }
+  }
+
   /// A whole small image: its magic numbers and one record.
   static func file<Message>(magics: [UInt32], message: Message) -> [UInt8] {
     let head = magics.flatMap { unsafe withUnsafeBytes(of: $0.littleEndian, Array.init) }
@@ -101,6 +114,30 @@ extension Sluice__StatsEntry {
   static var blank: Self {
     var message = unsafe Self()
     unsafe sluice__stats_entry__init(&message)
+    return unsafe message
+  }
+}
+
+extension Sluice__RpcFeatures {
+  static var blank: Self {
+    var message = unsafe Self()
+    unsafe sluice__rpc_features__init(&message)
+    return unsafe message
+  }
+}
+
+extension Sluice__RpcRequest {
+  static var blank: Self {
+    var message = unsafe Self()
+    unsafe sluice__rpc_request__init(&message)
+    return unsafe message
+  }
+}
+
+extension Sluice__RpcResponse {
+  static var blank: Self {
+    var message = unsafe Self()
+    unsafe sluice__rpc_response__init(&message)
     return unsafe message
   }
 }

@@ -13,6 +13,7 @@ public func testOneInput(_ bytes: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   checkTrackedTasks()
   checkCoverage()
   checkChain()
+  checkMessages(unsafe Array(UnsafeBufferPointer(start: bytes, count: count)))
   return 0
 }
 
@@ -48,6 +49,15 @@ private func readAgain<Result>(
       fatalError("\(name) is not there")
     }
     return try body(&reader)
+  }
+}
+
+/// What engines say comes from outside as well.
+private func checkMessages(_ packet: [UInt8]) {
+  _ = EngineRequest(packet: packet)
+  guard let answer = EngineAnswer(packet: packet) else { return }
+  guard EngineAnswer(packet: answer.packet()) == answer else {
+    fatalError("an answer is not understood again")
   }
 }
 

@@ -20,6 +20,10 @@ public struct Command: Sendable {
   public var arguments: [String]
   /// Whether standard input is a pipe, of which the test has the other end; else it is empty.
   public var hasInput = false
+  /// Whether descriptor 3 is a socket of packets, of which the test has the other end.
+  public var hasSocket = false
+  /// Variables beside those of the test's own environment, or instead of them.
+  public var environment: [String: String] = [:]
   /// What becomes of standard output.
   public var output = Output.kept
 

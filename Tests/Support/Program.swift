@@ -18,6 +18,7 @@ public final class Program: @unchecked Sendable {
   private let name: String
   private let pidfd: Descriptor
   private let input: Descriptor?
+  private let socket: Descriptor?
   private let keptOutput: Descriptor?
   private let keptErrors: Descriptor
   private let lines: LineReader?
@@ -36,6 +37,7 @@ public final class Program: @unchecked Sendable {
     keptErrors = try Descriptor.unnamedFile()
     var inputEnds: (read: Descriptor, write: Descriptor)?
     if command.hasInput { inputEnds = try Descriptor.pipe() }
+    let socketEnds = command.hasSocket ? try Descriptor.packetSockets() : nil
     var outputEnds: (read: Descriptor, write: Descriptor)?
     if command.output == .lines { outputEnds = try Descriptor.pipe() }
     keptOutput = command.output == .kept ? try Descriptor.unnamedFile() : nil
@@ -53,8 +55,13 @@ public final class Program: @unchecked Sendable {
     case .closed: files.close(1)
     }
     files.duplicate(keptErrors, as: 2)
+    // Nothing else is for the program. The pipe of an exit test that begins at this moment, above all: it would
+    // not be at its end before the program is. (A number that is not in use is no error.)
+    for number in Int32(3)..<256 where number != socketEnds?.theirs.number { files.close(number) }
+    if let socketEnds { files.duplicate(socketEnds.theirs, as: 3) }
     pid = try files.spawn(command)
     input = inputEnds?.write
+    socket = socketEnds?.ours
     lines = outputEnds.map { LineReader($0.read) }
     let pidfd = sluice_pidfd_open(pid)
     precondition(pidfd >= 0, "a child that was not waited for has a pid")
@@ -75,6 +82,32 @@ public final class Program: @unchecked Sendable {
     guard unsafe Glibc.write(input.number, bytes, bytes.count) == bytes.count else {
       throw TestFailure.systemCall("writing to \(name)")
     }
+  }
+
+  /// Sends a packet to the program's socket.
+  public func send(packet: [UInt8]) throws {
+    guard let socket else { throw TestFailure("\(name) was started without a socket") }
+    let result = unsafe sluice_packet_send(socket.number, packet, packet.count)
+    guard result == 0 else { throw TestFailure.systemCall("sending to \(name)", errno: -result) }
+  }
+
+  /// The next packet that the program sends; empty when it has closed its end.
+  ///
+  /// - Throws: `TestFailure` when it says nothing.
+  public func nextPacket() async throws -> [UInt8] {
+    try await blocking { [self] in
+      guard let socket else { throw TestFailure("\(name) was started without a socket") }
+      try waitUntilReadable(socket.number, "a packet of \(name)")
+      var packet = [UInt8](repeating: 0, count: 1 << 16)
+      let count = unsafe recv(socket.number, &packet, packet.count, 0)
+      guard count >= 0 else { throw TestFailure.systemCall("receiving from \(name)") }
+      return Array(packet[..<count])
+    }
+  }
+
+  /// Closes the test's end of the socket.
+  public func endPackets() {
+    if let socket { _ = shutdown(socket.number, Int32(SHUT_RDWR)) }
   }
 
   /// The next line that the program writes.
@@ -216,6 +249,12 @@ final class Descriptor: Sendable {
     return (Descriptor(ends[0]), Descriptor(ends[1]))
   }
 
+  static func packetSockets() throws -> (ours: Descriptor, theirs: Descriptor) {
+    var ends: [Int32] = [0, 0]
+    guard unsafe sluice_packet_pair(&ends) == 0 else { throw TestFailure("making sockets") }
+    return (Descriptor(ends[0]), Descriptor(ends[1]))
+  }
+
   /// All of the file, from its start.
   func text() throws -> String {
     try text { block, offset in unsafe pread(number, &block, block.count, off_t(offset)) }
@@ -295,9 +334,6 @@ private struct SpawnFiles: ~Copyable {
   }
 
   mutating func spawn(_ command: Command) throws -> Int32 {
-    // Nothing else is for the program. The pipe of an exit test that begins at this moment, above all: it would
-    // not be at its end before the program is. (A number that is not in use is no error.)
-    for number in Int32(3)..<256 { close(number) }
     var attributes = posix_spawnattr_t()
     unsafe posix_spawnattr_init(&attributes)
     defer { unsafe posix_spawnattr_destroy(&attributes) }
@@ -313,7 +349,8 @@ private struct SpawnFiles: ~Copyable {
     unsafe posix_spawnattr_setflags(&attributes, Int16(flags))
 
     var arguments = unsafe ([command.path] + command.arguments).map { unsafe strdup($0) } + [nil]
-    let variables = ProcessInfo.processInfo.environment.map { "\($0.key)=\($0.value)" }
+    let variables = ProcessInfo.processInfo.environment.merging(command.environment) { $1 }
+      .map { "\($0.key)=\($0.value)" }
     var environment = unsafe variables.map { unsafe strdup($0) } + [nil]
     defer { unsafe (arguments + environment).forEach { unsafe free($0) } }
     var pid: Int32 = 0

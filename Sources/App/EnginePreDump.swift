@@ -1,0 +1,106 @@
+import ArgumentParser
+import Glibc
+import SluiceImages
+
+/// A pre-dump as an engine asks for it, as the command `sluice pre-dump` that does the same.
+struct EnginePreDump {
+  /// Where messages go.
+  let logPath: String
+  /// The arguments of the command.
+  private let arguments: [String]
+
+  /// As CRIU calls it where the engine does not say.
+  private static let logName = "criu.log"
+
+  /// Finds the directories, so that what else may be wrong can be told in the log.
+  ///
+  /// - Parameter engine: the process whose descriptors are spoken of.
+  /// - Throws: `EngineAnswer.Failure` when it cannot be meant.
+  init(_ options: EngineRequest.Options?, engine: Int32) throws(EngineAnswer.Failure) {
+    guard let options, let pid = options.pid else {
+      throw Self.invalid("the request for a pre-dump names no process")
+    }
+    let images: String
+    if let descriptor = options.imagesDescriptor {
+      images = try Self.directory(descriptor, of: engine, "images")
+    } else if let path = options.imagesDirectory {
+      images = path
+    } else {
+      throw Self.invalid("the request for a pre-dump names no directory for the images")
+    }
+    let work = try options.workDescriptor.map { descriptor throws(EngineAnswer.Failure) in
+      try Self.directory(descriptor, of: engine, "work")
+    }
+    let log = options.logFile ?? Self.logName
+    logPath = log.hasPrefix("/") ? log : "\(work ?? images)/\(log)"
+
+    // With the values attached, whatever they begin with.
+    var arguments = ["--tree=\(pid)", "--images-dir=\(images)", "--progress=none", "-v\(options.logLevel)"]
+    if let work { arguments.append("--work-dir=\(work)") }
+    if let parent = options.parent { arguments.append("--prev-images-dir=\(parent)") }
+    if options.dedups { arguments.append("--auto-dedup") }
+    if let cgroup = options.freezeCgroup.flatMap(Self.freezable) {
+      arguments.append("--freeze-cgroup=\(cgroup)")
+    }
+    // Engines name one that need not be there.
+    if let file = options.configurationFile, unsafe access(file, R_OK) == 0 {
+      arguments.append("--config=\(file)")
+    }
+    self.arguments = arguments
+  }
+
+  /// The command.
+  ///
+  /// - Throws: `EngineAnswer.Failure` when it, or a configuration file, cannot be understood.
+  func command() throws(EngineAnswer.Failure) -> PreDumpCommand {
+    do {
+      let home = unsafe getenv("HOME").map { unsafe String(cString: $0) }
+      let options = try CriuOptions(arguments, home: home, read: SmallFile.text)
+      return try PreDumpCommand.parse(options.arguments)
+    } catch let problem as CriuOptions.Problem {
+      throw Self.invalid(problem.message)
+    } catch {
+      throw Self.invalid(PreDumpCommand.message(for: error))
+    }
+  }
+
+  /// Engines name the cgroup of the freezer, whichever version it has; only that of version 2 is of use to us. Without it
+  /// threads are stopped one by one.
+  private static func freezable(_ cgroup: String) -> String? {
+    unsafe access("\(cgroup)/cgroup.freeze", W_OK) == 0 ? cgroup : nil
+  }
+
+  /// A directory that the engine has open: its path, as people know it where it has one.
+  private static func directory(
+    _ descriptor: Int32, of engine: Int32, _ what: String
+  ) throws(EngineAnswer.Failure) -> String {
+    let link = "/proc/\(engine)/fd/\(descriptor)"
+    var (opened, named) = (stat(), stat())
+    guard unsafe stat(link, &opened) == 0 else {
+      let error = errno
+      throw EngineAnswer.Failure(
+        errno: error,
+        message:
+          "the \(what) directory is to be descriptor \(descriptor) of process \(engine), which cannot be looked"
+          + " at: \(CommandFailure.text(error))")
+    }
+    guard opened.st_mode & S_IFMT == S_IFDIR else {
+      throw EngineAnswer.Failure(
+        errno: ENOTDIR,
+        message:
+          "the \(what) directory is to be descriptor \(descriptor) of process \(engine), which is no directory"
+      )
+    }
+    guard let path = unsafe realpath(link, nil) else { return link }
+    defer { unsafe free(path) }
+    // It may have been moved, or be in another mount namespace.
+    guard unsafe stat(path, &named) == 0, named.st_dev == opened.st_dev, named.st_ino == opened.st_ino else {
+      return link
+    }
+    return unsafe String(cString: path)
+  }
+
+  private static func invalid(_ message: String) -> EngineAnswer.Failure {
+    EngineAnswer.Failure(errno: EINVAL, message: message)
+  }
+}

@@ -1,0 +1,42 @@
+import SluiceImages
+
+/// What becomes of an engine's requests, one after the other; without any doing.
+struct RequestOrder {
+  /// What is to be done.
+  enum Action: Hashable {
+    case answerVersion
+    case answerFeatures
+    case preDump
+    /// CRIU is to read the request, which is left where it is, and all that follow.
+    case handOn
+    /// It cannot be meant, for this reason.
+    case refuse(String)
+  }
+
+  /// After a pre-dump CRIU takes nothing but another one or the final dump.
+  private var isAfterPreDump = false
+
+  func action(for request: EngineRequest) -> Action {
+    let hasPageServer = request.options?.hasPageServer == true
+    switch request.kind {
+    // Images of ours go into directories only.
+    case .preDump: return hasPageServer ? .handOn : .preDump
+    case .dump where isAfterPreDump: return .handOn
+    case _ where isAfterPreDump:
+      return .refuse(
+        "after a pre-dump only another one or a dump may be asked for, not \(request.kind.rawValue)")
+    case .singlePreDump: return hasPageServer ? .handOn : .preDump
+    case .version: return .answerVersion
+    case .featureCheck: return .answerFeatures
+    default: return .handOn
+    }
+  }
+
+  /// Takes note of a request that was done.
+  ///
+  /// - Returns: whether to wait for another one.
+  mutating func expectsMore(after request: EngineRequest) -> Bool {
+    isAfterPreDump = request.kind == .preDump
+    return isAfterPreDump || request.keepsOpen
+  }
+}
