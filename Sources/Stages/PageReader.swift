@@ -90,7 +90,8 @@ actor PageReader {
   private func fill(_ buffer: inout PageBuffer, of task: DumpTask) throws(PreDumpError) {
     let memory = RemoteMemory(of: task.process, watch: watch)
     let outcome = try task.attempt { () throws(TargetError) in
-      unsafe try memory.read(table: buffer.runTable, runCount: buffer.runCount, into: buffer.bytes, turns: &turns)
+      unsafe try memory.read(
+        table: buffer.runTable, runCount: buffer.runCount, into: buffer.bytes, turns: &turns)
     }
     buffer.keep(runCount: outcome?.runCount ?? 0, byteCount: outcome?.byteCount ?? 0)
     if hashesPages { buffer.hashPages() }
