@@ -166,9 +166,8 @@ extension PreDumpCommand {
     while let round = try await rounds.next() {
       let report = try await run(round)
       rounds.ended(report)
-      guard try finish(report), show(PreDumpOutput(report, round: rounds.number, end: rounds.end)) else {
-        return Self.notWritten
-      }
+      let output = PreDumpOutput(report, round: rounds.number, end: rounds.isOver ? rounds.end : nil)
+      guard try finish(report), show(output) else { return Self.notWritten }
     }
     guard let command = self.rounds.then else { return 0 }
     return try await run(command, after: rounds)
