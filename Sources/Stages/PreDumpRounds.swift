@@ -92,6 +92,9 @@ public struct PreDumpRounds: Sendable {
     if number > 0 { round.parentDirectory = directory(number) }
     number += 1
     round.imagesDirectory = directory(number)
+    #if SLUICE_FAULTS
+      part.forgotten = ForgottenPage(inRound: number)
+    #endif
     return PreDump(round, as: part)
   }
 

@@ -124,6 +124,10 @@ struct RoundPart: Sendable {
   var isLast = false
   /// Whether they are left stopped then.
   var leavesStopped = false
+  #if SLUICE_FAULTS
+    /// A page that is taken for clean.
+    var forgotten: ForgottenPage?
+  #endif
 }
 
 extension RoundStarter {
