@@ -88,6 +88,25 @@ struct LastRoundTests {
     }
   }
 
+  /// The only thread waits for a child of vfork, and does not stop for as long as that takes.
+  @Test func aSignalIsHeededWhileAProcessDoesNotStop() async throws {
+    try await ThreadTarget.run(["--first-vforks"]) { target in
+      try await eventually("it waits for its child") { try target.threads().map(\.state) == ["D"] }
+      try await withTemporaryDirectory { directory in
+        let command = try Command(
+          built: "sluice", ["pre-dump", "-t", "\(target.pid)", "-D", "\(directory)/chain", "--final"])
+        try await withProgram(command) { program in
+          try await eventually("it is told to stop") { try TargetState(target.pid).tracer != 0 }
+          program.send(SIGTERM)
+          let result = try await program.result()
+          #expect(result.end == .exited(143), "\(result.errors)")
+        }
+        #expect(names(in: "\(directory)/chain/1") == nil)
+        try await eventually("nobody traces it") { try TargetState(target.pid).tracer == 0 }
+      }
+    }
+  }
+
   @Test func whatMakesNoSenseIsRefused() async throws {
     for (options, word) in [
       (["--leave-stopped"], "--final"), (["--final", "--then", "true"], "exclude"),
