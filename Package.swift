@@ -52,7 +52,9 @@ let package = Package(
       dependencies: [
         "SluicePipeline", "SluiceImages", "SluiceTarget", .product(name: "Logging", package: "swift-log"),
       ],
-      path: "Sources/Stages", swiftSettings: swiftSettings),
+      path: "Sources/Stages",
+      // For a control of the tests: Sources/Stages/ForgottenPage.swift.
+      swiftSettings: swiftSettings + [.define("SLUICE_FAULTS", .when(configuration: .debug))]),
     .executableTarget(
       name: "sluice",
       dependencies: [

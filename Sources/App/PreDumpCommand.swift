@@ -175,14 +175,13 @@ extension PreDumpCommand {
     var completed = 0
     do throws(PreDumpError) {
       while let round = try await rounds.next() {
-        // Where they had ended and there is one more, that is the last one that was asked for.
-        let isLast = rounds.end != nil
         let report = try await run(round)
         completed += 1
         rounds.ended(report)
-        let output = PreDumpOutput(report, round: rounds.number, end: rounds.end)
-        let isLastNext = rounds.end != nil && !isLast && self.rounds.lastRound != nil
-        guard try finish(report), show(output, isLastNext: isLastNext) else { return Self.notWritten }
+        // What ended the rounds is no end yet where one more was asked for.
+        let (end, reasonForLast) = rounds.isOver ? (rounds.end, nil) : (nil, rounds.end)
+        let output = PreDumpOutput(report, round: rounds.number, end: end)
+        guard try finish(report), show(output, reasonForLast: reasonForLast) else { return Self.notWritten }
       }
     } catch {
       if completed > 0 {
@@ -237,9 +236,9 @@ extension PreDumpCommand {
     return false
   }
 
-  /// - Parameter isLastNext: whether the next round is the last one that was asked for.
-  private func show(_ output: PreDumpOutput, isLastNext: Bool = false) -> Bool {
-    Terminal.message(output.round == nil ? output.summary : output.roundLine(isLastNext: isLastNext))
+  /// - Parameter reasonForLast: why the next round is the last one; nil where it is not.
+  private func show(_ output: PreDumpOutput, reasonForLast: RoundPolicy.End? = nil) -> Bool {
+    Terminal.message(output.round == nil ? output.summary : output.roundLine(reasonForLast: reasonForLast))
     guard json, !Terminal.json(output) else { return true }
     Terminal.message("sluice: writing to standard output failed")
     return false

@@ -169,18 +169,18 @@ struct PreDumpOutput: Encodable {
 
   /// A round of several, in a line.
   ///
-  /// - Parameter isLastNext: whether one more comes, for which the processes are stopped.
-  func roundLine(isLastNext: Bool) -> String {
+  /// - Parameter reasonForLast: why the next one is the last, for which the processes are stopped; nil where it is not.
+  func roundLine(reasonForLast: RoundPolicy.End?) -> String {
     let pages = pagesWritten + pagesSkippedParent
     var line =
       "sluice: round \(round ?? 1): \(pagesWritten) of \(pages) pages, \(ByteCount.text(Int(bytesWritten))),"
       + " in \(Elapsed.text(microseconds: durationUs)); stopped for \(Elapsed.text(microseconds: frozenUs))"
     if let roundsEnd, let end = RoundPolicy.End(rawValue: roundsEnd) {
-      switch (isLastNext, end) {
-      case (true, .rounds): break
-      case (true, _): line += "; the next is the last: \(end.text)"
-      case (false, _): line += "; no more rounds: \(end.text)"
-      }
+      line += "; no more rounds: \(end.text)"
+    }
+    // That all rounds were made is what everybody expects.
+    if let reasonForLast, reasonForLast != .rounds {
+      line += "; the next is the last: \(reasonForLast.text)"
     }
     return line
   }

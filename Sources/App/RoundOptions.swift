@@ -87,7 +87,7 @@ extension RoundPolicy.End {
   var text: String {
     switch self {
     case .rounds: "that was the last round that was asked for"
-    case .fewPages: "so few pages that the final dump can copy them as well"
+    case .fewPages: "few enough pages for the final dump"
     case .mostlyClean: "most pages are clean"
     case .growth: "it does not get less any more"
     case .time: "the time is up"

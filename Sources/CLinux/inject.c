@@ -49,37 +49,6 @@ struct reply {
   struct sluice_injected injected;
 };
 
-// Sends a message, with a descriptor if there is one. 0 or -errno.
-static int send_with(int socket, const void *bytes, size_t length, int file) {
-  _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof file)] = {0};
-  struct iovec part = {.iov_base = (void *)bytes, .iov_len = length};
-  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-  if (file >= 0) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof file);
-    memcpy(CMSG_DATA(header), &file, sizeof file);
-  }
-  return TEMP_FAILURE_RETRY(sendmsg(socket, &message, MSG_NOSIGNAL)) < 0 ? -errno : 0;
-}
-
-// Receives a message of that length, and the descriptor that comes with it; -1 for none. 0 or -errno: EPIPE when there
-// is no other end.
-static int receive_with(int socket, void *bytes, size_t length, int *file) {
-  _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof *file)];
-  struct iovec part = {.iov_base = bytes, .iov_len = length};
-  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-  *file = -1;
-  ssize_t got = TEMP_FAILURE_RETRY(recvmsg(socket, &message, MSG_CMSG_CLOEXEC));
-  if (got < 0) return -errno;
-  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-  if (header && header->cmsg_type == SCM_RIGHTS) memcpy(file, CMSG_DATA(header), sizeof *file);
-  return (size_t)got == length ? 0 : -EPIPE;
-}
-
 // MARK: The injector
 
 // One injection, as it goes on.
@@ -94,6 +63,8 @@ struct session {
   bool is_changed;
   // Set while it was told to go on and is not known to stand again.
   bool runs;
+  // Set where a filter of its system calls (seccomp) would be heeded.
+  bool heeds_filters;
   uint64_t mask;
 };
 
@@ -103,25 +74,47 @@ static void begin(struct session *session, enum sluice_injection_step step) {
   if (session->injection.wait_at != (int32_t)step) return;
   struct reply reply = {.kind = AT_STEP, .injected = session->injected};
   char go_on;
-  if (send_with(session->socket, &reply, sizeof reply, -1) == 0)
+  if (send_message(session->socket, &reply, sizeof reply, -1) == 0)
     (void)!TEMP_FAILURE_RETRY(recv(session->socket, &go_on, 1, 0));
 #endif
 }
 
 static pid_t thread_of(const struct session *session) { return session->injection.thread; }
 
-// A line of the thread's status whose value is a number; -1 where there is none.
-static int thread_status(const struct session *session, const char *name) {
+// Whether filters (seccomp) look at the thread's system calls. 0 or -errno.
+//
+// The line is searched for with the end of the one before: a thread's name may hold anything but that. And it is behind
+// that of the groups, of which there may be 65536: so the file is read to its end, in parts of which each begins with
+// the end of the one before.
+static int is_filtered(const struct session *session, bool *is) {
+  static const char line[] = "\nSeccomp:\t";
+  enum { LENGTH = sizeof line - 1 };
   char path[64], text[4096];
   snprintf(path, sizeof path, "/proc/%d/task/%d/status", (int)session->injection.pid, (int)thread_of(session));
   int file = open(path, O_RDONLY | O_CLOEXEC);
-  if (file < 0) return -1;
-  ssize_t length = TEMP_FAILURE_RETRY(read(file, text, sizeof text - 1));
+  if (file < 0) return errno == ENOENT ? -ESRCH : -errno;
+  size_t kept = 0;
+  int result = 0;
+  // A kernel without filters has no such line.
+  *is = false;
+  for (;;) {
+    ssize_t got = TEMP_FAILURE_RETRY(read(file, text + kept, sizeof text - kept));
+    if (got <= 0) {
+      if (got < 0) result = -errno;
+      break;
+    }
+    size_t length = kept + (size_t)got;
+    // The mode is one digit: 0 for none.
+    const char *found = memmem(text, length, line, LENGTH);
+    if (found != NULL && found + LENGTH < text + length) {
+      *is = found[LENGTH] != '0';
+      break;
+    }
+    kept = length < LENGTH ? length : LENGTH;
+    memmove(text, text + length - kept, kept);
+  }
   close(file);
-  if (length <= 0) return -1;
-  text[length] = 0;
-  const char *line = strstr(text, name);
-  return line == NULL ? -1 : atoi(line + strlen(name));
+  return result;
 }
 
 static void interrupt_wait(int signal) { (void)signal; }
@@ -220,6 +213,17 @@ static bool is_of_process(const struct session *session) {
   return syscall(SYS_pidfd_send_signal, session->pidfd, 0, NULL, 0) == 0;
 }
 
+// Makes sure that no filter looks at the calls that the thread is had to make. 0 or -errno: EPERM where one does, and
+// may not be suspended.
+static int check_filters(struct session *session) {
+  if (!session->heeds_filters) return 0;
+  bool is = false;
+  int result = is_filtered(session, &is);
+  if (result < 0 || !is) return result;
+  session->injected.step = SLUICE_INJECTION_SUSPEND_FILTER;
+  return -EPERM;
+}
+
 // Looks whether the thread can be had to make a call where it stands. 0 or -errno.
 static int check_state(struct session *session) {
   if (!is_of_process(session)) return -ESRCH;
@@ -238,10 +242,12 @@ static int check_state(struct session *session) {
     if (result < 0) return result;
   }
   if (dispatches_calls(session)) return -EBUSY;
+  int result = check_filters(session);
+  if (result < 0) return result;
   uint8_t expected[4];
   unsigned length = call_instruction(expected);
   uint64_t found = 0;
-  int result = peek(session, session->injection.call_address, &found);
+  result = peek(session, session->injection.call_address, &found);
   if (result < 0) return result;
   // The program was replaced by another one (execve) since the address was found.
   return memcmp(&found, expected, length) == 0 ? 0 : -ESRCH;
@@ -276,7 +282,7 @@ static int call(struct session *session, long number, long first, uint64_t limit
   return result;
 }
 
-// After PTRACE_SEIZE of a thread that stands: all that the thread could notice is undone here. 0 or -errno.
+// Undoes all that the thread could notice. 0 or -errno.
 static int restore(struct session *session) {
   pid_t thread = thread_of(session);
   int result = 0;
@@ -326,15 +332,29 @@ static int make_descriptor(struct session *session, int *descriptor) {
   return fetched < 0 ? fetched : result;
 }
 
-static int inject(struct session *session, int *descriptor) {
+// Begins to trace the thread, which is not stopped by that. 0 or -errno.
+//
+// Its filters are suspended wherever that may be, though it has none: another of its threads may put one up for all at
+// any moment (SECCOMP_FILTER_FLAG_TSYNC).
+static int seize(struct session *session) {
+  begin(session, SLUICE_INJECTION_SEIZE);
   pid_t thread = thread_of(session);
-  bool is_filtered = thread_status(session, "Seccomp:\t") > 0;
-  begin(session, is_filtered ? SLUICE_INJECTION_SUSPEND_FILTER : SLUICE_INJECTION_SEIZE);
   // No PTRACE_O_EXITKILL: it would turn our end into that of the process.
-  long options = PTRACE_O_TRACESYSGOOD | (is_filtered ? OPTION_SUSPEND_SECCOMP : 0);
-  if (ptrace(PTRACE_SEIZE, thread, NULL, (void *)options) < 0) return -errno;
+  const long options = PTRACE_O_TRACESYSGOOD;
+  if (ptrace(PTRACE_SEIZE, thread, NULL, (void *)(options | OPTION_SUSPEND_SECCOMP)) == 0) return 0;
+  // It takes CAP_SYS_ADMIN, no filter over ourselves, and a kernel that knows it; or the thread may not be traced at all.
+  if (errno != EPERM && errno != EINVAL) return -errno;
+  session->heeds_filters = true;
+  int result = check_filters(session);
+  if (result < 0) return result;
+  return ptrace(PTRACE_SEIZE, thread, NULL, (void *)options) < 0 ? -errno : 0;
+}
+
+static int inject(struct session *session, int *descriptor) {
+  int result = seize(session);
+  if (result < 0) return result;
   begin(session, SLUICE_INJECTION_STOP);
-  int result = stop(session);
+  result = stop(session);
   // What runs, nobody can let go of.
   if (result < 0) return result;
   begin(session, SLUICE_INJECTION_STATE);
@@ -365,13 +385,13 @@ static void injector(int socket) {
   setpriority(PRIO_PROCESS, 0, -20);
   for (;;) {
     struct session session = {.socket = socket, .pidfd = -1};
-    if (receive_with(socket, &session.injection, sizeof session.injection, &session.pidfd) < 0) return;
+    if (receive_message(socket, &session.injection, sizeof session.injection, &session.pidfd) < 0) return;
     int descriptor = -1;
     struct reply reply = {.kind = DONE};
     session.injected.error = -inject(&session, &descriptor);
     reply.injected = session.injected;
     bool has_failed = session.injected.error != 0;
-    if (send_with(socket, &reply, sizeof reply, has_failed ? -1 : descriptor) < 0) return;
+    if (send_message(socket, &reply, sizeof reply, has_failed ? -1 : descriptor) < 0) return;
     if (descriptor >= 0) close(descriptor);
     close(session.pidfd);
     // A thread that runs is let go of by our end alone. So is one that has ended, and until then its process' parent is
@@ -387,11 +407,11 @@ int sluice_injector_start(void) { return start_helper("sluice-inject", injector)
 int sluice_inject_userfaultfd(int injector, int pidfd, const struct sluice_injection *injection,
                               struct sluice_injected *injected) {
   *injected = (struct sluice_injected){.error = 0};
-  int result = send_with(injector, injection, sizeof *injection, pidfd);
+  int result = send_message(injector, injection, sizeof *injection, pidfd);
   if (result < 0) return result;
   struct reply reply;
   int descriptor = -1;
-  result = receive_with(injector, &reply, sizeof reply, &descriptor);
+  result = receive_message(injector, &reply, sizeof reply, &descriptor);
   if (result < 0) return result;
   *injected = reply.injected;
   if (reply.kind == AT_STEP) return -EINPROGRESS;
@@ -399,4 +419,4 @@ int sluice_inject_userfaultfd(int injector, int pidfd, const struct sluice_injec
   return descriptor >= 0 ? descriptor : -EMFILE;
 }
 
-int sluice_injector_go_on(int injector) { return send_with(injector, "", 1, -1); }
+int sluice_injector_go_on(int injector) { return send_message(injector, "", 1, -1); }

@@ -12,16 +12,17 @@ struct ContentTracker: DirtyTracker {
   let configuration: PreDump.Configuration
 
   func begin(_ tree: inout ProcessTree, on parent: ParentImages?) throws(PreDumpError) -> RoundStart {
-    // A child that was forked meanwhile is found by the next look, until one finds nothing.
-    try onTarget { () throws(TargetError) in while try !tree.grow().isEmpty {} }
-    return try beginLast(tree, on: parent)
+    try onTarget { () throws(TargetError) in try tree.growWhileItRuns { _ in } }
+    return try beginLast(
+      tree, on: parent, where: parent.map { ParentTasks(of: $0, configuration).pids(in: tree) } ?? [])
   }
 
-  func beginLast(_ tree: ProcessTree, on parent: ParentImages?) throws(PreDumpError) -> RoundStart {
+  func beginLast(
+    _ tree: ProcessTree, on parent: ParentImages?, where isParentOf: Set<Int32>
+  ) throws(PreDumpError) -> RoundStart {
     let (uptime, bootID) = try onTarget { () throws(TargetError) in
       (try Uptime.microseconds(), try Uptime.bootID())
     }
-    let isParentOf = parent.map { ParentTasks(of: $0, configuration).pids(in: tree) } ?? []
     var start = RoundStart(of: tree, tracker: .content, uptime: uptime)
     start.contents = ContentRound(
       parent: parent,

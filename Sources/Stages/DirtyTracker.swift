@@ -17,17 +17,30 @@ protocol DirtyTracker {
   /// Begins a round after which there is none: the tree stands still, and goes on standing until everything is read.
   /// Nothing is cleared, so if this round fails, the parent is as good as before.
   ///
+  /// - Parameters:
+  ///   - parent: the images to build on; nil where there are none that can be built on.
+  ///   - isParentOf: the pids of the processes that those are of. To find that out, all pagemaps of the chain are read:
+  ///     so it is done before the tree stands still.
   /// - Throws: `PreDumpError`.
-  func beginLast(_ tree: ProcessTree, on parent: ParentImages?) throws(PreDumpError) -> RoundStart
+  func beginLast(
+    _ tree: ProcessTree, on parent: ParentImages?, where isParentOf: Set<Int32>
+  ) throws(PreDumpError) -> RoundStart
 }
 
 /// No tracker: every round copies everything.
 struct NoTracker: DirtyTracker {
   func begin(_ tree: inout ProcessTree, on parent: ParentImages?) throws(PreDumpError) -> RoundStart {
-    try beginLast(tree, on: parent)
+    try everything(of: tree)
   }
 
-  func beginLast(_ tree: ProcessTree, on parent: ParentImages?) throws(PreDumpError) -> RoundStart {
+  func beginLast(
+    _ tree: ProcessTree, on parent: ParentImages?, where isParentOf: Set<Int32>
+  ) throws(PreDumpError) -> RoundStart {
+    try everything(of: tree)
+  }
+
+  /// A round that builds on nothing.
+  func everything(of tree: ProcessTree) throws(PreDumpError) -> RoundStart {
     RoundStart(
       of: tree, tracker: .none, uptime: try onTarget { () throws(TargetError) in try Uptime.microseconds() })
   }

@@ -53,7 +53,7 @@ final class DumpTask: OutputTask {
   ///
   /// - Throws: the error, where it ends the round.
   func fail(_ error: PreDumpError) throws(PreDumpError) {
-    if isEssential { throw error }
+    if isEssential || error.code == .cancelled { throw error }
     // The first failure is the one to tell.
     failure.withLock { $0 = $0 ?? error }
     isFailed.store(true, ordering: .releasing)

@@ -37,4 +37,16 @@ struct KnownPages: ~Copyable {
       throw PreDumpError(error)
     }
   }
+
+  #if SLUICE_FAULTS
+    /// Whether a page is to be copied because it was written, and the parent's images have it as it was before.
+    mutating func isRewritten(_ page: Range<UInt64>, mustCopy: Bool) throws(PreDumpError) -> Bool {
+      guard let written = dirty?.next(in: page), mustCopy || written.isDirty else { return false }
+      do throws(ImagesError) {
+        return try coverage?.next(in: page).isCovered == true
+      } catch {
+        throw PreDumpError(error)
+      }
+    }
+  #endif
 }

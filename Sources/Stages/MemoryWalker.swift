@@ -54,6 +54,9 @@ actor MemoryWalker {
   private var result: Result
   private var sequence: UInt64 = 0
   private var open: PageBuffer?
+  #if SLUICE_FAULTS
+    private var forgotten: ForgottenPage?
+  #endif
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
   nonisolated var taskExecutor: any TaskExecutor { executor }
@@ -178,6 +181,9 @@ actor MemoryWalker {
   private func sort(
     _ scanned: ScannedRun, of task: DumpTask, _ known: inout KnownPages
   ) async throws(PreDumpError) {
+    #if SLUICE_FAULTS
+      if try await forget(in: scanned, of: task, &known) { return }
+    #endif
     result.tasks[task.index].pagesFound += scanned.run.length / UInt64(ring.layout.pageSize)
     let end = scanned.run.address + scanned.run.length
     if scanned.isUnsettled {
@@ -196,6 +202,47 @@ actor MemoryWalker {
       position = part.end
     }
   }
+
+  #if SLUICE_FAULTS
+    /// Has the walk take a page for clean that was written.
+    func forget(_ page: ForgottenPage?) {
+      forgotten = page
+    }
+
+    /// - Returns: false where nothing is to be forgotten; else these pages are sorted, with or without that.
+    private func forget(
+      in scanned: ScannedRun, of task: DumpTask, _ known: inout KnownPages
+    ) async throws(PreDumpError) -> Bool {
+      let run = scanned.run.address..<scanned.run.address + scanned.run.length
+      guard let wanted = forgotten, wanted.range.overlaps(run) else { return false }
+      // Where the walk finds out what was written, what is dirty otherwise is what the last round has copied already.
+      guard scanned.mustCopy || watch == nil else { return false }
+      forgotten = nil
+      func part(_ range: Range<UInt64>) -> ScannedRun {
+        var part = scanned
+        part.run = MemoryRun(address: range.lowerBound, length: UInt64(range.count))
+        return part
+      }
+      let searched = run.clamped(to: wanted.range)
+      if run.lowerBound < searched.lowerBound {
+        try await sort(part(run.lowerBound..<searched.lowerBound), of: task, &known)
+      }
+      var position = searched.lowerBound
+      while position < searched.upperBound {
+        let page = position..<position + UInt64(ring.layout.pageSize)
+        position = page.upperBound
+        if try known.isRewritten(page, mustCopy: scanned.mustCopy) {
+          result.tasks[task.index].pagesFound += 1
+          try await list(part(page).run, of: task)
+          break
+        }
+        try await sort(part(page), of: task, &known)
+        if position == searched.upperBound { forgotten = wanted }
+      }
+      if position < run.upperBound { try await sort(part(position..<run.upperBound), of: task, &known) }
+      return true
+    }
+  #endif
 
   private func list(_ run: MemoryRun, of task: DumpTask) async throws(PreDumpError) {
     result.tasks[task.index].pagesInParent += run.length / UInt64(ring.layout.pageSize)

@@ -73,6 +73,9 @@ public struct PreDump: Sendable {
     let walker = MemoryWalker(
       tasks: start.tasks, base: start.base, watch: start.watch, source: configuration.pageStates.source,
       swapped: configuration.swapped.pages, ring: ring, plans: plans, executor: walkerThread)
+    #if SLUICE_FAULTS
+      await walker.forget(part.forgotten)
+    #endif
     let readers = readerThreads.map {
       PageReader(
         tasks: start.tasks, pageSize: ring.layout.pageSize, plans: plans, chunks: chunks,

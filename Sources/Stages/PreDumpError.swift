@@ -60,6 +60,7 @@ public struct PreDumpError: Error, CustomStringConvertible {
       case .notTrackable: .notTrackable
       case .unreadable: .io
       case .systemCall: .system
+      case .cancelled: .cancelled
       }
     self.init(code, error.description, errno: error.errno)
   }

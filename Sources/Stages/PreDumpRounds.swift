@@ -70,6 +70,9 @@ public struct PreDumpRounds: Sendable {
     return end
   }
 
+  /// Whether `next` has no further round to give, not even a last one that was asked for.
+  public var isOver: Bool { end != nil && (lastRound == nil || isLastBegun) }
+
   /// The next round, after the pause before it.
   ///
   /// - Returns: nil when the policy says that it is enough.
@@ -89,6 +92,9 @@ public struct PreDumpRounds: Sendable {
     if number > 0 { round.parentDirectory = directory(number) }
     number += 1
     round.imagesDirectory = directory(number)
+    #if SLUICE_FAULTS
+      part.forgotten = ForgottenPage(inRound: number)
+    #endif
     return PreDump(round, as: part)
   }
 

@@ -16,17 +16,6 @@ struct RoundBase: Sendable {
     self.places = places
   }
 
-  /// - Parameters:
-  ///   - dirty: has the processes of the tree in their order.
-  ///   - isParentOf: the pids of those that the parent's images are of.
-  init(parent: ParentImages, dirty: DirtySet, of tree: ProcessTree, where isParentOf: Set<Int32>) {
-    var places: [Int32: Int] = [:]
-    for (place, process) in tree.processes.enumerated() where isParentOf.contains(process.pid) {
-      places[process.pid] = place
-    }
-    self.init(parent: parent, dirty: dirty, places: places)
-  }
-
   /// What is known of the pages of a task before they are read; nothing without a base.
   static func known(of task: DumpTask, by base: RoundBase?) throws(PreDumpError) -> KnownPages {
     guard let base, let place = base.places[task.process.pid] else { return KnownPages() }

@@ -83,6 +83,7 @@ actor RoundStarter {
     _ tree: inout ProcessTree, _ parent: ParentImages?, with tracker: any DirtyTracker
   ) throws(PreDumpError) -> RoundStart {
     guard part.isLast else { return try tracker.begin(&tree, on: parent) }
+    let isParentOf = parent.map { ParentTasks(of: $0, configuration).pids(in: tree) } ?? []
     var times = RoundStart.StopTimes()
     lap = Lap()
     var stopped = try onTarget { () throws(TargetError) in
@@ -94,7 +95,7 @@ actor RoundStarter {
     var start: RoundStart
     do throws(PreDumpError) {
       try waitForDevices(tree)
-      start = try tracker.beginLast(tree, on: parent)
+      start = try tracker.beginLast(tree, on: parent, where: isParentOf)
     } catch {
       stopped.resume()
       throw error
@@ -123,6 +124,10 @@ struct RoundPart: Sendable {
   var isLast = false
   /// Whether they are left stopped then.
   var leavesStopped = false
+  #if SLUICE_FAULTS
+    /// A page that is taken for clean.
+    var forgotten: ForgottenPage?
+  #endif
 }
 
 extension RoundStarter {
@@ -147,15 +152,12 @@ extension RoundStarter {
       return softDirty
     case .writeProtect, .both:
       guard configuration.tracker == .writeProtect || hasSoftDirty else { throw Self.lacksSoftDirty }
-      guard let tracking = part.tracking, protectsPages else {
-        throw PreDumpError(
-          .system,
-          "this kernel does not write-protect memory asynchronously (Linux 6.7): leave --tracker at auto")
-      }
+      guard let tracking = part.tracking else { throw Self.lacksProtection }
+      if let refusal = protectionRefusal { throw refusal }
       return writeProtect(tracking, seesSoftDirty: configuration.tracker == .both, mayGiveUp: false)
     case .content: return content
     case .automatic:
-      if let tracking = part.tracking, !tracking.isGivenUp, protectsPages {
+      if let tracking = part.tracking, !tracking.isGivenUp, protectionRefusal == nil {
         return writeProtect(tracking, seesSoftDirty: hasSoftDirty, mayGiveUp: tracking.isFresh)
       }
       if hasSoftDirty { return softDirty }
@@ -182,11 +184,27 @@ extension RoundStarter {
       name: seesSoftDirty ? .both : .writeProtect, mayGiveUp: mayGiveUp)
   }
 
-  private var protectsPages: Bool {
-    guard case .yes = KernelSupport.asynchronousWriteProtect(), case .yes = KernelSupport.pagemapScan() else {
-      return false
+  /// Why memory cannot be write-protected; nil where it can.
+  private var protectionRefusal: PreDumpError? {
+    for answer in [KernelSupport.asynchronousWriteProtect(), KernelSupport.pagemapScan()] {
+      switch answer {
+      case .yes: continue
+      case .no: return Self.lacksProtection
+      case .refused(let errno):
+        return PreDumpError(
+          TargetError(
+            .systemCall,
+            "trying whether this kernel write-protects memory asynchronously (or leave --tracker at auto)",
+            errno: errno))
+      }
     }
-    return configuration.pageStates != .pagemap
+    return configuration.pageStates == .pagemap ? Self.lacksProtection : nil
+  }
+
+  private static var lacksProtection: PreDumpError {
+    PreDumpError(
+      .system, "this kernel does not write-protect memory asynchronously (Linux 6.7): leave --tracker at auto"
+    )
   }
 
   /// Why it is this tracker, in a few words.

@@ -1,4 +1,5 @@
 internal import CSluiceLinux
+internal import Logging
 internal import SluiceImages
 internal import SluiceTarget
 
@@ -21,14 +22,15 @@ struct SoftDirtyTracker: DirtyTracker {
     return try takeDirtyPages(&tree, parent)
   }
 
-  func beginLast(_ tree: ProcessTree, on parent: ParentImages?) throws(PreDumpError) -> RoundStart {
+  func beginLast(
+    _ tree: ProcessTree, on parent: ParentImages?, where isParentOf: Set<Int32>
+  ) throws(PreDumpError) -> RoundStart {
     let uptime = try onTarget { () throws(TargetError) in try Uptime.microseconds() }
     var start = RoundStart(of: tree, tracker: .softDirty, uptime: uptime)
     guard let parent else { return start }
-    let isParentOf = ParentTasks(of: parent, configuration).pids(in: tree)
-    var dirty = dirtySet(for: tree)
-    try onTarget { () throws(TargetError) in try collect(tree, into: &dirty) }
-    start.base = RoundBase(parent: parent, dirty: dirty, of: tree, where: isParentOf)
+    var written = WrittenPages(of: isParentOf, byteCount: dirtyBytes, scanner: scanner(for: tree))
+    try onTarget { () throws(TargetError) in try written.collect(from: tree) }
+    start.base = written.base(on: parent)
     return start
   }
 
@@ -39,54 +41,80 @@ struct SoftDirtyTracker: DirtyTracker {
   static func clear(_ tree: inout ProcessTree) throws(TargetError) -> (uptime: UInt64, nanoseconds: UInt64) {
     // Before the clear, never after: a process that was started later is another one to CRIU.
     let uptime = try Uptime.microseconds()
-    var (fresh, cleared) = (tree.processes, UInt64(0))
-    // A child that was forked meanwhile is found by the next look, until one finds nothing.
-    while !fresh.isEmpty {
-      for process in fresh { cleared += try SoftDirty.clear(process) }
-      fresh = try tree.grow()
+    let root = tree.processes[0]
+    var cleared: UInt64 = 0
+    func clearAll(_ processes: [TargetProcess]) throws(TargetError) {
+      for process in processes {
+        try TargetError.checkCancellation()
+        cleared += try clear(process, below: root)
+      }
     }
+    try clearAll(tree.processes)
+    try tree.growWhileItRuns(clearAll)
     return (uptime, cleared)
+  }
+
+  /// - Returns: how long it took, in nanoseconds; 0 for a descendant that has ended meanwhile, as will be seen when its
+  ///   memory is looked at.
+  private static func clear(
+    _ process: TargetProcess, below root: TargetProcess
+  ) throws(TargetError) -> UInt64 {
+    do throws(TargetError) {
+      return try SoftDirty.clear(process)
+    } catch {
+      guard error.code == .gone, process !== root else { throw error }
+      return 0
+    }
   }
 
   /// Stops the tree for as long as it takes to find out what was written, and to clear that.
   func takeDirtyPages(_ tree: inout ProcessTree, _ parent: ParentImages) throws(PreDumpError) -> RoundStart {
-    let isParentOf = ParentTasks(of: parent, configuration).pids(in: tree)
+    var written = WrittenPages(
+      of: ParentTasks(of: parent, configuration).pids(in: tree), byteCount: dirtyBytes,
+      scanner: scanner(for: tree))
     try onImages { () throws(ImagesError) in try parent.setAside() }
     var hasCleared = false
     do throws(TargetError) {
-      var dirty = dirtySet(for: tree)
-      let (times, uptime) = try takeDirtyPages(&tree, into: &dirty, hasCleared: &hasCleared)
+      let (times, uptime) = try takeDirtyPages(&tree, into: &written, hasCleared: &hasCleared)
       var start = RoundStart(of: tree, tracker: .softDirty, uptime: uptime)
       start.clearNanoseconds = times.clearing
       start.stop = times
       start.parentAside = parent
-      start.base = RoundBase(parent: parent, dirty: dirty, of: tree, where: isParentOf)
+      start.base = written.base(on: parent)
       return start
     } catch {
       // Nothing is lost yet: the parent is as good as before.
-      if !hasCleared { try onImages { () throws(ImagesError) in try parent.putBack() } }
+      if !hasCleared { putBack(parent) }
       throw PreDumpError(error)
     }
   }
 
+  /// The failure that led here is the one to report.
+  private func putBack(_ parent: ParentImages) {
+    do throws(ImagesError) {
+      try parent.putBack()
+    } catch {
+      configuration.logger.warning(
+        "nothing can be built on the images in \(parent.path), whose inventory stays set aside: \(error)")
+    }
+  }
+
   private func takeDirtyPages(
-    _ tree: inout ProcessTree, into dirty: inout DirtySet, hasCleared: inout Bool
+    _ tree: inout ProcessTree, into written: inout WrittenPages, hasCleared: inout Bool
   ) throws(TargetError) -> (RoundStart.StopTimes, uptime: UInt64) {
-    var scanner = SoftDirtyScanner(like: tree.processes[0], source: configuration.pageStates.source)
     var stopped = try StoppedTree(of: tree, freezing: configuration.freezeCgroup)
     var times = RoundStart.StopTimes()
     var lap = Lap()
     try stopped.stop(&tree)
     times.stopping = lap.next()
-    for process in tree.processes {
-      dirty.beginTask()
-      try scanner.collect(process, into: &dirty)
-    }
+    try written.collect(from: tree)
     times.scanning = lap.next()
     let uptime = try Uptime.microseconds()
+    try TargetError.checkCancellation()
+    let root = tree.processes[0]
     for process in tree.processes {
       // Where this fails, nothing of the process was cleared.
-      _ = try SoftDirty.clear(process)
+      _ = try Self.clear(process, below: root)
       hasCleared = true
     }
     times.clearing = lap.next()
@@ -95,16 +123,45 @@ struct SoftDirtyTracker: DirtyTracker {
     return (times, uptime)
   }
 
-  private func collect(_ tree: ProcessTree, into dirty: inout DirtySet) throws(TargetError) {
-    var scanner = SoftDirtyScanner(like: tree.processes[0], source: configuration.pageStates.source)
-    for process in tree.processes {
+  private func scanner(for tree: ProcessTree) -> SoftDirtyScanner {
+    SoftDirtyScanner(like: tree.processes[0], source: configuration.pageStates.source)
+  }
+}
+
+/// What was written of the processes that earlier images are of. Others, such as children that were born since, are
+/// copied whole: nothing need be known of them.
+///
+/// It is filled while the processes stand still, and its memory is there before.
+private struct WrittenPages: ~Copyable {
+  private let isParentOf: Set<Int32>
+  private var scanner: SoftDirtyScanner
+  private var dirty: DirtySet
+  /// The places of the processes in that set, by their pids.
+  private var places: [Int32: Int] = [:]
+
+  /// - Parameters:
+  ///   - isParentOf: the pids of the processes that the earlier images are of.
+  ///   - byteCount: the memory for what was written, in bytes.
+  init(of isParentOf: Set<Int32>, byteCount: Int, scanner: consuming SoftDirtyScanner) {
+    self.isParentOf = isParentOf
+    self.scanner = scanner
+    dirty = DirtySet(byteCount: byteCount, taskCount: isParentOf.count)
+    places.reserveCapacity(isParentOf.count)
+  }
+
+  /// Adds what was written of all processes of a tree that stands still.
+  ///
+  /// - Throws: `TargetError`.
+  mutating func collect(from tree: ProcessTree) throws(TargetError) {
+    for process in tree.processes where isParentOf.contains(process.pid) {
+      places[process.pid] = places.count
       dirty.beginTask()
       try scanner.collect(process, into: &dirty)
     }
   }
 
-  /// With room for children that are found only when everything stands still.
-  private func dirtySet(for tree: ProcessTree) -> DirtySet {
-    DirtySet(byteCount: dirtyBytes, taskCount: 2 * tree.processes.count + 64)
+  /// What a round can build on.
+  func base(on parent: ParentImages) -> RoundBase {
+    RoundBase(parent: parent, dirty: dirty, places: places)
   }
 }

@@ -49,16 +49,17 @@ struct WriteProtectTracker: DirtyTracker {
     return start
   }
 
-  func beginLast(_ tree: ProcessTree, on parent: ParentImages?) throws(PreDumpError) -> RoundStart {
-    // One that executes another program since has the same pid, and nothing of what its parent images have.
-    let watched = tree.processes.filter { tracking.protection(of: $0)?.isOf($0) == true }.map(\.pid)
-    guard let parent,
-      let base = tracking.base(
-        on: parent, where: ParentTasks(of: parent, configuration).pids(in: tree).intersection(watched))
-    else {
+  func beginLast(
+    _ tree: ProcessTree, on parent: ParentImages?, where isParentOf: Set<Int32>
+  ) throws(PreDumpError) -> RoundStart {
+    var watched = Set<Int32>()
+    try onTarget { () throws(TargetError) in
+      for process in tree.processes where try tracking.watches(process) { watched.insert(process.pid) }
+    }
+    guard let parent, let base = tracking.base(on: parent, where: isParentOf.intersection(watched)) else {
       // Nothing is known of what was written but by the soft-dirty bit.
-      guard seesSoftDirty else { return try NoTracker().beginLast(tree, on: nil) }
-      return try softDirty.beginLast(tree, on: parent)
+      guard seesSoftDirty else { return try NoTracker().everything(of: tree) }
+      return try softDirty.beginLast(tree, on: parent, where: isParentOf)
     }
     let uptime = try onTarget { () throws(TargetError) in try Uptime.microseconds() }
     var start = RoundStart(of: tree, tracker: name, uptime: uptime) { process in
@@ -93,7 +94,7 @@ struct WriteProtectTracker: DirtyTracker {
         cleared = try SoftDirtyTracker.clear(&tree)
       } else {
         cleared.uptime = try Uptime.microseconds()
-        while try !tree.grow().isEmpty {}
+        try tree.growWhileItRuns { _ in }
       }
       watch = self.watch(isFirst: false)
     } catch {
@@ -117,6 +118,7 @@ struct WriteProtectTracker: DirtyTracker {
     var stops: [(pid: Int32, stoppedNanoseconds: UInt64)] = []
     for process in processes {
       do throws(TargetError) {
+        try TargetError.checkCancellation()
         if let stopped = try tracking.protect(process) { stops.append((process.pid, stopped)) }
       } catch {
         switch error.code {
@@ -134,8 +136,9 @@ struct WriteProtectTracker: DirtyTracker {
     return stops
   }
 
-  /// Protects all pages of processes for the first time, apart from the walk that has them copied: so the walk finds those that were
-  /// written since, which are few, and not all of them, and devices get the time to end writes that were begun before.
+  /// Protects all pages of processes for the first time, apart from the walk that has them copied: so the walk finds
+  /// those that were written since, which are few, and not all of them, and devices get the time to end writes that were
+  /// begun before.
   private func protectAll(_ pids: Set<Int32>, of start: RoundStart) throws(PreDumpError) {
     for task in start.tasks where pids.contains(task.process.pid) {
       guard let protection = task.protection else { continue }

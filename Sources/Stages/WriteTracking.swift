@@ -49,6 +49,14 @@ final class WriteTracking: Sendable {
     state.withLock { $0.protections[process.pid] }
   }
 
+  /// Whether a process is watched with the memory that it has now: one that has executed another program since has the
+  /// same pid, and nothing of what its parent images have.
+  ///
+  /// - Throws: `TargetError` when the kernel does not tell.
+  func watches(_ process: TargetProcess) throws(TargetError) -> Bool {
+    try protection(of: process)?.isOf(process) ?? false
+  }
+
   /// Has a process watched, unless it is already.
   ///
   /// - Returns: how long one of its threads stood still, in nanoseconds; nil where nothing had to be done.
@@ -57,7 +65,7 @@ final class WriteTracking: Sendable {
     // It blocks, but nobody waits for this lock: rounds come one after the other.
     try state.withLock { (state) throws(TargetError) -> UInt64? in
       if let known = state.protections[process.pid] {
-        if known.isOf(process) { return nil }
+        if try known.isOf(process) { return nil }
         // It is another process, or executes another program: its pages are those that nobody watches.
         state.protections[process.pid] = nil
         state.last = state.last?.without(process.pid)

@@ -13,6 +13,7 @@ public struct FrozenCgroup: ~Copyable {
   /// Speaks to the guard, which ends when this is closed.
   private let guardian: ProcFile
   private var isHeld = false
+  private static let longestPollMilliseconds: Int64 = 100
 
   /// Prepares to freeze a cgroup and starts the guard; nothing happens to the processes before `freeze`.
   ///
@@ -107,6 +108,10 @@ public struct FrozenCgroup: ~Copyable {
     }
     let deadline = ContinuousClock.now + limit
     while try !isFrozen() {
+      guard !Task.isCancelled else {
+        thaw()
+        throw .cancelled
+      }
       let left = (deadline - .now).components
       let milliseconds = left.seconds * 1000 + left.attoseconds / 1_000_000_000_000_000
       guard milliseconds > 0 else {
@@ -115,7 +120,8 @@ public struct FrozenCgroup: ~Copyable {
       }
       // The kernel tells of each change of cgroup.events.
       var watched = pollfd(fd: events.descriptor, events: Int16(POLLPRI), revents: 0)
-      _ = unsafe poll(&watched, 1, Int32(clamping: milliseconds))
+      // Of our task's cancellation nothing tells: hence the steps.
+      _ = unsafe poll(&watched, 1, Int32(min(milliseconds, Self.longestPollMilliseconds)))
     }
   }
 

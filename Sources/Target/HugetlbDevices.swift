@@ -74,7 +74,7 @@ struct HugetlbDevices {
   private static func mounts(of process: TargetProcess) throws(TargetError) -> String {
     let path = "/proc/\(process.pid)/mountinfo"
     do throws(ProcFile.OpenFailed) {
-      return try ProcFile.text(ofFileAt: path, upTo: 1 << 20)
+      return try ProcFile.text(ofFileAt: path)
     } catch {
       if error.errno.code == ENOENT || error.errno.code == ESRCH { throw TargetProcess.ended(process.pid) }
       throw TargetError(.systemCall, "reading \(path)", errno: error.errno)

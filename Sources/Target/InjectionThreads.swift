@@ -14,9 +14,12 @@ enum InjectionThreads {
       ids = [Int32](repeating: 0, count: 2 * count)
       count = try list.read(into: &ids)
     }
-    let found = ids[..<count].map { (id: $0, fitness: fitness(of: $0, list)) }
-    return found.filter { $0.fitness != .unfit }.sorted { $0.fitness.rawValue < $1.fitness.rawValue }.map(
-      \.id)
+    var found: [(id: Int32, fitness: Fitness)] = []
+    for id in ids[..<count] {
+      let fitness = try fitness(of: id, list)
+      if fitness != .unfit { found.append((id, fitness)) }
+    }
+    return found.sorted { $0.fitness.rawValue < $1.fitness.rawValue }.map(\.id)
   }
 
   private enum Fitness: Int {
@@ -31,18 +34,26 @@ enum InjectionThreads {
     case unfit
   }
 
-  private static func fitness(of thread: Int32, _ list: ThreadList) -> Fitness {
-    switch list.state(of: thread) {
+  private static func fitness(of thread: Int32, _ list: ThreadList) throws(TargetError) -> Fitness {
+    switch try list.state(of: thread) {
     case nil, "Z", "X": return .unfit
     case "D": return .isBusy
     case "R": return .runs
     default: break
     }
-    // "running", or a number first: proc_pid_syscall(5). Who may not read it learns no more than the state.
     let path = "/proc/\(list.process.pid)/task/\(thread)/syscall"
-    guard let text = try? ProcFile.text(ofFileAt: path), let first = text.split(separator: " ").first,
-      let number = Int32(first)
-    else { return .isDisturbed }
+    let text: String
+    do throws(ProcFile.OpenFailed) {
+      text = try ProcFile.text(ofFileAt: path)
+    } catch {
+      switch error.errno.code {
+      // Who may not read it, or has a kernel without it, learns no more than the state.
+      case EACCES, EPERM, ENOENT, ESRCH: return .isDisturbed
+      default: throw TargetError(.systemCall, "reading \(path)", errno: error.errno)
+      }
+    }
+    // "running", or a number first: proc_pid_syscall(5).
+    guard let first = text.split(separator: " ").first, let number = Int32(first) else { return .isDisturbed }
     return sluice_call_survives_stop(number) ? .waits : .isDisturbed
   }
 }

@@ -26,7 +26,8 @@ public struct Injector: ~Copyable {
     let stoppedNanoseconds: UInt64
   }
 
-  /// - Throws: `TargetError` with `notTrackable` when the process cannot be had to make one, `gone` when it has ended.
+  /// - Throws: `TargetError` with `notTrackable` when the process cannot be had to make one, `gone` when it has ended,
+  ///   `cancelled`.
   mutating func makeUserfault(in process: TargetProcess) throws(TargetError) -> Made {
     guard sluice_can_inject() else {
       throw TargetError(.notTrackable, "this processor's system calls are not known to Sluice")
@@ -34,6 +35,7 @@ public struct Injector: ~Copyable {
     let address = try CallSite.address(in: process)
     var last: TargetError?
     for thread in try InjectionThreads.candidates(of: process).prefix(Self.mostTries) {
+      try TargetError.checkCancellation()
       switch try inject(into: thread, of: process, at: address) {
       case .made(let made): return made
       case .anotherThread(let error): last = error
@@ -133,8 +135,8 @@ private enum InjectionStep: UInt32 {
   /// Whether another thread of the process may fare better.
   func mayBeOfThread(_ errno: SystemErrno) -> Bool {
     switch self {
-    case .seize, .stop, .state: true
-    case .suspendFilter, .call, .fetch, .close, .letGo: errno.code == ESRCH
+    case .seize, .suspendFilter, .stop, .state: true
+    case .call, .fetch, .close, .letGo: errno.code == ESRCH
     }
   }
 }

@@ -41,7 +41,7 @@ public struct PinnedMemory: Sendable {
     var buffers: [Range<UInt64>] = []
     for name in names(in: directory) {
       // Of one that is closed meanwhile, nothing is registered any more.
-      guard let text = try? ProcFile.text(ofFileAt: "\(directory)/\(name)", upTo: 1 << 20) else { continue }
+      guard let text = try? ProcFile.text(ofFileAt: "\(directory)/\(name)") else { continue }
       buffers += ringBuffers(in: text)
     }
     return buffers

@@ -33,14 +33,15 @@ struct ProcFile: ~Copyable, Sendable {
     let errno: SystemErrno
   }
 
-  /// The start of a small file, as text.
-  static func text(ofFileAt path: String, upTo limit: Int = 16 << 10) throws(OpenFailed) -> String {
+  /// All of a file, as text. Most are small, but a line of /proc/PID/status names up to 65536 groups.
+  static func text(ofFileAt path: String) throws(OpenFailed) -> String {
     let file = try ProcFile(path: path)
     var length = 0
-    var bytes = [UInt8](repeating: 0, count: limit)
-    while length < limit {
+    var bytes = [UInt8](repeating: 0, count: 8 << 10)
+    while true {
+      if length == bytes.count { bytes += [UInt8](repeating: 0, count: length) }
       let count = unsafe bytes.withUnsafeMutableBytes {
-        unsafe sluice_read(file.descriptor, $0.baseAddress! + length, limit - length)
+        unsafe sluice_read(file.descriptor, $0.baseAddress! + length, $0.count - length)
       }
       guard count >= 0 else { throw OpenFailed(errno: SystemErrno(returned: count)) }
       if count == 0 { break }

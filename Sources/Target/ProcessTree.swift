@@ -21,6 +21,9 @@ public struct ProcessTree: Sendable {
   private(set) var sharing: [TargetProcess] = []
   private var seen: Set<Int32>
 
+  /// So many looks at most: where processes are born and end all the while, each look finds new ones.
+  private static let mostLooks = 8
+
   /// The tree as it is at this moment.
   ///
   /// - Throws: `TargetError` when the root cannot be copied.
@@ -28,7 +31,22 @@ public struct ProcessTree: Sendable {
     let root = try TargetProcess(pid: root)
     processes = [root]
     seen = [root.pid]
-    while try !grow().isEmpty {}
+    try growWhileItRuns { (_) throws(TargetError) in }
+  }
+
+  /// Looks for descendants that were not there before, until a look finds none or there were enough of them: a child
+  /// that is missed is one that was born just now, and is copied by the next round or dump.
+  ///
+  /// - Parameter body: what is done with those that a look has found, before the next look.
+  /// - Throws: `TargetError` when the kernel does not tell who is whose child; what `body` throws.
+  public mutating func growWhileItRuns(
+    _ body: ([TargetProcess]) throws(TargetError) -> Void
+  ) throws(TargetError) {
+    for _ in 0..<Self.mostLooks {
+      let found = try grow()
+      if found.isEmpty { return }
+      try body(found)
+    }
   }
 
   /// Looks for descendants that were not there before, once.
@@ -68,6 +86,25 @@ public struct ProcessTree: Sendable {
     }
     processes += added
     return added
+  }
+
+  /// Takes note of what descendants have become until they stood still: those that have ended are left out, and those
+  /// that have executed another program are opened anew.
+  ///
+  /// - Throws: `TargetError` with `gone` when the root is not what it was; when the kernel does not tell.
+  mutating func settle() throws(TargetError) {
+    try processes[0].checkStillTheSame()
+    var settled = [processes[0]]
+    for process in processes.dropFirst() {
+      do throws(TargetError) {
+        settled.append(try process.asItIsNow())
+      } catch {
+        guard error.code != .systemCall else { throw error }
+        seen.remove(process.pid)
+        skipped.append(Skipped(pid: process.pid, reason: error.description))
+      }
+    }
+    processes = settled
   }
 
   /// The memory that the processes have for themselves, resident or swapped, in bytes: about what there is to
@@ -112,7 +149,7 @@ public struct ProcessTree: Sendable {
     var children: [Int32] = []
     for thread in try threads(of: pid) {
       do throws(ProcFile.OpenFailed) {
-        let text = try ProcFile.text(ofFileAt: "/proc/\(pid)/task/\(thread)/children", upTo: 128 << 10)
+        let text = try ProcFile.text(ofFileAt: "/proc/\(pid)/task/\(thread)/children")
         children += text.split(separator: " ").compactMap { Int32($0) }
       } catch {
         // The thread has ended: its children are another thread's now, or nobody's here.

@@ -23,7 +23,8 @@ public struct StoppedThreads: ~Copyable {
   /// Takes note of the end of threads where the tracer cannot, since it waits for one that waits for just that.
   private let reaper: ThreadReaper
 
-  /// Prepares to stop these processes; nothing happens to them before `stop`.
+  /// Prepares to stop these processes; nothing happens to them before `stop`. The first is what it is all about: others
+  /// may end or execute another program meanwhile.
   ///
   /// - Throws: `TargetError` when their threads cannot be listed.
   public init(of processes: [TargetProcess]) throws(TargetError) {
@@ -32,10 +33,14 @@ public struct StoppedThreads: ~Copyable {
     var none: [Int32] = []
     let reaper = try ThreadReaper()
     for process in processes {
-      let list = try ThreadList(of: process)
-      try reaper.add(list)
-      threadCount += try list.read(into: &none)
-      lists.append(list)
+      do throws(TargetError) {
+        let list = try ThreadList(of: process)
+        threadCount += try list.read(into: &none)
+        try reaper.add(list)
+        lists.append(list)
+      } catch {
+        guard error.code == .gone, !lists.isEmpty else { throw error }
+      }
     }
     // Room for those that are born until all stand still.
     let capacity = 2 * threadCount + 64
@@ -72,7 +77,7 @@ public struct StoppedThreads: ~Copyable {
       if try allStand() { break }
       guard ContinuousClock.now < deadline else { throw comesToNoEnd() }
     }
-    for process in processes { try process.process.checkStillTheSame() }
+    try processes[0].process.checkStillTheSame()
   }
 
   /// Stops further processes, beside those that stand still.
@@ -82,9 +87,13 @@ public struct StoppedThreads: ~Copyable {
     also others: [TargetProcess], within limit: Duration = patience
   ) throws(TargetError) {
     for process in others {
-      let list = try ThreadList(of: process)
-      try reaper.add(list)
-      processes.append(list)
+      do throws(TargetError) {
+        let list = try ThreadList(of: process)
+        try reaper.add(list)
+        processes.append(list)
+      } catch {
+        guard error.code == .gone else { throw error }
+      }
     }
     try stop(within: limit)
   }
@@ -128,17 +137,20 @@ public struct StoppedThreads: ~Copyable {
     }
     let deadline = ContinuousClock.now + Self.patience
     var wait = Backoff()
-    while listed[..<count].contains(where: { !isStopped($0, of: processes[index]) }) {
+    while try !areStopped(listed[..<count], of: processes[index]) {
       guard ContinuousClock.now < deadline else { throw doesNotStop(processes[index].process.pid) }
       wait.wait()
     }
   }
 
-  private func isStopped(_ thread: Int32, of process: ThreadList) -> Bool {
-    switch process.state(of: thread) {
-    case nil, "T", "Z", "X": true
-    default: false
+  private func areStopped(_ threads: ArraySlice<Int32>, of process: ThreadList) throws(TargetError) -> Bool {
+    for thread in threads {
+      switch try process.state(of: thread) {
+      case nil, "T", "Z", "X": continue
+      default: return false
+      }
     }
+    return true
   }
 
   private func checkThread() {
@@ -169,10 +181,16 @@ public struct StoppedThreads: ~Copyable {
 
   /// Lists the threads of a process.
   ///
-  /// - Returns: how many there are.
+  /// - Returns: how many there are; 0 when it has ended, unless it is the first.
   private mutating func list(_ index: Int) throws(TargetError) -> Int {
     while true {
-      let count = try processes[index].read(into: &listed)
+      let count: Int
+      do throws(TargetError) {
+        count = try processes[index].read(into: &listed)
+      } catch {
+        guard error.code == .gone, index > 0 else { throw error }
+        return 0
+      }
       if count <= listed.count { return count }
       listed = [Int32](repeating: 0, count: 2 * count)
     }
@@ -188,6 +206,7 @@ public struct StoppedThreads: ~Copyable {
         table.note(state, at: index)
         guard state == .stopping else { break }
         guard ContinuousClock.now < deadline else { throw doesNotStop(thread.id) }
+        try TargetError.checkCancellation()
         wait.wait()
       }
       reaper.step()
@@ -222,12 +241,16 @@ public struct StoppedThreads: ~Copyable {
       guard afterWaiting else { return .stopping }
       // One that executes a program takes the id of the first one, and may not have been told under its own. If it is
       // not traced, it looks as if it ran only because the process is a child of ours.
-      if sluice_interrupt(thread.id) == -ESRCH { return .gone }
+      let told = sluice_interrupt(thread.id)
+      if told == -ESRCH { return .gone }
+      guard told == 0 else {
+        throw TargetError(.systemCall, "stopping thread \(thread.id)", errno: SystemErrno(returned: told))
+      }
       // The kernel does not tell the end of a first thread before that of the last.
       guard thread.isFirst,
         let process = processes.first(where: { $0.process.pid == thread.id })
       else { return .stopping }
-      return process.stateOfEnded(thread.id) ?? .stopping
+      return try process.stateOfEnded(thread.id) ?? .stopping
     }
   }
 
@@ -238,8 +261,13 @@ public struct StoppedThreads: ~Copyable {
   }
 
   private func doesNotStop(_ thread: Int32) -> TargetError {
-    let process = processes.first { $0.state(of: thread) != nil }
-    let state = process?.state(of: thread).map { " (its state is \($0))" } ?? ""
+    var (process, state): (ThreadList?, String) = (nil, "")
+    for list in processes {
+      // What cannot be read is left out of the message.
+      guard let known = try? list.state(of: thread) else { continue }
+      (process, state) = (list, " (its state is \(known))")
+      break
+    }
     return TargetError(
       .systemCall,
       "thread \(thread) of process \(process?.process.pid ?? thread) does not stop\(state): try again later")

@@ -19,6 +19,7 @@ public struct StoppedTree: ~Copyable {
   }
 
   /// Stops the tree, with all children that are born meanwhile, and with those that share the memory of one of them.
+  /// Descendants that end meanwhile are left out of it.
   ///
   /// - Throws: `TargetError`; the tree runs on when this value is gone.
   public mutating func stop(_ tree: inout ProcessTree) throws(TargetError) {
@@ -26,12 +27,14 @@ public struct StoppedTree: ~Copyable {
     try threads?.stop()
     var held = Set<Int32>()
     while true {
+      try TargetError.checkCancellation()
       var new = try tree.grow()
       new += tree.sharing.filter { held.insert($0.pid).inserted }
       if new.isEmpty { break }
       // Parents first: one in vfork cannot be stopped before its child has gone on.
       for process in new { try threads?.stop(also: [process]) }
     }
+    try tree.settle()
     guard cgroup != nil else { return }
     for process in tree.processes + tree.sharing where try !isHeld(process) {
       throw TargetError(

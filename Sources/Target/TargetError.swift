@@ -14,6 +14,8 @@ public struct TargetError: Error, CustomStringConvertible {
     case gone
     /// The kernel does not let us.
     case notPermitted
+    /// Our task was cancelled.
+    case cancelled
     /// The writes of the process cannot be tracked without stopping it.
     case notTrackable
     /// A page is mapped and yet cannot be read.
@@ -35,6 +37,16 @@ public struct TargetError: Error, CustomStringConvertible {
     self.message = message
     self.errno = errno
   }
+
+  /// Makes sure that our task goes on. For what takes its time and has no other place to end early.
+  ///
+  /// - Throws: `TargetError` with `cancelled`.
+  public static func checkCancellation() throws(TargetError) {
+    guard !Task.isCancelled else { throw cancelled }
+  }
+
+  /// Our task was cancelled.
+  static var cancelled: TargetError { TargetError(.cancelled, "the task was cancelled") }
 
   /// The message, and the kernel's reason.
   public var description: String {

@@ -94,6 +94,21 @@ public final class TargetProcess: Sendable {
     }
   }
 
+  /// This process, opened anew if it has executed another program.
+  ///
+  /// - Throws: `TargetError`: with `gone` or `noSuchProcess` when it has ended.
+  func asItIsNow() throws(TargetError) -> TargetProcess {
+    do throws(TargetError) {
+      try checkStillTheSame()
+      return self
+    } catch {
+      guard error.code == .gone else { throw error }
+    }
+    let now = try TargetProcess(pid: pid)
+    guard now.startTime == startTime else { throw Self.ended(pid) }
+    return now
+  }
+
   /// Whether the memory that was there at the start still is.
   private func hasSameMemory() throws(TargetError) -> Bool {
     var entry: UInt64 = 0

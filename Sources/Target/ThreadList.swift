@@ -48,9 +48,10 @@ final class ThreadList: Sendable {
       result = sluice_seize(thread)
       if result == 0 { return .stopping }
       if result == -ESRCH { return .gone }
-      if let state = stateOfEnded(thread) { return state }
+      guard result == -EPERM || result == -EACCES else { break }
+      if let state = try stateOfEnded(thread) { return state }
     }
-    throw refusal(of: thread, errno: SystemErrno(returned: result))
+    throw try refusal(of: thread, errno: SystemErrno(returned: result))
   }
 
   /// Tells a thread that is traced to stop; one that has ended need not be told.
@@ -64,12 +65,12 @@ final class ThreadList: Sendable {
   }
 
   /// Why a thread may not be traced.
-  private func refusal(of thread: Int32, errno: SystemErrno) -> TargetError {
+  private func refusal(of thread: Int32, errno: SystemErrno) throws(TargetError) -> TargetError {
     guard errno.code == EPERM || errno.code == EACCES else {
       return TargetError(
         .systemCall, "stopping thread \(thread) of process \(process.pid)", errno: errno)
     }
-    if let tracer = status(of: thread).flatMap({ ProcessStatus.number(in: $0, of: "TracerPid:") }),
+    if let tracer = try status(of: thread).flatMap({ ProcessStatus.number(in: $0, of: "TracerPid:") }),
       tracer != 0
     {
       return TargetError(
@@ -83,21 +84,27 @@ final class ThreadList: Sendable {
   }
 
   /// Nil for a thread that has not ended.
-  func stateOfEnded(_ thread: Int32) -> ThreadTable.State? {
-    guard let state = state(of: thread) else { return .gone }
+  func stateOfEnded(_ thread: Int32) throws(TargetError) -> ThreadTable.State? {
+    guard let state = try state(of: thread) else { return .gone }
     return state == "Z" || state == "X" ? .zombie : nil
   }
 
   /// R running, S sleeping, D waiting for a disk and the like; nil when there is no such thread.
-  func state(of thread: Int32) -> Character? {
-    guard let status = status(of: thread) else { return nil }
+  func state(of thread: Int32) throws(TargetError) -> Character? {
+    guard let status = try status(of: thread) else { return nil }
     for line in status.split(separator: "\n") where line.hasPrefix("State:") {
       return line.dropFirst("State:".count).first { $0 != "\t" && $0 != " " }
     }
     return nil
   }
 
-  private func status(of thread: Int32) -> String? {
-    try? ProcFile.text(ofFileAt: "/proc/\(process.pid)/task/\(thread)/status")
+  private func status(of thread: Int32) throws(TargetError) -> String? {
+    let path = "/proc/\(process.pid)/task/\(thread)/status"
+    do throws(ProcFile.OpenFailed) {
+      return try ProcFile.text(ofFileAt: path)
+    } catch {
+      if error.errno.code == ENOENT || error.errno.code == ESRCH { return nil }
+      throw TargetError(.systemCall, "reading \(path)", errno: error.errno)
+    }
   }
 }

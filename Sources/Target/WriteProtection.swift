@@ -64,19 +64,22 @@ public final class WriteProtection: Sendable {
   }
 
   /// Whether this is the process that is watched, with the memory that it had then.
-  public func isOf(_ other: TargetProcess) -> Bool {
+  ///
+  /// - Throws: `TargetError` when the kernel does not tell.
+  public func isOf(_ other: TargetProcess) throws(TargetError) -> Bool {
     guard process.pid == other.pid, process.startTime == other.startTime else { return false }
     do throws(TargetError) {
       try process.checkStillTheSame()
       return true
     } catch {
+      guard error.code == .gone else { throw error }
       return false
     }
   }
 
   /// Has all mappings watched, and protects all pages; what was written until then is not told.
   ///
-  /// - Throws: `TargetError` when the memory is gone.
+  /// - Throws: `TargetError` when the memory is gone, or our task was cancelled.
   public func protectAll(swapped: SwappedPages) throws(TargetError) {
     try watchNew()
     var areas = MappedAreas(of: process)
@@ -86,6 +89,7 @@ public final class WriteProtection: Sendable {
       if area.pages == .all { continue }
       var position = area.start
       while position < area.end {
+        try TargetError.checkCancellation()
         position = try scanner.step(
           from: position, to: area.end, isFileBacked: area.pages == .copiedFromFile, writes: writes)
       }
@@ -97,10 +101,11 @@ public final class WriteProtection: Sendable {
   /// Whether a mapping is watched, nothing tells but a scan: it is asked for pages in mappings that are not. So one that
   /// was moved, replaced or mapped anew is found, whatever its address.
   ///
-  /// - Throws: `TargetError` when the memory is gone.
+  /// - Throws: `TargetError` when the memory is gone, or our task was cancelled.
   public func watchNew() throws(TargetError) {
     var stretches = WatchableStretches(of: process)
     while let stretch = try stretches.next() {
+      try TargetError.checkCancellation()
       let pages = try unwatchedPages(in: stretch)
       guard pages.runCount > 0 else { continue }
       if !watch(from: stretch.lowerBound, to: stretch.upperBound) {

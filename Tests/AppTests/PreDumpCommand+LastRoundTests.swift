@@ -60,8 +60,7 @@ struct LastRoundTests {
         #expect(result.end == .exited(0), "\(result.errors)")
         let watched = try String(contentsOfFile: "\(directory)/chain/2/watched", encoding: .utf8)
         #expect(Int(watched.dropLast()).map { $0 > 0 } == true, "\(watched)")
-        let smaps = try String(contentsOfFile: "/proc/\(target.pid)/smaps", encoding: .utf8)
-        #expect(!smaps.contains(" uw"), "nothing is left of it")
+        #expect(try TargetState(target.pid).watchedMappings == 0, "nothing is left of it")
       }
     }
   }
@@ -86,6 +85,25 @@ struct LastRoundTests {
           let pid = try #require(Int32(try String(contentsOfFile: file, encoding: .utf8).dropLast()))
           #expect(kill(pid, 0) == -1 && errno == ESRCH, "the command has ended")
         }
+      }
+    }
+  }
+
+  /// The only thread waits for a child of vfork, and does not stop for as long as that takes.
+  @Test func aSignalIsHeededWhileAProcessDoesNotStop() async throws {
+    try await ThreadTarget.run(["--first-vforks"]) { target in
+      try await eventually("it waits for its child") { try target.threads().map(\.state) == ["D"] }
+      try await withTemporaryDirectory { directory in
+        let command = try Command(
+          built: "sluice", ["pre-dump", "-t", "\(target.pid)", "-D", "\(directory)/chain", "--final"])
+        try await withProgram(command) { program in
+          try await eventually("it is told to stop") { try TargetState(target.pid).tracer != 0 }
+          program.send(SIGTERM)
+          let result = try await program.result()
+          #expect(result.end == .exited(143), "\(result.errors)")
+        }
+        #expect(names(in: "\(directory)/chain/1") == nil)
+        try await eventually("nobody traces it") { try TargetState(target.pid).tracer == 0 }
       }
     }
   }

@@ -1,5 +1,6 @@
 import CSluiceLinux
 import Foundation
+import Logging
 import Sluice
 import SluicePipeline
 import SluiceTestSupport
@@ -19,6 +20,18 @@ struct FaultyRuns {
     case passing
     /// Every call in turn fails once.
     case eachCall
+  }
+
+  /// What the faults come in.
+  enum Part: String, CaseIterable, Codable, Sendable {
+    /// A pre-dump by itself.
+    case single
+    /// The first of several rounds, which has the process watched.
+    case firstRound
+    /// A later one, of a process that has written since.
+    case laterRound
+    /// A last one, for which the process stands still.
+    case lastRound
   }
 
   /// What must not be. The seed in the text has the run again: SLUICE_FAULT_SEED.
@@ -43,28 +56,39 @@ struct FaultyRuns {
   }
 
   let kind: Kind
+  let part: Part
   private let target: MemoryTarget
   /// What was open before the runs.
   private let descriptors: [String: Int]
+  /// The target before the runs.
+  private let state: TargetState
   private let watchdog: Watchdog
   private var tally = Tally()
 
   /// Runs for so long, writes what came of it to a file, and ends this process if that is not good.
-  static func run(_ kind: Kind, for duration: Duration, reportingTo path: String) async {
-    await OwnProcess.report(to: path) { watchdog in try await run(kind, for: duration, watchdog: watchdog) }
+  static func run(
+    _ kind: Kind, in part: Part = .single, for duration: Duration, reportingTo path: String
+  ) async {
+    await OwnProcess.report(to: path) { watchdog in
+      try await run(kind, in: part, for: duration, watchdog: watchdog)
+    }
   }
 
   /// - Returns: what came of the runs, and of a last check of the process.
-  private static func run(_ kind: Kind, for duration: Duration, watchdog: Watchdog) async throws -> Tally {
+  private static func run(
+    _ kind: Kind, in part: Part, for duration: Duration, watchdog: Watchdog
+  ) async throws -> Tally {
     var options = ["--size", "3M", "--layout", "alternate", "--odd", "--vmas", "20"]
-    if kind == .anythingWhileItRuns { options += ["--write-rate", "20000"] }
+    if kind == .anythingWhileItRuns || part != .single { options += ["--write-rate", "20000"] }
     return try await MemoryTarget.run(options) { target in
       if kind != .anythingWhileItRuns { try await target.program.stop() }
       // What is made once for the whole process, such as a descriptor of the runtime's, is not to be counted.
       _ = await PreDump(.init(pid: getpid(), imagesDirectory: "")).result(cancelledAfter: .zero)
       try await Task.sleep(for: .milliseconds(1))
       let descriptors = openDescriptors()
-      var runs = FaultyRuns(kind: kind, target: target, descriptors: descriptors, watchdog: watchdog)
+      var runs = FaultyRuns(
+        kind: kind, part: part, target: target, descriptors: descriptors,
+        state: try TargetState(target.pid), watchdog: watchdog)
       switch kind {
       case .eachCall: try await runs.eachCall(for: duration)
       default: try await runs.many(for: duration)
@@ -75,10 +99,15 @@ struct FaultyRuns {
     }
   }
 
-  private init(kind: Kind, target: MemoryTarget, descriptors: [String: Int], watchdog: Watchdog) {
+  private init(
+    kind: Kind, part: Part, target: MemoryTarget, descriptors: [String: Int], state: TargetState,
+    watchdog: Watchdog
+  ) {
     self.kind = kind
+    self.part = part
     self.target = target
     self.descriptors = descriptors
+    self.state = state
     self.watchdog = watchdog
   }
 
@@ -105,34 +134,53 @@ struct FaultyRuns {
       seed: seed, errors: errors.randomElement(using: &random) ?? 0,
       passing: [2, 5, 50].randomElement(using: &random) ?? 0,
       delays: [0, 5, 50].randomElement(using: &random) ?? 0)
+    let part = part
     try await run("seed \(seed)", plan: .random(faults), cancelledAfter: delay) {
       $0.vary(using: &random)
+      guard part != .single else { return }
+      $0.tracker =
+        part != .firstRound && Int.random(in: 0..<3, using: &random) == 0 ? .content : .writeProtect
+      // By these alone, memory cannot be protected.
+      if $0.tracker == .writeProtect { $0.pageStates = .automatic }
     }
   }
 
-  /// Has each call of a run fail in turn, with each of its errors, in a few configurations.
+  /// Has each call of a run fail, with each of its errors, in a few configurations; where the time does not last for all,
+  /// some of them.
   private mutating func eachCall(for duration: Duration) async throws {
     let end = ContinuousClock.now + duration
-    let variants: [@Sendable (inout PreDump.Configuration) -> Void] = [
-      { _ in }, { $0.io = .buffered }, { $0.writeEngine = .threads }, { $0.tracker = .content },
-      {
-        $0.pageStates = .pagemap
-        $0.readers = 3
-      },
-    ]
-    for variant in variants {
+    var strikes: [(variant: Int, strike: Faults.Strike)] = []
+    let variants = Self.variants(of: part)
+    for (number, variant) in variants.enumerated() {
       let calls = try await run("no faults", plan: .none, variant).calls
       for site in Faults.Site.allCases {
-        for errno in site.lastingErrors {
-          // The first calls of a site are the most different; of the many that follow, some.
-          let count = calls[Int(site.rawValue)]
-          for call in 0..<count where call < 12 || call % 17 == 0 || call >= count - 2 {
-            guard ContinuousClock.now < end else { return }
-            let strike = Faults.Strike(site: site, call: call, errno: errno)
-            try await run("\(strike)", plan: .one(strike), variant)
+        // The first calls of a site are the most different; of the many that follow, some.
+        let count = calls[Int(site.rawValue)]
+        for call in 0..<count where call < 12 || call % 17 == 0 || call >= count - 2 {
+          for errno in site.lastingErrors {
+            strikes.append((number, Faults.Strike(site: site, call: call, errno: errno)))
           }
         }
       }
+    }
+    for (variant, strike) in strikes.shuffled() {
+      guard ContinuousClock.now < end else { return }
+      try await run("\(strike), variant \(variant)", plan: .one(strike), variants[variant])
+    }
+  }
+
+  private static func variants(of part: Part) -> [@Sendable (inout PreDump.Configuration) -> Void] {
+    switch part {
+    case .single:
+      [
+        { _ in }, { $0.io = .buffered }, { $0.writeEngine = .threads }, { $0.tracker = .content },
+        {
+          $0.pageStates = .pagemap
+          $0.readers = 3
+        },
+      ]
+    case .firstRound: [{ $0.tracker = .writeProtect }]
+    case .laterRound, .lastRound: [{ $0.tracker = .writeProtect }, { $0.tracker = .content }]
     }
   }
 
@@ -146,35 +194,72 @@ struct FaultyRuns {
     let directory = "\(Self.place(for: name))/sluice-faults-\(UUID().uuidString)"
     var configuration = PreDump.Configuration(pid: target.pid, imagesDirectory: directory)
     configure(&configuration)
-    let isGiven = name.utf8.reduce(0) { $0 &+ $1 } % 2 == 0
+    let log = WarningLog()
+    configuration.logger = log.logger
+    let isGiven = part == .single && name.utf8.reduce(0) { $0 &+ $1 } % 2 == 0
     if isGiven {
       try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: false)
     }
     defer { try? FileManager.default.removeItem(atPath: directory) }
 
-    watchdog.watch("\(kind), \(name)")
-    Faults.start(plan)
-    let result = await PreDump(configuration).result(cancelledAfter: delay)
-    let record = Faults.stop()
-    watchdog.watch(nil)
+    let title = "\(kind), \(part), \(name)"
+    let (own, result, record) = try await runFaulty(configuration, title, plan, cancelledAfter: delay)
 
     tally.strikes += record.strikes.count
     tally.struckSites.formUnion(record.strikes.map(\.site))
     let run = FaultyRun(
-      name: "\(kind), \(name)", configuration: configuration, isGiven: isGiven, record: record,
-      result: result,
-      wasCancelled: delay != nil)
+      name: title, part: part, configuration: own, isGiven: isGiven, record: record, result: result,
+      wasCancelled: delay != nil, warnings: log.lines)
     try run.checkVerdict()
     try run.checkDirectory()
+    try run.checkParent()
     switch result {
     case .success:
       tally.succeeded += 1
-      if kind != .anythingWhileItRuns { try await run.checkImages() }
+      if kind != .anythingWhileItRuns {
+        // One that was stopped before, and held in a last round, comes to a stop again by itself.
+        try await eventually("the process stands still") { try target.program.isStopped() }
+        try await run.checkImages()
+      }
     case .failure(let error) where error.code == .cancelled: tally.cancelled += 1
     case .failure: tally.failed += 1
     }
     try await checkNothingIsLeft(run)
     return record
+  }
+
+  /// Runs the part that the faults come in. What rounds share, and with it all that watches the process, is gone
+  /// afterwards.
+  ///
+  /// - Returns: its own configuration, what came of it, and what was done to it.
+  private func runFaulty(
+    _ configuration: PreDump.Configuration, _ title: String, _ plan: FaultPlan,
+    cancelledAfter delay: Duration?
+  ) async throws -> (PreDump.Configuration, Result<PreDumpReport, PreDumpError>, Faults.Record) {
+    var rounds = try await startedRounds(configuration, title)
+    let preDump = try await rounds?.next() ?? PreDump(configuration)
+    watchdog.watch(title)
+    Faults.start(plan)
+    let result = await preDump.result(cancelledAfter: delay)
+    let record = Faults.stop()
+    watchdog.watch(nil)
+    return (preDump.configuration, result, record)
+  }
+
+  /// Rounds of which the next one is the part that the faults come in; nil for a pre-dump by itself.
+  private func startedRounds(
+    _ configuration: PreDump.Configuration, _ title: String
+  ) async throws -> PreDumpRounds? {
+    guard part != .single else { return nil }
+    var rounds = try PreDumpRounds(
+      configuration, policy: WholeRounds.policy(rounds: 2), lastRound: part == .lastRound ? .resumes : nil)
+    guard part != .firstRound, let first = try await rounds.next() else { return rounds }
+    watchdog.watch("\(title): the round before")
+    target.program.resume()
+    rounds.ended(try await first.run())
+    try await Task.sleep(for: .milliseconds(2))
+    if kind != .anythingWhileItRuns { try await target.program.stop() }
+    return rounds
   }
 
   /// Most runs write to memory, which is quick; the rest where files usually are.
@@ -186,6 +271,10 @@ struct FaultyRuns {
   }
 
   private func checkNothingIsLeft(_ run: FaultyRun) async throws {
+    try await settle("the process is not as it was", run) {
+      let now = try TargetState(target.pid)
+      return now == state ? [] : [now]
+    }
     try await settle("threads are left", run) { StagesTests.threadNames() }
     try await settle("buffers are missing", run) { Faults.mappedBuffers == 0 ? [] : [Faults.mappedBuffers] }
     try await settle("descriptors are left open", run) {
@@ -201,11 +290,11 @@ struct FaultyRuns {
 
   /// What ended with the run may be gone only a moment after.
   private func settle(
-    _ violation: String, _ run: FaultyRun, _ leftOvers: () -> some Collection
+    _ violation: String, _ run: FaultyRun, _ leftOvers: () throws -> some Collection
   ) async throws {
     let deadline = ContinuousClock.now + .seconds(10)
     while true {
-      let left = leftOvers()
+      let left = try leftOvers()
       if left.isEmpty { return }
       guard ContinuousClock.now < deadline else {
         throw Violation(description: "\(violation): \(left), after \(tally.runs) runs: \(run)")
@@ -235,14 +324,17 @@ struct FaultyRuns {
 /// One run and what came of it.
 private struct FaultyRun: CustomStringConvertible {
   let name: String
+  let part: FaultyRuns.Part
   let configuration: PreDump.Configuration
   let isGiven: Bool
   let record: Faults.Record
   let result: Result<PreDumpReport, PreDumpError>
   let wasCancelled: Bool
+  let warnings: [String]
 
   var description: String {
-    "\(name); lasting errors: \(lasting), passing ones: \(passingCounts); \(configuration.summary); result: \(outcome)"
+    "\(name); lasting errors: \(lasting), passing ones: \(passingCounts); \(configuration.summary); result: \(outcome); "
+      + "warnings: \(warnings)"
   }
 
   private var outcome: String {
@@ -266,7 +358,7 @@ private struct FaultyRun: CustomStringConvertible {
   func checkVerdict() throws {
     switch result {
     case .success:
-      if let swallowed = lasting.first(where: { !$0.site.hasAnotherWay }) {
+      if let swallowed = lasting.first(where: { !$0.site.hasAnotherWay && !mayBePassedOver($0) }) {
         throw FaultyRuns.Violation(description: "\(swallowed) was passed over: \(self)")
       }
     case .failure(let error):
@@ -283,6 +375,44 @@ private struct FaultyRun: CustomStringConvertible {
       guard isOurs else {
         throw FaultyRuns.Violation(description: "the error is not the one that was made: \(self)")
       }
+    }
+  }
+
+  /// What only makes the next round copy more is a warning.
+  private func mayBePassedOver(_ strike: Faults.Strike) -> Bool {
+    guard part != .single else { return false }
+    if warnings.contains(where: { $0.contains(strike.name) }) { return true }
+    switch (strike.site, strike.errno) {
+    // The system call that a thread waits in need not be known by who may not read it.
+    case (.open, EACCES): return part == .firstRound
+    // So a thread is refused that ends: it is tried again.
+    case (.trace, EPERM): return true
+    default: return false
+    }
+  }
+
+  /// Either nothing can be built on the parent, or it is as good as before: a last round clears nothing, nor do rounds
+  /// that compare contents.
+  func checkParent() throws {
+    guard let parent = configuration.parentDirectory else { return }
+    let found = names(in: parent) ?? []
+    let (isWhole, isAside) = (
+      found.contains("inventory.img"), found.contains { $0.hasPrefix("inventory.img.") }
+    )
+    guard isWhole != isAside else {
+      throw FaultyRuns.Violation(description: "the parent's inventory: \(found): \(self)")
+    }
+    let mayBeAside =
+      part == .laterRound && configuration.tracker == .writeProtect && !(lasting.isEmpty && isSuccess)
+    guard isWhole || mayBeAside else {
+      throw FaultyRuns.Violation(description: "the parent is of no use any more: \(found): \(self)")
+    }
+  }
+
+  private var isSuccess: Bool {
+    switch result {
+    case .success: true
+    case .failure: false
     }
   }
 
@@ -306,6 +436,12 @@ private struct FaultyRun: CustomStringConvertible {
   }
 
   func checkImages() async throws {
+    if let parent = configuration.parentDirectory, names(in: parent)?.contains("inventory.img.aside") == true
+    {
+      // As it was told: what the parent has is as good as before, but nothing else is to be built on it.
+      try FileManager.default.moveItem(
+        atPath: "\(parent)/inventory.img.aside", toPath: "\(parent)/inventory.img")
+    }
     let comparison = try await ImageComparison.run(
       pid: configuration.pid, images: configuration.imagesDirectory)
     guard comparison.isEqual else {
@@ -315,6 +451,9 @@ private struct FaultyRun: CustomStringConvertible {
 }
 
 extension Faults.Strike {
+  /// As the kernel calls the error.
+  fileprivate var name: String { unsafe String(cString: SystemErrno(code: errno).cName) }
+
   /// Errors that are reported for what they mean, without the kernel's name for them.
   fileprivate func isToldInWords(as code: PreDumpError.Code) -> Bool {
     switch site {
@@ -353,5 +492,29 @@ extension PreDump {
       task.cancel()
     }
     return await task.value
+  }
+}
+
+/// Keeps what a run warns of.
+private final class WarningLog: Sendable {
+  private let kept = Locked<[String]>([])
+
+  var lines: [String] { kept.withLock { $0 } }
+
+  var logger: Logger { Logger(label: "faults") { _ in Handler(owner: self) } }
+
+  private struct Handler: LogHandler {
+    let owner: WarningLog
+    var metadata: Logger.Metadata = [:]
+    var logLevel = Logger.Level.warning
+
+    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+      get { metadata[key] }
+      set { metadata[key] = newValue }
+    }
+
+    func log(event: LogEvent) {
+      owner.kept.withLock { $0.append("\(event.message)") }
+    }
   }
 }

@@ -15,26 +15,6 @@ extension StagesTests {
       return configuration
     }
 
-    /// So many rounds; nothing ends them early.
-    private func run(
-      _ configuration: PreDump.Configuration, rounds count: Int,
-      last: PreDumpRounds.LastRound? = .leavesStopped,
-      after: (Int) async throws -> Void = { _ in }
-    ) async throws -> [PreDumpReport] {
-      var policy = RoundPolicy()
-      (policy.rounds, policy.untilPages, policy.untilSkippedPercent) = (count, 0, 100.5)
-      policy.maxGrowthPages = 1 << 40
-      var rounds = try PreDumpRounds(configuration, policy: policy, lastRound: last)
-      var reports: [PreDumpReport] = []
-      while let round = try await rounds.next() {
-        let report = try await round.run()
-        rounds.ended(report)
-        reports.append(report)
-        try await after(reports.count)
-      }
-      return reports
-    }
-
     /// One run by itself, on top of another.
     private func pass(
       _ number: Int, _ pid: Int32, in directory: String,
@@ -44,13 +24,6 @@ extension StagesTests {
       configuration.parentDirectory = number > 1 ? "\(directory)/\(number - 1)" : nil
       change(&configuration)
       return try await PreDump(configuration).run()
-    }
-
-    private func expectEqual(
-      _ pid: Int32, _ images: String, sourceLocation: SourceLocation = #_sourceLocation
-    ) async throws {
-      let comparison = try await ImageComparison.run(pid: pid, images: images)
-      #expect(comparison.isEqual, "\(comparison)", sourceLocation: sourceLocation)
     }
 
     @Test(arguments: [
@@ -63,12 +36,13 @@ extension StagesTests {
     func endWithTheMemoryOfOneMoment(options: [String]) async throws {
       try await MemoryTarget.run(options) { target in
         try await withTemporaryDirectory { directory in
-          let reports = try await run(configuration(target.pid, in: "\(directory)/chain"), rounds: 4)
+          let reports = try await WholeRounds.run(
+            configuration(target.pid, in: "\(directory)/chain"), rounds: 4)
           #expect(reports.map(\.tracker) == Array(repeating: .content, count: 4))
           #expect(reports.dropLast().allSatisfy { $0.frozenMicroseconds == 0 })
           #expect(reports.allSatisfy { $0.injectionMicroseconds.isEmpty && $0.clearMicroseconds == 0 })
           #expect(reports[3].frozenMicroseconds > 0)
-          try await expectEqual(target.pid, "\(directory)/chain/4")
+          try await StagesTests.expectEqual(target.pid, "\(directory)/chain/4")
           target.program.resume()
           try await target.check()
         }
@@ -78,7 +52,8 @@ extension StagesTests {
     @Test func leaveToTheParentWhatIsTheSame() async throws {
       try await MemoryTarget.run(["--size", "16M"]) { target in
         try await withTemporaryDirectory { directory in
-          let reports = try await run(configuration(target.pid, in: "\(directory)/chain"), rounds: 3)
+          let reports = try await WholeRounds.run(
+            configuration(target.pid, in: "\(directory)/chain"), rounds: 3)
           #expect(reports[0].pagesWritten >= 4096)
           #expect(reports[0].pagesSkippedParent == 0)
           for report in reports.dropFirst() {
@@ -91,7 +66,7 @@ extension StagesTests {
           var flatten = FlattenImages(directory: "\(directory)/chain/3", output: "\(directory)/flat")
           flatten.syncs = false
           _ = try await flatten.run()
-          try await expectEqual(target.pid, "\(directory)/flat")
+          try await StagesTests.expectEqual(target.pid, "\(directory)/flat")
           target.program.resume()
         }
       }
@@ -113,7 +88,7 @@ extension StagesTests {
           try await target.program.stop()
           let second = try await pass(2, target.pid, in: directory)
           #expect(second.parentDirectory == "\(directory)/1")
-          try await expectEqual(target.pid, "\(directory)/2")
+          try await StagesTests.expectEqual(target.pid, "\(directory)/2")
           let written = try placed(.present, of: target.pid, in: "\(directory)/2")
           let left = try placed(.parent, of: target.pid, in: "\(directory)/2")
           for page in 0..<300 {
@@ -125,11 +100,11 @@ extension StagesTests {
           let third = try await pass(3, target.pid, in: directory)
           #expect(third.pagesWritten == 0)
           #expect(third.pagesSkippedParent == second.pagesWritten + second.pagesSkippedParent)
-          try await expectEqual(target.pid, "\(directory)/3")
+          try await StagesTests.expectEqual(target.pid, "\(directory)/3")
           // Two may build on the same: nothing was taken from it.
           let again = try await pass(4, target.pid, in: directory) { $0.parentDirectory = "\(directory)/1" }
           #expect(again.pagesWritten == second.pagesWritten)
-          try await expectEqual(target.pid, "\(directory)/4")
+          try await StagesTests.expectEqual(target.pid, "\(directory)/4")
           target.program.resume()
         }
       }
@@ -170,7 +145,7 @@ extension StagesTests {
           let report = try await pass(3, target.pid, in: directory)
           #expect(report.pagesSkippedParent == 0)
           #expect(report.pagesWritten >= 2048)
-          try await expectEqual(target.pid, "\(directory)/3")
+          try await StagesTests.expectEqual(target.pid, "\(directory)/3")
           target.program.resume()
         }
       }
@@ -189,7 +164,7 @@ extension StagesTests {
           let report = try await pass(2, target.pid, in: directory)
           #expect(report.pagesSkippedParent > 4096 && report.pagesSkippedParent < 12288)
           #expect(report.pagesWritten > 4096)
-          try await expectEqual(target.pid, "\(directory)/2")
+          try await StagesTests.expectEqual(target.pid, "\(directory)/2")
           // Its own hashes are whole.
           let next = try await pass(3, target.pid, in: directory)
           #expect(next.pagesWritten == 0)
@@ -201,14 +176,16 @@ extension StagesTests {
     @Test func compareByAddressAfterTheProcessHasExecutedAnotherProgram() async throws {
       try await MemoryTarget.run(["--size", "8M"]) { target in
         try await withTemporaryDirectory { directory in
-          let reports = try await run(configuration(target.pid, in: "\(directory)/chain"), rounds: 3) {
+          let reports = try await WholeRounds.run(
+            configuration(target.pid, in: "\(directory)/chain"), rounds: 3
+          ) {
             number in
             guard number == 1 else { return }
             target.program.send(SIGHUP)
             _ = try await target.program.nextLine()
           }
           #expect(reports[2].pagesSkippedParent >= 2048)
-          try await expectEqual(target.pid, "\(directory)/chain/3")
+          try await StagesTests.expectEqual(target.pid, "\(directory)/chain/3")
           target.program.resume()
         }
       }
@@ -221,9 +198,9 @@ extension StagesTests {
           var small = configuration(target.pid, in: "\(directory)/chain")
           small.memoryBudget = 1 << 20
           small.readers = 3
-          let reports = try await run(small, rounds: 3)
+          let reports = try await WholeRounds.run(small, rounds: 3)
           #expect(reports.count == 3)
-          try await expectEqual(target.pid, "\(directory)/chain/3")
+          try await StagesTests.expectEqual(target.pid, "\(directory)/chain/3")
           target.program.resume()
           try await target.check()
         }
@@ -234,10 +211,11 @@ extension StagesTests {
       let options = [["--size", "4M"], ["--size", "4M", "--write-rate", "1000"], ["--size", "4M"]]
       try await TreeTarget.run(options) { tree in
         try await withTemporaryDirectory { directory in
-          let reports = try await run(configuration(tree.pid, in: "\(directory)/chain"), rounds: 3)
+          let reports = try await WholeRounds.run(
+            configuration(tree.pid, in: "\(directory)/chain"), rounds: 3)
           #expect(reports[0].tasks.count == 4)
           #expect(reports[2].tasks.allSatisfy { $0.error == nil && $0.pagesSkippedParent > $0.pagesWritten })
-          for task in reports[2].tasks { try await expectEqual(task.pid, "\(directory)/chain/3") }
+          for task in reports[2].tasks { try await StagesTests.expectEqual(task.pid, "\(directory)/chain/3") }
           for task in reports[2].tasks { kill(task.pid, SIGCONT) }
         }
       }
@@ -260,7 +238,7 @@ extension StagesTests {
           rounds.tracker = .automatic
           // With these, memory is not protected.
           rounds.pageStates = .pagemap
-          let reports = try await run(rounds, rounds: 2, last: nil)
+          let reports = try await WholeRounds.run(rounds, rounds: 2, last: nil)
           #expect(
             reports.map(\.tracker) == (hasSoftDirty ? [.softDirty, .softDirty] : [.content, .content]))
           #expect(reports[1].pagesSkippedParent >= 1024)

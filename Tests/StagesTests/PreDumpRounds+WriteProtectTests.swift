@@ -6,27 +6,10 @@ import Testing
 extension StagesTests {
   @Suite("Rounds without a stop", .enabled(if: Kernel.isAtLeast(6, 7)))
   struct WriteProtectRoundsTests {
-    /// Rounds of which the last one stops the process and leaves it stopped; nothing ends them early.
-    private func run(
-      _ target: MemoryTarget, in directory: String, rounds: Int,
-      _ change: (inout PreDump.Configuration) -> Void = { _ in }
-    ) async throws -> [PreDumpReport] {
-      var configuration = PreDump.Configuration(pid: target.pid, imagesDirectory: directory)
+    private func configuration(_ pid: Int32, in directory: String) -> PreDump.Configuration {
+      var configuration = PreDump.Configuration(pid: pid, imagesDirectory: directory)
       configuration.tracker = .writeProtect
-      change(&configuration)
-      var policy = RoundPolicy()
-      policy.rounds = rounds
-      policy.untilPages = 0
-      policy.untilSkippedPercent = 100.5
-      policy.maxGrowthPages = 1 << 40
-      var rounds = try PreDumpRounds(configuration, policy: policy, lastRound: .leavesStopped)
-      var reports: [PreDumpReport] = []
-      while let round = try await rounds.next() {
-        let report = try await round.run()
-        rounds.ended(report)
-        reports.append(report)
-      }
-      return reports
+      return configuration
     }
 
     @Test(arguments: [
@@ -38,14 +21,14 @@ extension StagesTests {
     func endWithTheMemoryOfOneMoment(options: [String]) async throws {
       try await MemoryTarget.run(options) { target in
         try await withTemporaryDirectory { directory in
-          let reports = try await run(target, in: "\(directory)/chain", rounds: 4)
+          let reports = try await WholeRounds.run(
+            configuration(target.pid, in: "\(directory)/chain"), rounds: 4)
           #expect(reports.map(\.tracker) == Array(repeating: .writeProtect, count: 4))
           #expect(reports.dropLast().allSatisfy { $0.frozenMicroseconds == 0 })
           #expect(reports[0].injectionMicroseconds.count == 1)
           #expect(reports.dropFirst().allSatisfy { $0.injectionMicroseconds.isEmpty })
           #expect(reports[3].frozenMicroseconds > 0)
-          let comparison = try await ImageComparison.run(pid: target.pid, images: "\(directory)/chain/4")
-          #expect(comparison.isEqual, "\(comparison)")
+          try await StagesTests.expectEqual(target.pid, "\(directory)/chain/4")
           target.program.resume()
           try await target.check()
         }
@@ -55,7 +38,8 @@ extension StagesTests {
     @Test func leaveToTheParentWhatWasNotWritten() async throws {
       try await MemoryTarget.run(["--size", "16M"]) { target in
         try await withTemporaryDirectory { directory in
-          let reports = try await run(target, in: "\(directory)/chain", rounds: 3)
+          let reports = try await WholeRounds.run(
+            configuration(target.pid, in: "\(directory)/chain"), rounds: 3)
           #expect(reports[0].pagesWritten >= 4096)
           for report in reports.dropFirst() {
             #expect(report.pagesSkippedParent >= 4096)
@@ -70,26 +54,17 @@ extension StagesTests {
     @Test func copyEverythingAfterTheProcessHasExecutedAnotherProgram() async throws {
       try await MemoryTarget.run(["--size", "8M"]) { target in
         try await withTemporaryDirectory { directory in
-          var configuration = PreDump.Configuration(pid: target.pid, imagesDirectory: "\(directory)/chain")
-          configuration.tracker = .writeProtect
-          var policy = RoundPolicy()
-          (policy.rounds, policy.untilPages, policy.untilSkippedPercent) = (3, 0, 100.5)
-          policy.maxGrowthPages = 1 << 40
-          var rounds = try PreDumpRounds(configuration, policy: policy, lastRound: .leavesStopped)
-          var reports: [PreDumpReport] = []
-          while let round = try await rounds.next() {
-            let report = try await round.run()
-            rounds.ended(report)
-            reports.append(report)
-            guard reports.count == 1 else { continue }
+          let reports = try await WholeRounds.run(
+            configuration(target.pid, in: "\(directory)/chain"), rounds: 3
+          ) { number in
+            guard number == 1 else { return }
             target.program.send(SIGHUP)
             _ = try await target.program.nextLine()
           }
           #expect(reports[1].pagesSkippedParent == 0)
           #expect(reports[1].injectionMicroseconds.count == 1)
           #expect(reports[2].pagesSkippedParent >= 2048)
-          let comparison = try await ImageComparison.run(pid: target.pid, images: "\(directory)/chain/3")
-          #expect(comparison.isEqual, "\(comparison)")
+          try await StagesTests.expectEqual(target.pid, "\(directory)/chain/3")
           target.program.resume()
         }
       }
@@ -99,12 +74,11 @@ extension StagesTests {
       try await MemoryTarget.run(["--size", "64M", "--layout", "alternate", "--write-rate", "max"]) {
         target in
         try await withTemporaryDirectory { directory in
-          let reports = try await run(target, in: "\(directory)/chain", rounds: 3) {
-            $0.memoryBudget = 1 << 20
-          }
+          var small = configuration(target.pid, in: "\(directory)/chain")
+          small.memoryBudget = 1 << 20
+          let reports = try await WholeRounds.run(small, rounds: 3)
           #expect(reports.count == 3)
-          let comparison = try await ImageComparison.run(pid: target.pid, images: "\(directory)/chain/3")
-          #expect(comparison.isEqual, "\(comparison)")
+          try await StagesTests.expectEqual(target.pid, "\(directory)/chain/3")
           target.program.resume()
           try await target.check()
         }
@@ -114,10 +88,11 @@ extension StagesTests {
     @Test func aLastRoundByItselfHasTheMemoryOfOneMoment() async throws {
       try await MemoryTarget.run(["--size", "8M", "--write-rate", "max"]) { target in
         try await withTemporaryDirectory { directory in
-          let reports = try await run(target, in: "\(directory)/one", rounds: 1) { $0.tracker = .automatic }
+          var one = configuration(target.pid, in: "\(directory)/one")
+          one.tracker = .automatic
+          let reports = try await WholeRounds.run(one, rounds: 1)
           #expect(reports.count == 1 && reports[0].frozenMicroseconds > 0)
-          let comparison = try await ImageComparison.run(pid: target.pid, images: "\(directory)/one/1")
-          #expect(comparison.isEqual, "\(comparison)")
+          try await StagesTests.expectEqual(target.pid, "\(directory)/one/1")
           target.program.resume()
           try await target.check()
         }
@@ -127,18 +102,8 @@ extension StagesTests {
     @Test func aTreeIsWatchedProcessByProcess() async throws {
       try await TreeTarget.run(Array(repeating: ["--size", "4M"], count: 3)) { tree in
         try await withTemporaryDirectory { directory in
-          var configuration = PreDump.Configuration(pid: tree.pid, imagesDirectory: "\(directory)/chain")
-          configuration.tracker = .writeProtect
-          var policy = RoundPolicy()
-          (policy.rounds, policy.untilPages, policy.untilSkippedPercent) = (3, 0, 100.5)
-          policy.maxGrowthPages = 1 << 40
-          var rounds = try PreDumpRounds(configuration, policy: policy, lastRound: .resumes)
-          var reports: [PreDumpReport] = []
-          while let round = try await rounds.next() {
-            let report = try await round.run()
-            rounds.ended(report)
-            reports.append(report)
-          }
+          let reports = try await WholeRounds.run(
+            configuration(tree.pid, in: "\(directory)/chain"), rounds: 3, last: .resumes)
           #expect(reports[0].injectionMicroseconds.count == reports[0].tasks.count)
           #expect(reports[0].tasks.count == 4)
           #expect(reports[2].tasks.allSatisfy { $0.error == nil && $0.pagesSkippedParent > $0.pagesWritten })

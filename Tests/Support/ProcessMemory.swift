@@ -23,9 +23,7 @@ public enum ProcessMemory {
 
   /// All mappings of a process, which should be stopped, or the list is no snapshot.
   public static func mappings(of pid: Int32) throws -> [MapsLine] {
-    // Foundation takes the file's size, which is 0, for all there is to read, and reads but one block.
-    let text = try open("/proc/\(pid)/maps").readText()
-    return try text.split(separator: "\n").map { line in
+    return try text(ofFileAt: "/proc/\(pid)/maps").split(separator: "\n").map { line in
       let words = line.split(separator: " ", maxSplits: 5, omittingEmptySubsequences: true)
       let bounds = words[0].split(separator: "-").compactMap { UInt64($0, radix: 16) }
       guard bounds.count == 2, words.count >= 5, let offset = UInt64(words[2], radix: 16),
@@ -37,6 +35,11 @@ public enum ProcessMemory {
         start: bounds[0], end: bounds[1], permissions: String(words[1]), offset: offset, inode: inode,
         name: words.count > 5 ? words[5].drop(while: { $0 == " " }).description : "")
     }
+  }
+
+  /// All of a file below /proc: Foundation takes its size, which is 0, for all there is to read, and reads but one block.
+  public static func text(ofFileAt path: String) throws -> String {
+    try open(path).readText()
   }
 
   /// The entries of /proc/PID/pagemap for the pages from `start` to `end`.

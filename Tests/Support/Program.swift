@@ -140,6 +140,16 @@ public final class Program: @unchecked Sendable {
     guard isStopped else { throw TestFailure("\(name) ended before it could be stopped") }
   }
 
+  /// Whether job control has stopped all threads of the program.
+  public func isStopped() throws -> Bool { try Self.isStopped(pid) }
+
+  /// Whether job control has stopped all threads of a process.
+  public static func isStopped(_ pid: Int32) throws -> Bool {
+    try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/task").allSatisfy {
+      try String(contentsOfFile: "/proc/\(pid)/task/\($0)/stat", encoding: .utf8).contains(") T ")
+    }
+  }
+
   /// Stops the program as soon as there is a file of this name, and waits until it stands still.
   ///
   /// - Returns: false when it ended before that.

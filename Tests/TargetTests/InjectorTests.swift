@@ -71,20 +71,11 @@ struct InjectorTests {
   /// nothing.
   @Test(arguments: 0..<SLUICE_INJECTION_STEP_COUNT.rawValue)
   func bringsAnInjectionToItsEndWhenWeHaveEnded(at step: UInt32) async throws {
-    // The second is for threads under a seccomp filter alone.
+    // The second is none that it waits at: of it, only the refusal is told.
     guard step != SLUICE_INJECTION_SUSPEND_FILTER.rawValue else { return }
     try await MappingTarget.run { target in
-      let process = try TargetProcess(pid: target.pid)
       let before = try TargetState(target.pid)
-      let injector = sluice_injector_start()
-      try #require(injector >= 0)
-      var injected = Injected()
-      var injection = Injection(
-        pid: target.pid, thread: target.pid, call_address: try CallSite.address(in: process),
-        patience_ns: 1_000_000_000, wait_at: Int32(step))
-      let result = unsafe sluice_inject_userfaultfd(injector, process.pidfd.descriptor, &injection, &injected)
-      #expect(result == -EINPROGRESS && injected.step == step)
-      #expect(sluice_close(injector) == 0)
+      do { _ = try HeldInjection(into: target.pid, at: sluice_injection_step(step)) }
       try await eventually("the process is as before") { try TargetState(target.pid) == before }
       try await target.tell("map 1")
     }
@@ -94,20 +85,13 @@ struct InjectorTests {
   @Test(arguments: [SLUICE_INJECTION_STOP, SLUICE_INJECTION_STATE, SLUICE_INJECTION_CALL])
   func harmsNobodyWhenItIsKilled(at step: sluice_injection_step) async throws {
     try await MappingTarget.run { target in
-      let process = try TargetProcess(pid: target.pid)
       let before = try TargetState(target.pid)
-      let injector = sluice_injector_start()
-      try #require(injector >= 0)
-      defer { _ = sluice_close(injector) }
-      var injected = Injected()
-      var injection = Injection(
-        pid: target.pid, thread: target.pid, call_address: try CallSite.address(in: process),
-        patience_ns: 1_000_000_000, wait_at: Int32(step.rawValue))
-      let result = unsafe sluice_inject_userfaultfd(injector, process.pidfd.descriptor, &injection, &injected)
-      #expect(result == -EINPROGRESS)
-      try #require(kill(try tracer(of: target.pid), SIGKILL) == 0)
+      let held = try HeldInjection(into: target.pid, at: step)
+      let tracer = try #require(try TargetState(target.pid).tracer)
+      try #require(tracer > 0 && kill(Int32(tracer), SIGKILL) == 0)
       try await eventually("the process is as before") { try TargetState(target.pid) == before }
       try await target.tell("map 1")
+      _ = consume held
     }
   }
 
@@ -115,19 +99,11 @@ struct InjectorTests {
   @Test(arguments: [SLUICE_INJECTION_STATE, SLUICE_INJECTION_FETCH, SLUICE_INJECTION_LET_GO])
   func doesNotKeepTheEndOfAProcessFromItsParent(at step: sluice_injection_step) async throws {
     try await MappingTarget.run { target in
-      let process = try TargetProcess(pid: target.pid)
-      let injector = sluice_injector_start()
-      try #require(injector >= 0)
-      defer { _ = sluice_close(injector) }
-      var injected = Injected()
-      var injection = Injection(
-        pid: target.pid, thread: target.pid, call_address: try CallSite.address(in: process),
-        patience_ns: 1_000_000_000, wait_at: Int32(step.rawValue))
-      let result = unsafe sluice_inject_userfaultfd(injector, process.pidfd.descriptor, &injection, &injected)
-      #expect(result == -EINPROGRESS)
+      let held = try HeldInjection(into: target.pid, at: step)
       target.program.send(SIGKILL)
-      #expect(sluice_injector_go_on(injector) == 0)
+      #expect(sluice_injector_go_on(held.injector) == 0)
       try await eventually("its parent is told that it has ended") { target.program.hasEnded }
+      _ = consume held
     }
   }
 
@@ -187,11 +163,24 @@ struct InjectorTests {
       }
     }
   }
+}
 
-  private func tracer(of pid: Int32) throws -> Int32 {
-    let status = try String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8)
-    let line = status.split(separator: "\n").first { $0.hasPrefix("TracerPid:") }
-    let tracer = line.flatMap { Int32($0.split(separator: "\t").last ?? "") }
-    return try #require(tracer.flatMap { $0 > 0 ? $0 : nil }, "nobody traces the process")
+/// An injection into the first thread of a process that waits at a step. When it goes, we have ended for the injector.
+private struct HeldInjection: ~Copyable {
+  /// Speaks to the injector.
+  let injector: Int32
+
+  init(into pid: Int32, at step: sluice_injection_step) throws {
+    injector = sluice_injector_start()
+    let process = try TargetProcess(pid: pid)
+    try #require(injector >= 0)
+    var injected = Injected()
+    var injection = Injection(
+      pid: pid, thread: pid, call_address: try CallSite.address(in: process), patience_ns: 1_000_000_000,
+      wait_at: Int32(step.rawValue))
+    let result = unsafe sluice_inject_userfaultfd(injector, process.pidfd.descriptor, &injection, &injected)
+    #expect(result == -EINPROGRESS && injected.step == step.rawValue)
   }
+
+  deinit { _ = sluice_close(injector) }
 }

@@ -30,6 +30,31 @@ struct StoppedTreeTests {
     }
   }
 
+  /// Its children live for a moment, and execute another program in that.
+  @Test func `descendants that end are left out, and those that change are opened anew`() async throws {
+    let script = "echo ready; while :; do for each in 1 2 3 4; do sleep 0.002 & done; wait; done"
+    var command = try Command(installed: "bash", ["-c", script])
+    command.output = .lines
+    try await withProgram(command) { program in
+      #expect(try await program.nextLine() == "ready")
+      let found = try await blocking {
+        var found = 0
+        for _ in 0..<100 {
+          var tree = try ProcessTree(root: program.pid)
+          // What goes on between the two in a round.
+          usleep(500)
+          var stopped = try StoppedTree(of: tree, freezing: nil)
+          try stopped.stop(&tree)
+          for process in tree.processes { try process.checkStillTheSame() }
+          found += tree.processes.count - 1
+          stopped.resume()
+        }
+        return found
+      }
+      #expect(found > 0, "some of them were there")
+    }
+  }
+
   // MARK: SIGKILL at every call
 
   /// Whenever it comes, the kernel lets go of the threads.

@@ -28,7 +28,7 @@ bool sluice_call_survives_stop(int32_t number);
 enum sluice_injection_step {
   /// Beginning to trace the thread.
   SLUICE_INJECTION_SEIZE = 0,
-  /// The same, of a thread whose system calls a filter (seccomp) looks at.
+  /// Not a step of its own: a filter (seccomp) looks at the thread's system calls, and may not be suspended.
   SLUICE_INJECTION_SUSPEND_FILTER,
   /// Waiting until it stands still.
   SLUICE_INJECTION_STOP,

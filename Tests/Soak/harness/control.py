@@ -10,7 +10,8 @@ from .subjects import Kind
 # Its pages are written often enough that two rounds in succession have some of them, with different content.
 _OFTEN = Kind("write-20000", ["write", "--rate", "20000", "--size", "8M"])
 # Each of its pages is written once more and never again: what a round forgets, no later one makes good.
-_ONCE = Kind("write-once", ["write-once", "--rate", "20000", "--size", "256M"])
+# Slowly enough that some are left when round 3 begins, though a debug build makes the rounds.
+_ONCE = Kind("write-once", ["write-once", "--rate", "5000", "--size", "256M"])
 
 
 def by_damage(programs, directory):
