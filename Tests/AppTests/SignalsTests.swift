@@ -69,4 +69,30 @@ struct SignalsTests {
       #expect(looksFinished(preDump.images))
     }
   }
+
+  @Test func keepsTheRoundsThatAreComplete() async throws {
+    try await MemoryTarget.run(["--size", "1M", "--write-rate", "max"]) { target in
+      try await withTemporaryDirectory { directory in
+        let images = "\(directory)/images"
+        let command = try Command(
+          built: "sluice",
+          [
+            "pre-dump", "-t", "\(target.pid)", "-D", images, "--rounds", "1000000", "--until-pages", "0",
+            "--until-skipped", "100", "--max-growth", "1000000000",
+          ])
+        try await withProgram(command) { sluice in
+          try await eventually("a round is complete, and another has begun") {
+            looksFinished("\(images)/1") && names(in: "\(images)/2") != nil
+          }
+          sluice.send(SIGINT)
+          let result = try await sluice.result()
+          #expect(result.end == .exited(130))
+          #expect(
+            result.errors.contains("completed before, and what they made stays in \(images)\n"),
+            "\(result.errors)")
+        }
+      }
+      try await target.check()
+    }
+  }
 }

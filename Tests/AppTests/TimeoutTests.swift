@@ -36,27 +36,6 @@ struct TimeoutTests {
     }
   }
 
-  @Test func keepsTheRoundsThatAreComplete() async throws {
-    try await MemoryTarget.run(["--size", "4M", "--write-rate", "max"]) { target in
-      try await withTemporaryDirectory { directory in
-        let images = "\(directory)/images"
-        let result = try await SluiceCommandLine.preDump(
-          pid: target.pid, images: images,
-          [
-            "--rounds", "1000000", "--until-pages", "0", "--until-skipped", "100", "--max-growth",
-            "1000000000",
-            "--timeout", "3",
-          ])
-        #expect(result.end == .exited(124))
-        #expect(
-          result.errors.contains("completed before, and what they made stays in \(images)\n"),
-          "\(result.errors)")
-        #expect(looksFinished("\(images)/1"))
-      }
-      try await target.check()
-    }
-  }
-
   @Test func leavesARunAloneThatTakesLess() async throws {
     try await MemoryTarget.run(["--size", "1M"]) { target in
       try await withTemporaryDirectory { images in
