@@ -49,8 +49,11 @@ struct StandInCriu {
   static func with<Result>(_ body: (StandInCriu) async throws -> Result) async throws -> Result {
     try await withTemporaryDirectory { directory in
       let criu = StandInCriu(path: "\(directory)/criu", notes: "\(directory)/criu.notes")
-      try text.write(toFile: criu.path, atomically: true, encoding: .utf8)
-      try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: criu.path)
+      try text.write(toFile: "\(directory)/text", atomically: true, encoding: .utf8)
+      // By another process: a program that a test starts meanwhile would inherit the descriptor it is written by, and
+      // while that is open nobody can execute it (ETXTBSY).
+      let copy = try Command(installed: "install", ["-m", "755", "\(directory)/text", criu.path])
+      try #require(try await copy.run().end == .exited(0))
       return try await body(criu)
     }
   }
