@@ -29,7 +29,8 @@ struct block {
 };
 
 static struct check damage; // found by those that returned
-static uint64_t writes;     // blocks filled
+static uint64_t blocks;     // that were filled
+static uint64_t steps;      // down and up: on a long way up no block is filled
 static uint64_t random_state = 0x9e3779b97f4a7c15;
 static uint64_t deepest;
 static uint64_t goal; // the depth at which the way down, or up, ends
@@ -43,15 +44,16 @@ static void report_check(const struct block *block) {
     if (check.bad > 0)
         status_line("check FAILED %s; bad=%" PRIu64 " of blocks=%" PRIu64, check.first, check.bad, check.pages);
     else
-        status_line("check ok blocks=%" PRIu64 " writes=%" PRIu64, check.pages, writes);
+        status_line("check ok blocks=%" PRIu64 " writes=%" PRIu64, check.pages, steps);
 }
 
 // Returns when the goal is above.
 static __attribute__((noinline)) void descend(uint64_t depth, const struct block *above) {
     const struct timespec tick = {.tv_nsec = TICK_NANOSECONDS};
-    struct block block = {.pattern = {REGION_STACK, depth, ++writes, true}, .above = above};
+    struct block block = {.pattern = {REGION_STACK, depth, ++blocks, true}, .above = above};
     pattern_fill(block.words, BLOCK_WORDS, block.pattern);
     for (;;) {
+        steps++;
         if (sigtimedwait(&commands, NULL, &tick) == SIGUSR1)
             report_check(&block);
         if (depth == deepest) {
