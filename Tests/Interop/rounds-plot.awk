@@ -64,6 +64,12 @@ function draw(values, unit, heading,    most, w, round, value, at, points) {
   }
 }
 
+# As in side-by-side.awk, but short.
+function title(way) {
+  if (way ~ /^criu-/) return "CRIU, " substr(way, 6) " mode"
+  return "Sluice, " way
+}
+
 END {
   split("#b2182b #ef8a62 #2166ac #4d9221 #762a83 #666666", colour, " ")
   width = 300; height = 240; top = 50
@@ -74,9 +80,9 @@ END {
   left = 470
   draw(stopped, 1000, "milliseconds stopped")
   for (w = 1; w <= ways; w++) {
-    x = 70 + (w - 1) * 145
+    x = 20 + (w - 1) * 160
     printf "<path d=\"M%d 358h24\" stroke=\"%s\" stroke-width=\"2\"%s/>\n", x, colour[w], way[w] ~ /^criu-/ ? " stroke-dasharray=\"6 3\"" : ""
-    text(x + 30, 362, "start", way[w] ~ /^criu-/ ? way[w] : "Sluice, " way[w])
+    text(x + 30, 362, "start", title(way[w]))
   }
   print "</svg>"
 }
