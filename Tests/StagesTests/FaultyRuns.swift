@@ -501,20 +501,5 @@ private final class WarningLog: Sendable {
 
   var lines: [String] { kept.withLock { $0 } }
 
-  var logger: Logger { Logger(label: "faults") { _ in Handler(owner: self) } }
-
-  private struct Handler: LogHandler {
-    let owner: WarningLog
-    var metadata: Logger.Metadata = [:]
-    var logLevel = Logger.Level.warning
-
-    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-      get { metadata[key] }
-      set { metadata[key] = newValue }
-    }
-
-    func log(event: LogEvent) {
-      owner.kept.withLock { $0.append("\(event.message)") }
-    }
-  }
+  var logger: Logger { Logger(label: "faults") { _ in Warnings(kept: kept) } }
 }

@@ -11,29 +11,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "memory.h"
 #include "registers.h"
 #include "shared.h"
 #include "trials.h"
+#include "turns.h"
 
-enum { WRITES_A_TURN = 8, LONG_SECONDS = 1000 };
+enum { LONG_SECONDS = 1000 };
 
 // What the subject reads from, and what its keeper writes to.
 static int ends[2];
-static struct memory memory;
-
-static void verify(void) { memory_check_all(&memory); }
-
-static void begin(const struct settings *settings) {
-  memory = memory_make(settings->size, settings->huge);
-  trial_begins(verify);
-}
-
-static void next_turn(void) {
-  for (int at = 0; at < WRITES_A_TURN; at++) memory_write(&memory, random_below(memory.pages));
-  atomic_fetch_add(&shared->work, 1);
-  turn_ends();
-}
 
 // From now on the keeper may wake this wait, even before it has begun.
 static uint32_t announce_wait(void) { return atomic_fetch_add(&shared->waits, 1) + 1; }
@@ -65,7 +51,7 @@ static void expect_number(const char *call, long got, uint32_t read, uint32_t ex
 }
 
 static _Noreturn void wait_in_read(const struct settings *settings) {
-  begin(settings);
+  begin_turns(settings);
   for (;;) {
     uint32_t expected = announce_wait(), number = 0;
     long got = watched_call((struct call){SYS_read, {ends[0], (long)&number, sizeof number}}, 1);
@@ -75,7 +61,7 @@ static _Noreturn void wait_in_read(const struct settings *settings) {
 }
 
 static _Noreturn void wait_in_recv(const struct settings *settings) {
-  begin(settings);
+  begin_turns(settings);
   for (;;) {
     uint32_t expected = announce_wait(), number = 0;
     long got = watched_call((struct call){SYS_recvfrom, {ends[0], (long)&number, sizeof number}}, 1);
@@ -94,7 +80,7 @@ static _Noreturn void wait_in_epoll(const struct settings *settings) {
   int epoll = epoll_create1(EPOLL_CLOEXEC);
   struct epoll_event event = {.events = EPOLLIN, .data.u64 = 0x5a5a5a5a};
   if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, ends[0], &event) != 0) die("epoll");
-  begin(settings);
+  begin_turns(settings);
   for (;;) {
     uint32_t expected = announce_wait();
     struct epoll_event got = {0};
@@ -106,7 +92,7 @@ static _Noreturn void wait_in_epoll(const struct settings *settings) {
 }
 
 static _Noreturn void wait_in_ppoll(const struct settings *settings) {
-  begin(settings);
+  begin_turns(settings);
   for (;;) {
     uint32_t expected = announce_wait();
     struct pollfd end = {.fd = ends[0], .events = POLLIN};
@@ -133,7 +119,7 @@ static void wake_futex(pid_t unused, uint32_t number) {
 }
 
 static _Noreturn void wait_in_futex(const struct settings *settings) {
-  begin(settings);
+  begin_turns(settings);
   for (;;) {
     uint32_t before = atomic_load(&shared->futex), expected = announce_wait();
     struct timespec timeout = {.tv_sec = LONG_SECONDS};

@@ -12,23 +12,9 @@
 #include "registers.h"
 #include "shared.h"
 #include "trials.h"
+#include "turns.h"
 
-enum { WRITES_A_TURN = 8, EXIT_CODE = 7 };
-
-static struct memory memory;
-
-static void verify(void) { memory_check_all(&memory); }
-
-static void begin(const struct settings *settings) {
-  memory = memory_make(settings->size, settings->huge);
-  trial_begins(verify);
-}
-
-static void next_turn(void) {
-  for (int at = 0; at < WRITES_A_TURN; at++) memory_write(&memory, random_below(memory.pages));
-  atomic_fetch_add(&shared->work, 1);
-  turn_ends();
-}
+enum { EXIT_CODE = 7 };
 
 // A sleep that ends too early is wrong; how much too late it may be, others must say.
 static void judge(int64_t due) {
@@ -44,7 +30,7 @@ static int64_t length(const struct settings *settings) {
 }
 
 static _Noreturn void sleep_for(const struct settings *settings) {
-  begin(settings);
+  begin_turns(settings);
   for (;;) {
     int64_t us = length(settings), due = now_us() + us;
     struct timespec wanted = in_us(us), left = {.tv_sec = -1};
@@ -64,7 +50,7 @@ static _Noreturn void sleep_for(const struct settings *settings) {
 }
 
 static _Noreturn void sleep_until(const struct settings *settings) {
-  begin(settings);
+  begin_turns(settings);
   for (;;) {
     int64_t due = now_us() + length(settings);
     struct timespec until = in_us(due);
@@ -88,7 +74,7 @@ static pid_t start_sleeping_child(const struct settings *settings) {
 }
 
 static _Noreturn void wait_for_children(const struct settings *settings) {
-  begin(settings);
+  begin_turns(settings);
   for (;;) {
     pid_t child = start_sleeping_child(settings);
     int status = -1;
