@@ -10,6 +10,9 @@ struct KnownPages: ~Copyable {
   /// Nothing is known: everything is copied.
   init() {}
 
+  /// Whether there is something that pages may be left to.
+  var hasBase: Bool { dirty != nil }
+
   /// - Parameter coverage: nil where the parent has nothing of this task.
   init(dirty: DirtySet.Cursor, coverage: consuming PagemapCoverage?) {
     self.dirty = dirty

@@ -106,8 +106,23 @@ actor MemoryWalker {
       })
     else { return }
     var known = try RoundBase.known(of: task, by: base)
+    var pinned = PinnedMemory.none
+    if known.hasBase {
+      // The soft-dirty bits of pinned huge pages do not tell what devices write into them.
+      guard let found = try task.attempt({ () throws(TargetError) in try PinnedMemory(of: task.process) })
+      else { return }
+      pinned = found
+    }
     while case .some(.some(let area)) = try task.attempt({ () throws(TargetError) in try areas.next() }) {
-      try await walk(area, of: task, with: &scanner, &known)
+      guard area.pages != .all else {
+        try await walk(area, of: task, with: &scanner, &known)
+        continue
+      }
+      for piece in pinned.pieces(of: area.start..<area.end) {
+        try await walk(
+          area.part(piece.range), of: task, with: &scanner, &known,
+          isPinned: piece.isPinned || !pinned.isKnown)
+      }
     }
     count(areas, scanner, of: task)
   }
@@ -142,7 +157,7 @@ actor MemoryWalker {
         for piece in pinned.pieces(of: part.start..<part.end) {
           try await walk(
             area.part(piece.range), of: task, with: &scanner, &known,
-            writes: watch.view(of: part, isPinned: piece.isPinned, isTrusted: pinned.isKnown))
+            writes: watch.view(of: part, isPinned: piece.isPinned || !pinned.isKnown))
         }
       }
     }
@@ -157,7 +172,7 @@ actor MemoryWalker {
 
   private func walk(
     _ area: MappedArea, of task: DumpTask, with scanner: inout PageScanner, _ known: inout KnownPages,
-    writes: WriteView = .unseen
+    writes: WriteView = .unseen, isPinned: Bool = false
   ) async throws(PreDumpError) {
     var position = area.start
     while position < area.end {
@@ -172,7 +187,9 @@ actor MemoryWalker {
       position = end
       // By index: a copy of the array would make the scanner allocate a new one for its next step.
       for index in scanner.runs.indices {
-        try await sort(scanner.runs[index], of: task, &known)
+        var scanned = scanner.runs[index]
+        if isPinned { scanned.mustCopy = true }
+        try await sort(scanned, of: task, &known)
       }
     }
   }

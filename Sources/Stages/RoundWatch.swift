@@ -27,11 +27,10 @@ struct RoundWatch: Sendable {
   /// How a part of a task's memory is looked at.
   ///
   /// - Parameters:
-  ///   - isPinned: whether devices are known to have it pinned.
-  ///   - isTrusted: whether it is known what of the task is pinned.
-  func view(of part: WatchedParts.Part, isPinned: Bool, isTrusted: Bool) -> WriteView {
+  ///   - isPinned: whether devices have it pinned, or may have, since it is not known what of the task is pinned.
+  func view(of part: WatchedParts.Part, isPinned: Bool) -> WriteView {
     WriteView(
-      authority: !isTrusted ? .everything : isFirst ? .elsewhere : part.isWatched ? .protection : .everything,
+      authority: isFirst ? .elsewhere : part.isWatched ? .protection : .everything,
       protects: protects && part.isWatched, seesSoftDirty: seesSoftDirty, isPinned: isPinned)
   }
 

@@ -30,10 +30,21 @@ public struct PinnedMemory: Sendable {
       self = .none
       return
     }
-    let ranges = Self.joined(Self.registeredBuffers(of: process), pageSize: UInt64(sluice_page_size()))
-    let found = ranges.reduce(0) { $0 + UInt64($1.count) }
-    self.init(ranges: ranges, isKnown: found >= pinned)
+    var ranges: [Range<UInt64>] = []
+    for attempt in 0..<Self.mostAttempts {
+      if attempt > 0 { usleep(Self.pauseMicroseconds) }
+      ranges = Self.joined(Self.registeredBuffers(of: process), pageSize: UInt64(sluice_page_size()))
+      if ranges.reduce(0, { $0 + UInt64($1.count) }) >= pinned {
+        self.init(ranges: ranges, isKnown: true)
+        return
+      }
+    }
+    self.init(ranges: ranges, isKnown: false)
   }
+
+  /// An io_uring that is busy at that moment tells nothing (io_uring/fdinfo.c only tries to take its lock).
+  private static let mostAttempts = 5
+  private static let pauseMicroseconds: UInt32 = 500
 
   /// The buffers that are registered with io_urings which the process has open.
   private static func registeredBuffers(of process: TargetProcess) -> [Range<UInt64>] {

@@ -22,10 +22,10 @@ public struct WriteView: Hashable, Sendable {
   public var protects: Bool
   /// Whether this kernel keeps the soft-dirty bit, which was cleared just before.
   public var seesSoftDirty: Bool
-  /// Whether devices are known to have the pages pinned.
+  /// Whether devices have the pages pinned, or may have.
   public var isPinned = false
 
-  /// - Parameter isPinned: whether devices are known to have the pages pinned.
+  /// - Parameter isPinned: whether devices have the pages pinned, or may have.
   public init(authority: Authority, protects: Bool, seesSoftDirty: Bool, isPinned: Bool = false) {
     self.authority = authority
     self.protects = protects
@@ -48,8 +48,9 @@ public struct WriteView: Hashable, Sendable {
   ///
   /// Devices write through pins, past the page tables (io_uring's registered buffers, reads with O_DIRECT): a pin is
   /// taken with a write fault, and what is lost is the write that ends later. So pages that may be pinned are copied
-  /// by the next round, too. Where there is a soft-dirty bit, clearing it leaves pinned pages dirty, but for huge
-  /// ones; without it, every page that was written may be pinned.
+  /// by the next round, too, and those that are pinned for long by each round, whatever the last one knew of that. Where
+  /// there is a soft-dirty bit, clearing it leaves pinned pages dirty, but for huge ones; without it, every page that was
+  /// written may be pinned.
   ///
   /// Where a process gives up pages of a private mapping of a file, the kernel leaves marks there that look like pages
   /// in swap that were not written (PTE markers, for a watch outlasts its pages there). Their content is the file's again.
@@ -66,8 +67,8 @@ public struct WriteView: Hashable, Sendable {
     return switch authority {
     case .nobody: (false, false)
     // What was moved here since the clear is soft-dirty, whatever its pages are marked with.
-    case .protection: (isWritten || seesSoftDirty && isSoftDirty || mayBeGivenUp, mayBePinned)
-    case .elsewhere: (isSoftDirty, mayBePinned)
+    case .protection: (isPinned || isWritten || seesSoftDirty && isSoftDirty || mayBeGivenUp, mayBePinned)
+    case .elsewhere: (isPinned || isSoftDirty, mayBePinned)
     case .everything: (true, mayBePinned)
     }
   }

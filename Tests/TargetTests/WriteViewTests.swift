@@ -65,6 +65,17 @@ struct WriteViewTests {
     }
   }
 
+  /// Whatever the last round knew of it.
+  @Test(arguments: [WriteView.Authority.protection, .elsewhere, .everything], [false, true])
+  func whatIsPinnedIsCopied(authority: WriteView.Authority, protects: Bool) {
+    for softDirty in [false, true] {
+      let view = WriteView(
+        authority: authority, protects: protects, seesSoftDirty: softDirty, isPinned: true)
+      #expect(
+        pages(view) { $0.verdict(on: $1.rawValue, isFileBacked: false).mustCopy } == Page.allCases)
+    }
+  }
+
   @Test(arguments: [false, true])
   func whatMayBeGivenUpOfAFileIsCopied(isFileBacked: Bool) {
     let view = WriteView(authority: .protection, protects: true, seesSoftDirty: false)
