@@ -45,15 +45,15 @@ struct DirtyRateOutput: Encodable {
     tracker = report.tracker.rawValue
     pageSize = report.pageSize
     totalPages = model.totalPages
-    pagesPerSecond = model.pagesPerSecond
-    bytesPerSecond = model.pagesPerSecond * Double(report.pageSize)
+    pagesPerSecond = report.pagesPerSecond
+    bytesPerSecond = report.pagesPerSecond * Double(report.pageSize)
     joinedGap = report.joinedGap
-    windows = model.windows.map { Pages(pages: $0.pages, seconds: $0.seconds) }
+    windows = report.windows.map { Pages(pages: $0.pages, seconds: $0.seconds) }
     let made = model.forecast(copyRate: Double(copyRate) / Double(report.pageSize), policy: policy)
     forecast = Forecast(
       copyRate: copyRate, rounds: made.rounds.map { Pages(pages: $0.pages, seconds: $0.seconds) },
       end: made.end.rawValue, finalPages: made.finalPages, finalSeconds: made.finalSeconds)
-    let longest = model.windows.last?.seconds ?? 1
+    let longest = report.windows.last?.seconds ?? 1
     mappings = report.mappings.map {
       Mapping(
         pid: $0.pid, start: Address.text($0.start), end: Address.text($0.end), name: $0.name,

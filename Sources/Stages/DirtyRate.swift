@@ -36,7 +36,10 @@ public struct DirtyRate: Sendable {
 
   /// What was measured.
   public struct Report: Sendable {
-    /// How much, in windows of several lengths.
+    /// How much, as it was measured, in windows from short to long. Processes do not write evenly: a longer one may have
+    /// fewer pages.
+    public let windows: [DirtyRateModel.Window]
+    /// What follows from that for rounds.
     public let model: DirtyRateModel
     /// The size of a page in bytes.
     public let pageSize: UInt64
@@ -49,6 +52,8 @@ public struct DirtyRate: Sendable {
     /// Gaps up to so many bytes between written pages were taken for written, since their list became too long; 0 as
     /// a rule.
     public let joinedGap: UInt64
+    /// Different pages a second, in the longest window.
+    public var pagesPerSecond: Double { windows.last.map { Double($0.pages) / $0.seconds } ?? 0 }
   }
 
   /// Runs to the end of the time.
@@ -102,7 +107,7 @@ private actor DirtySampler {
       windows.append(DirtyRateModel.Window(seconds: took, pages: mappings.reduce(0) { $0 + $1.pages }))
     }
     return DirtyRate.Report(
-      model: DirtyRateModel(totalPages: ownBytes / pageSize, windows: windows), pageSize: pageSize,
+      windows: windows, model: DirtyRateModel(totalPages: ownBytes / pageSize, windows: windows), pageSize: pageSize,
       mappings: mappings.sorted { ($1.pages, $0.pid, $0.start) < ($0.pages, $1.pid, $1.start) },
       tracker: measurement.clearsSoftDirty ? .softDirty : .writeProtect, processes: tasks.count,
       joinedGap: joinedGap)

@@ -70,11 +70,6 @@ public struct DirtyRateModel: Hashable, Sendable {
     return min(totalPages, UInt64(min(pages.rounded(), Double(UInt64.max / 2))))
   }
 
-  /// Different pages a second, in the longest window.
-  public var pagesPerSecond: Double {
-    windows.last.map { Double($0.pages) / $0.seconds } ?? 0
-  }
-
   /// What rounds would be like: each copies what was written since the one before had begun.
   ///
   /// - Parameters:

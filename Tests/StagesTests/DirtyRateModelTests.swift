@@ -21,9 +21,7 @@ import Testing
     ] as [(Double, UInt64)] {
       #expect(model.pages(in: seconds) == pages, "\(seconds)")
     }
-    #expect(model.pagesPerSecond == 425)
     #expect(self.model([]).pages(in: 10) == 0)
-    #expect(self.model([]).pagesPerSecond == 0)
   }
 
   private func policy(_ rounds: Int) -> RoundPolicy {
