@@ -17,7 +17,13 @@ struct ShowCommand: ParsableCommand {
       """)
 
   @Argument(help: "The images directory.", completion: .directory)
-  var directory: String
+  var directory: String?
+
+  @Option(
+    name: [.customShort("D"), .long],
+    help: ArgumentHelp("The images directory, as for the other commands.", valueName: "dir"),
+    completion: .directory)
+  var imagesDir: String?
 
   @Flag(help: "Print it as one JSON object.")
   var json = false
@@ -39,14 +45,16 @@ struct ShowCommand: ParsableCommand {
   var pid: Int32?
 
   func validate() throws {
+    if (directory == nil) == (imagesDir == nil) { throw ValidationError("name one images directory: show DIR, or show -D DIR") }
     if map && json { throw ValidationError("--map is a picture for people: leave out --json") }
     if pid != nil && !mappings { throw ValidationError("-t is for --mappings") }
   }
 
   func run() throws {
+    guard let directory = directory ?? imagesDir else { preconditionFailure("validate() sees to one") }
     let isWritten: Bool
     do throws(PreDumpError) {
-      isWritten = try show()
+      isWritten = try show(directory)
     } catch {
       throw CommandFailure.report(error)
     }
@@ -54,14 +62,14 @@ struct ShowCommand: ParsableCommand {
   }
 
   /// - Returns: whether standard output took all of it.
-  private func show() throws(PreDumpError) -> Bool {
+  private func show(_ directory: String) throws(PreDumpError) -> Bool {
     let summary = try ImagesSummary(path: directory)
     let output = ShowOutput(summary)
     guard json ? Terminal.json(output) : Terminal.data(output.text) else { return false }
     let processes = try pid.map { (root) throws(PreDumpError) in try LiveProcesses(root: root) }
     for task in summary.tasks {
-      if pages, try !list(task.pid) { return false }
-      if map, try !draw(task.pid) { return false }
+      if pages, try !list(task.pid, of: directory) { return false }
+      if map, try !draw(task.pid, of: directory) { return false }
       if mappings {
         let listing = MappingsListing(directory: directory, task: task.pid, json: json)
         if try !listing.print(of: processes) { return false }
@@ -71,7 +79,7 @@ struct ShowCommand: ParsableCommand {
   }
 
   /// Prints a task's entries, one a line.
-  private func list(_ pid: Int32) throws(PreDumpError) -> Bool {
+  private func list(_ pid: Int32, of directory: String) throws(PreDumpError) -> Bool {
     let entries = try ImageEntries(path: directory, pid: pid)
     while let entry = try entries.next() {
       let end = entry.address + entry.pageCount * entries.pageSize
@@ -89,7 +97,7 @@ struct ShowCommand: ParsableCommand {
   }
 
   /// Draws a task's address space. It is read twice: for its outline, and to fill that.
-  private func draw(_ pid: Int32) throws(PreDumpError) -> Bool {
+  private func draw(_ pid: Int32, of directory: String) throws(PreDumpError) -> Bool {
     let outline = try ImageEntries(path: directory, pid: pid)
     var map = AddressMap(width: Terminal.width(of: STDOUT_FILENO), pageSize: outline.pageSize)
     while let entry = try outline.next() {

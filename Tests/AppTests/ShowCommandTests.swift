@@ -27,7 +27,13 @@ struct ShowCommandTests {
       let pid = try #require(figures["pid"] as? Int)
       #expect(result.output.contains("pid \(pid): \(pages) pages in pages-1.img"))
       #expect(result.output.contains("parent: none"))
+      #expect(try await SluiceCommandLine.run(["show", "-D", images]).output == result.output)
     }
+  }
+
+  @Test(arguments: [["show"], ["show", "here", "-D", "there"]])
+  func wantsOneDirectory(command: [String]) async throws {
+    expectFailure(try await SluiceCommandLine.run(command), code: 64, saying: "name one images directory")
   }
 
   @Test func tellsProgramsWhatADirectoryHolds() async throws {
