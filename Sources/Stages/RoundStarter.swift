@@ -109,10 +109,7 @@ actor RoundStarter {
   /// Waits until what the processes have asked of devices without waiting for it themselves has come, where they do
   /// such things.
   private func waitForDevices(_ tree: ProcessTree) throws(PreDumpError) {
-    for process in tree.processes {
-      let writes = try onTarget { () throws(TargetError) in try DeviceWrites(into: process) }
-      if writes.mayBeUnderWay { return DeviceWrites.wait() }
-    }
+    try onTarget { () throws(TargetError) in try DeviceWrites(into: tree.processes) }.wait()
   }
 }
 

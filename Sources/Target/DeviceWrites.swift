@@ -1,34 +1,64 @@
 internal import CSluiceLinux
 import Glibc
 
-/// Whether devices may be writing into the memory of a process while its threads stand still.
+/// What devices may be writing into the memory of processes while their threads stand still.
 ///
 /// A thread that waits for a read from a disk does not stand before it has come. But reads by libaio and io_uring go on
 /// while nobody waits for them.
 public struct DeviceWrites: Sendable {
-  /// Whether the process has what it takes.
-  public let mayBeUnderWay: Bool
+  /// Whether one of the processes has what it takes.
+  private let areUnderWay: Bool
+  private let rings: [IoUrings]
 
   /// How long such a read may take.
-  private static let waitMicroseconds: UInt32 = 100_000
+  private static let quietNanoseconds: UInt64 = 100_000_000
+  /// Somebody else may go on filling a queue that nobody of the processes empties.
+  private static let longestNanoseconds: UInt64 = 2_000_000_000
+  private static let lookMicroseconds: UInt32 = 5000
 
-  /// - Throws: `TargetError` when the process has ended.
-  public init(into process: TargetProcess) throws(TargetError) {
-    if unsafe sluice_has_descriptor(process.pid, "anon_inode:[io_uring]") {
-      mayBeUnderWay = true
-      return
-    }
-    var map = MemoryMap(of: process)
-    while let vma = try map.next() {
-      guard vma.name.hasPrefix("/[aio]") else { continue }
-      mayBeUnderWay = true
-      return
-    }
-    mayBeUnderWay = false
+  /// - Throws: `TargetError` when one of the processes has ended.
+  public init(into processes: [TargetProcess]) throws(TargetError) {
+    let rings = processes.map { IoUrings(of: $0.pid) }.filter { !$0.isEmpty }
+    self.rings = rings
+    var areUnderWay = !rings.isEmpty
+    for process in processes where !areUnderWay { areUnderWay = try Self.hasAsynchronousReads(process) }
+    self.areUnderWay = areUnderWay
   }
 
-  /// Gives what is under way the time to end.
-  public static func wait() {
-    usleep(waitMicroseconds)
+  private static func hasAsynchronousReads(_ process: TargetProcess) throws(TargetError) -> Bool {
+    var map = MemoryMap(of: process)
+    while let vma = try map.next() {
+      if vma.name.hasPrefix("/[aio]") { return true }
+    }
+    return false
+  }
+
+  /// Gives what is under way the time to end: as long as io_urings tell of reads that have come, and for a tenth of a
+  /// second more. Returns at once where there is nothing.
+  public func wait() {
+    guard areUnderWay else { return }
+    let began = sluice_monotonic_nanoseconds()
+    var (completed, quietSince) = (completions, began)
+    while true {
+      usleep(Self.lookMicroseconds)
+      let (now, looked) = (sluice_monotonic_nanoseconds(), completions)
+      if looked != completed { (completed, quietSince) = (looked, now) }
+      if now - quietSince >= Self.quietNanoseconds || now - began >= Self.longestNanoseconds { return }
+    }
+  }
+
+  /// How much the io_urings of the processes have completed ever, modulo 2^32.
+  private var completions: UInt32 {
+    rings.reduce(into: 0) { sum, rings in
+      for text in rings.texts { sum &+= Self.completions(in: text) }
+    }
+  }
+
+  /// What the kernel says of that: io_uring/fdinfo.c writes "CachedCqTail:\t17".
+  static func completions(in text: String) -> UInt32 {
+    for line in text.split(separator: "\n") where line.hasPrefix("CachedCqTail:") {
+      return line.split(separator: "\t").last.flatMap { UInt32($0) } ?? 0
+    }
+    return 0
   }
 }

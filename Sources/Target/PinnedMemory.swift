@@ -30,10 +30,13 @@ public struct PinnedMemory: Sendable {
       self = .none
       return
     }
+    let rings = IoUrings(of: process.pid)
     var ranges: [Range<UInt64>] = []
     for attempt in 0..<Self.mostAttempts {
       if attempt > 0 { usleep(Self.pauseMicroseconds) }
-      ranges = Self.joined(Self.registeredBuffers(of: process), pageSize: UInt64(sluice_page_size()))
+      // The buffers that are registered with io_urings.
+      let buffers = rings.texts.flatMap { Self.ringBuffers(in: $0) }
+      ranges = Self.joined(buffers, pageSize: UInt64(sluice_page_size()))
       if ranges.reduce(0, { $0 + UInt64($1.count) }) >= pinned {
         self.init(ranges: ranges, isKnown: true)
         return
@@ -45,18 +48,6 @@ public struct PinnedMemory: Sendable {
   /// An io_uring that is busy at that moment tells nothing (io_uring/fdinfo.c only tries to take its lock).
   private static let mostAttempts = 5
   private static let pauseMicroseconds: UInt32 = 500
-
-  /// The buffers that are registered with io_urings which the process has open.
-  private static func registeredBuffers(of process: TargetProcess) -> [Range<UInt64>] {
-    let directory = "/proc/\(process.pid)/fdinfo"
-    var buffers: [Range<UInt64>] = []
-    for name in names(in: directory) {
-      // Of one that is closed meanwhile, nothing is registered any more.
-      guard let text = try? ProcFile.text(ofFileAt: "\(directory)/\(name)") else { continue }
-      buffers += ringBuffers(in: text)
-    }
-    return buffers
-  }
 
   /// Those that an io_uring's file of /proc/PID/fdinfo lists: io_uring/fdinfo.c writes "    0: 0x7f0000000000/4096", and
   /// since Linux 6.13 "    0: <none>" for a place that is not taken.
@@ -99,20 +90,6 @@ public struct PinnedMemory: Sendable {
       }
     }
     return joined
-  }
-
-  private static func names(in path: String) -> [String] {
-    let directory = unsafe sluice_open_at(sluice_current_directory(), path, SLUICE_OPEN_DIRECTORY)
-    guard directory >= 0 else { return [] }
-    defer { _ = sluice_close(directory) }
-    var names: [String] = []
-    _ = unsafe withUnsafeMutablePointer(to: &names) { pointer in
-      unsafe sluice_list_directory(directory, pointer) { context, name in
-        guard let context = unsafe context, let name = unsafe name else { return }
-        unsafe context.assumingMemoryBound(to: [String].self).pointee.append(String(cString: name))
-      }
-    }
-    return names.filter { $0.first?.isNumber == true }
   }
 
   /// Cuts a range where pinned memory begins and ends in it.
