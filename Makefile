@@ -1,7 +1,7 @@
 # What a person or CI does with this repository; `make help` lists it. Every target installs what it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test fuzz sanitize lint interop interop-full soak bench install deb dist clean \
+.PHONY: help build demo test fuzz sanitize lint interop interop-full soak soak-short bench install deb dist clean \
   build-packages test-packages soak-packages bench-packages lint-packages install-needs package-needs swift-found
 
 PREFIX ?= /usr/local
@@ -47,6 +47,10 @@ packages_lint := $(packages_build) diffutils gcc-aarch64-linux-gnu libc6-dev-arm
 # As a part of the tests: enough to run the corpus, and to find what is broken badly.
 fuzz_seconds := 5
 
+# Enough for each kind of process once or twice; on a slow machine what does not fit into the limit is left out.
+soak_seconds := 150
+soak_limit := 600
+
 # Each in a process of its own: those of one stop, burden and count what those of another wait for.
 test_modules := $(addprefix Sluice,$(notdir $(wildcard Tests/*Tests)))
 # Beside tests that have a sanitizer in them; the others bring their own.
@@ -83,6 +87,9 @@ interop-full: build ## The same in all ways that there are; takes hours
 
 soak: soak-packages build $(soak_programs) ## Copy busy processes for an hour, compare every byte (SLUICE_SOAK_SECONDS)
 	@Tests/Soak/run $(SOAK)
+
+soak-short: soak-packages build $(soak_programs) ## The same for some minutes, each kind of process once at least
+	@Tests/Soak/run --seconds $(soak_seconds) --at-most $(soak_limit)
 
 bench: bench-packages build $(bench_programs) ## Measure against limits and peers (BENCH=--quick)
 	@Benchmarks/run $(BENCH)

@@ -175,7 +175,11 @@ extension PreDumpCommand {
     var completed = 0
     do throws(PreDumpError) {
       while let round = try await rounds.next() {
-        let report = try await run(round)
+        let report: PreDumpReport
+        do throws(PreDumpError) { report = try await run(round) } catch {
+          try rounds.failed(error)
+          continue
+        }
         completed += 1
         rounds.ended(report)
         // What ended the rounds is no end yet where one more was asked for.

@@ -9,6 +9,8 @@ struct PreDumpOutput: Encodable {
   let pid: Int32
   let namespacePid: Int32
   let imagesDir: String
+  /// How often it was begun.
+  let tries: Int
   let parentDir: String?
   let tasks: [Task]
   let tasksSkipped: [String: String]
@@ -90,6 +92,7 @@ struct PreDumpOutput: Encodable {
     pid = report.pid
     namespacePid = report.namespacePid
     imagesDir = report.imagesDirectory
+    tries = report.tries
     parentDir = report.parentDirectory
     tasks = report.tasks.map {
       Task(
@@ -175,6 +178,7 @@ struct PreDumpOutput: Encodable {
     var line =
       "sluice: round \(round ?? 1): \(pagesWritten) of \(pages) pages, \(ByteCount.text(Int(bytesWritten))),"
       + " in \(Elapsed.text(microseconds: durationUs)); stopped for \(Elapsed.text(microseconds: frozenUs))"
+    if tries > 1 { line += "; at try \(tries)" }
     if let roundsEnd, let end = RoundPolicy.End(rawValue: roundsEnd) {
       line += "; no more rounds: \(end.text)"
     }

@@ -46,8 +46,9 @@ enum ProgressDisplay {
     let rate = bytesPerSecond(progress)
     let speed = "\(ByteCount.text(Int(rate)))/s"
     let remaining = seconds(left: progress, rate: rate).map { ", \($0) s left" } ?? ""
+    let tries = progress.tries > 1 ? ", try \(progress.tries)" : ""
     let candidates = [
-      " \(percent)  \(amount), \(speed)\(remaining)", " \(percent)  \(amount), \(speed)",
+      " \(percent)  \(amount), \(speed)\(remaining)\(tries)", " \(percent)  \(amount), \(speed)\(tries)",
       " \(percent)  \(amount)",
       " \(percent)",
     ]
@@ -74,6 +75,6 @@ enum ProgressDisplay {
   static func jsonLine(for progress: PreDumpProgress) -> String {
     let rate = Int(bytesPerSecond(progress))
     return
-      "{\"bytes_written\":\(progress.bytesWritten),\"bytes_expected\":\(progress.bytesExpected),\"bytes_per_second\":\(rate),\"elapsed_us\":\(progress.elapsedMicroseconds)}"
+      "{\"bytes_written\":\(progress.bytesWritten),\"bytes_expected\":\(progress.bytesExpected),\"bytes_per_second\":\(rate),\"elapsed_us\":\(progress.elapsedMicroseconds),\"tries\":\(progress.tries)}"
   }
 }

@@ -37,6 +37,8 @@ int sluice_pagemap_scan(int pagemap, struct sluice_scan *scan, struct sluice_pag
   return filled < 0 ? -errno : filled;
 }
 
+void sluice_leave_lock(uint32_t microseconds) { (void)FAULTY(SLUICE_FAULT_LEAVE_LOCK, usleep(microseconds)); }
+
 // The kernel's struct procmap_query (include/uapi/linux/fs.h), which Debian 12's headers lack.
 struct procmap_query {
   uint64_t size;

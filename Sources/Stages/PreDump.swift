@@ -13,7 +13,7 @@ public struct PreDump: Sendable {
   /// What is to be done.
   public let configuration: Configuration
   /// How far it has come, for one who wants to watch. Its elements come while `run` runs.
-  public let progress = ProgressFeed()
+  public let progress: ProgressFeed
   private let part: RoundPart
 
   /// Prepares a pre-dump; nothing happens before `run`, which is called once.
@@ -26,6 +26,7 @@ public struct PreDump: Sendable {
   init(_ configuration: Configuration, as part: RoundPart) {
     self.configuration = configuration
     self.part = part
+    progress = ProgressFeed(tries: part.tries)
   }
 
   /// Runs to the end. Cancelling the task ends it early: nothing is kept then, and the process is as it was.
@@ -106,8 +107,8 @@ public struct PreDump: Sendable {
     precondition(ring.takenCount == 0, "every buffer is home when the stages have ended")
 
     let report = PreDumpReport(
-      configuration: configuration, start: start, counts: counts, ring: ring, engine: engine.kind,
-      isDirect: kind.isDirect, parent: parent?.path, began: began)
+      configuration: configuration, tries: part.tries, start: start, counts: counts, ring: ring,
+      engine: engine.kind, isDirect: kind.isDirect, parent: parent?.path, began: began)
     do throws(PreDumpError) {
       try await publish(report, start, by: writer)
       if part.leavesStopped { try await starter.leaveStopped() }
@@ -172,6 +173,8 @@ public struct PreDump: Sendable {
   private func openParent() throws(PreDumpError) -> ParentImages? {
     guard let path = configuration.parentDirectory, configuration.io != .discard else { return nil }
     let parent = try onImages { () throws(ImagesError) in try ParentImages(path: path) }
+    // By this very round, when it was tried before.
+    if part.tries > 1, parent.isSetAside { return nil }
     let machine = try onTarget { () throws(TargetError) in
       ParentVerdict.Machine(uptime: try Uptime.microseconds(), bootID: try Uptime.bootID())
     }

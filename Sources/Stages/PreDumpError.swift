@@ -35,11 +35,14 @@ public struct PreDumpError: Error, CustomStringConvertible {
   public let message: String
   /// The kernel's reason, where there was one.
   public let errno: SystemErrno?
+  /// Whether the target is gone because the process executes another program now, and so can be copied anew.
+  public let isByExecution: Bool
 
-  init(_ code: Code, _ message: String, errno: SystemErrno? = nil) {
+  init(_ code: Code, _ message: String, errno: SystemErrno? = nil, isByExecution: Bool = false) {
     self.code = code
     self.message = message
     self.errno = errno
+    self.isByExecution = isByExecution
   }
 
   /// The message.
@@ -62,7 +65,7 @@ public struct PreDumpError: Error, CustomStringConvertible {
       case .systemCall: .system
       case .cancelled: .cancelled
       }
-    self.init(code, error.description, errno: error.errno)
+    self.init(code, error.description, errno: error.errno, isByExecution: error.isByExecution)
   }
 
   init(_ error: ImagesError) {

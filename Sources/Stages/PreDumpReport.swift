@@ -34,6 +34,8 @@ public struct PreDumpReport: Sendable {
   public let tasksSkipped: [Int32: String]
   /// Where the images are, as it was asked for.
   public let imagesDirectory: String
+  /// How often it was begun: a round is made again when the process executes another program in the middle of it.
+  public let tries: Int
   /// The images that these build on; nil where everything was copied.
   public let parentDirectory: String?
   /// What tracks the writes since.
@@ -96,8 +98,8 @@ public struct PreDumpReport: Sendable {
   let statistics: DumpStatistics
 
   init(
-    configuration: PreDump.Configuration, start: RoundStart, counts: StageCounts, ring: BufferRing,
-    engine: String, isDirect: Bool, parent: String?, began: UInt64
+    configuration: PreDump.Configuration, tries: Int, start: RoundStart, counts: StageCounts,
+    ring: BufferRing, engine: String, isDirect: Bool, parent: String?, began: UInt64
   ) {
     tasks = start.tasks.map { TaskReport($0, counts) }
     let total = counts.total(of: start.tasks)
@@ -106,6 +108,7 @@ public struct PreDumpReport: Sendable {
     tasksSkipped = Dictionary(
       start.skipped.map { ($0.pid, $0.reason) }, uniquingKeysWith: { first, _ in first })
     imagesDirectory = configuration.imagesDirectory
+    self.tries = tries
     parentDirectory = parent
     tracker = start.tracker
     pageSize = UInt64(ring.layout.pageSize)

@@ -7,11 +7,14 @@ internal import SluiceTarget
 /// ```swift
 /// var rounds = try PreDumpRounds(configuration, policy: policy)
 /// while let round = try await rounds.next() {
-///   rounds.ended(try await round.run())
+///   do { rounds.ended(try await round.run()) } catch { try rounds.failed(error) }
 /// }
 /// ```
 ///
 /// They go into the directories 1, 2, 3 and so on below the images directory.
+///
+/// A round in the middle of which the process executes another program is made again, of the new program. Where the dirty
+/// tracker was cleared by then, what that knew is lost: the chain begins anew with that round, which copies everything.
 ///
 /// Where the kernel has asynchronous write protection, no round but a last one that was asked for stops the processes.
 /// That tracker lasts as long as this value, and copies of it.
@@ -32,6 +35,7 @@ public struct PreDumpRounds: Sendable {
   private var figures: RoundPolicy.Figures?
   private var decision: RoundPolicy.Decision
   private var isLastBegun = false
+  private var tries = RoundTries()
   /// The number of the round that `next` has given last, from 1; 0 before the first.
   public private(set) var number = 0
 
@@ -78,24 +82,53 @@ public struct PreDumpRounds: Sendable {
   /// - Returns: nil when the policy says that it is enough.
   /// - Throws: `PreDumpError` with `cancelled`.
   public mutating func next() async throws(PreDumpError) -> PreDump? {
-    var part = RoundPart(tracking: tracking)
-    switch decision {
-    case .goOn(let pause):
-      do { try await Task.sleep(for: pause) } catch { throw .cancelled }
-    case .end:
-      guard let lastRound, !isLastBegun else { return nil }
-      isLastBegun = true
+    guard let pause = pauseBeforeNext else { return nil }
+    do { try await Task.sleep(for: pause) } catch { throw .cancelled }
+    if !tries.isAgain {
+      isLastBegun = end != nil
+      number += 1
+    }
+    tries.begins()
+    var part = RoundPart(tracking: tracking, tries: tries.count)
+    if isLastBegun {
       part.isLast = true
       part.leavesStopped = lastRound == .leavesStopped
     }
     var round = configuration
-    if number > 0 { round.parentDirectory = directory(number) }
-    number += 1
+    if number > 1 { round.parentDirectory = directory(number - 1) }
     round.imagesDirectory = directory(number)
     #if SLUICE_FAULTS
       part.forgotten = ForgottenPage(inRound: number)
     #endif
     return PreDump(round, as: part)
+  }
+
+  /// Nil where no round follows.
+  private var pauseBeforeNext: Duration? {
+    if tries.isAgain { return RoundTries.pause }
+    switch decision {
+    case .goOn(let pause): return pause
+    case .end: return isOver ? nil : .zero
+    }
+  }
+
+  /// Takes note of how the round failed that `next` has given, which gives the same one again if that was because the
+  /// process executed another program, but not without end.
+  ///
+  /// - Throws: `PreDumpError` where it does not.
+  public mutating func failed(_ error: PreDumpError) throws(PreDumpError) {
+    guard error.isByExecution else { throw error }
+    guard tries.failed() else {
+      throw PreDumpError(
+        error.code,
+        "round \(number) was begun \(RoundTries.most) times, and each time the process executed another program in the"
+          + " middle of it; copy it when it has come to rest. The last time: \(error)",
+        isByExecution: true)
+    }
+    configuration.logger.warning(
+      "round \(number) is made again (try \(tries.count + 1) of \(RoundTries.most)): \(error)")
+    // It is like the first one: nothing that the one before it copied is of this program.
+    figures = nil
   }
 
   /// Takes note of how the round went that `next` has given.

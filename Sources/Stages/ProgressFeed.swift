@@ -10,6 +10,8 @@ public struct PreDumpProgress: Hashable, Sendable {
   public var bytesExpected: UInt64
   /// Since the start, in microseconds.
   public var elapsedMicroseconds: UInt64
+  /// How often it was begun, as `PreDumpReport.tries`.
+  public var tries = 1
 }
 
 /// The newest state of a pre-dump, for one who looks at it now and then: each element is the state of its
@@ -21,10 +23,12 @@ public final class ProgressFeed: AsyncSequence, Sendable {
   private let written = Atomic<UInt64>(0)
   private let expected = Atomic<UInt64>(0)
   private let began = Atomic<UInt64>(0)
+  private let tries: Int
   private let stream: AsyncStream<PreDumpProgress>
   private let continuation: AsyncStream<PreDumpProgress>.Continuation
 
-  init() {
+  init(tries: Int = 1) {
+    self.tries = tries
     (stream, continuation) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
   }
 
@@ -49,7 +53,8 @@ public final class ProgressFeed: AsyncSequence, Sendable {
       PreDumpProgress(
         bytesWritten: bytesWritten,
         bytesExpected: Swift.max(expected.load(ordering: .relaxed), bytesWritten),
-        elapsedMicroseconds: (sluice_monotonic_nanoseconds() - began.load(ordering: .relaxed)) / 1000))
+        elapsedMicroseconds: (sluice_monotonic_nanoseconds() - began.load(ordering: .relaxed)) / 1000,
+        tries: tries))
   }
 
   func finish() {

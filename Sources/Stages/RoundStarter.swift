@@ -117,6 +117,8 @@ actor RoundStarter {
 struct RoundPart: Sendable {
   /// What the rounds share to know what was written without a stop; nil for one by itself, which no round follows.
   var tracking: WriteTracking?
+  /// How often it was begun.
+  var tries = 1
   /// Whether the processes stand still while it copies what is left.
   var isLast = false
   /// Whether they are left stopped then.

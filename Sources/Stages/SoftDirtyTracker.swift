@@ -13,7 +13,8 @@ struct SoftDirtyTracker: DirtyTracker {
   func begin(_ tree: inout ProcessTree, on parent: ParentImages?) throws(PreDumpError) -> RoundStart {
     guard let parent else {
       return try onTarget { () throws(TargetError) in
-        let cleared = try Self.clear(&tree)
+        var hasCleared = false
+        let cleared = try Self.clear(&tree, hasCleared: &hasCleared)
         var start = RoundStart(of: tree, tracker: .softDirty, uptime: cleared.uptime)
         start.clearNanoseconds = cleared.nanoseconds
         return start
@@ -37,8 +38,11 @@ struct SoftDirtyTracker: DirtyTracker {
   /// Has everything tracked from now on. What is written later is dirty, what was written before is in the copy:
   /// so this needs no stop.
   ///
+  /// - Parameter hasCleared: becomes true with the first process that was cleared, also where this fails later.
   /// - Returns: when the tracker was cleared, in microseconds since the machine started, and how long that took.
-  static func clear(_ tree: inout ProcessTree) throws(TargetError) -> (uptime: UInt64, nanoseconds: UInt64) {
+  static func clear(
+    _ tree: inout ProcessTree, hasCleared: inout Bool
+  ) throws(TargetError) -> (uptime: UInt64, nanoseconds: UInt64) {
     // Before the clear, never after: a process that was started later is another one to CRIU.
     let uptime = try Uptime.microseconds()
     let root = tree.processes[0]
@@ -46,7 +50,9 @@ struct SoftDirtyTracker: DirtyTracker {
     func clearAll(_ processes: [TargetProcess]) throws(TargetError) {
       for process in processes {
         try TargetError.checkCancellation()
+        // Where this fails, nothing of the process was cleared.
         cleared += try clear(process, below: root)
+        hasCleared = true
       }
     }
     try clearAll(tree.processes)
@@ -89,8 +95,8 @@ struct SoftDirtyTracker: DirtyTracker {
     }
   }
 
-  /// The failure that led here is the one to report.
-  private func putBack(_ parent: ParentImages) {
+  /// Puts the parent's inventory back; the failure that led to this is the one to report.
+  func putBack(_ parent: ParentImages) {
     do throws(ImagesError) {
       try parent.putBack()
     } catch {

@@ -86,25 +86,30 @@ struct WriteProtectTracker: DirtyTracker {
       base = tracking.base(on: parent, where: ParentTasks(of: parent, configuration).pids(in: tree))
       try onImages { () throws(ImagesError) in try parent.setAside() }
     }
-    tracking.roundBegins()
     var cleared = (uptime: UInt64(0), nanoseconds: UInt64(0))
-    let watch: RoundWatch
+    var hasCleared = false
     do throws(TargetError) {
       if seesSoftDirty {
-        cleared = try SoftDirtyTracker.clear(&tree)
+        cleared = try SoftDirtyTracker.clear(&tree, hasCleared: &hasCleared)
       } else {
         cleared.uptime = try Uptime.microseconds()
         try tree.growWhileItRuns { _ in }
       }
-      watch = self.watch(isFirst: false)
     } catch {
+      if hasCleared {
+        tracking.roundBegins()
+      } else if let parent {
+        // Nothing is lost yet: the parent is as good as before.
+        softDirty.putBack(parent)
+      }
       throw PreDumpError(error)
     }
+    tracking.roundBegins()
     var start = RoundStart(of: tree, tracker: name, uptime: cleared.uptime)
     start.clearNanoseconds = cleared.nanoseconds
     start.base = base
     start.parentAside = parent
-    start.watch = watch
+    start.watch = watch(isFirst: false)
     return start
   }
 

@@ -1,5 +1,4 @@
 internal import CSluiceLinux
-import Glibc
 
 /// Lets threads of the process have their turn at its mmap_lock, between our system calls that hold it for reading.
 ///
@@ -23,7 +22,8 @@ public struct LockTurns: Sendable {
   ///
   /// - Parameter began: when it began, in nanoseconds of the monotonic clock.
   mutating func held(since began: UInt64) {
-    if isOver(afterHolding: began..<sluice_monotonic_nanoseconds()) { usleep(Self.gapMicroseconds) }
+    guard isOver(afterHolding: began..<sluice_monotonic_nanoseconds()) else { return }
+    sluice_leave_lock(Self.gapMicroseconds)
   }
 
   /// The same without the gap.

@@ -30,12 +30,15 @@ public struct TargetError: Error, CustomStringConvertible {
   public let message: String
   /// The kernel's reason, where there was one.
   public let errno: SystemErrno?
+  /// Whether the process is `gone` because it executes another program now, and so can be copied anew.
+  public let isByExecution: Bool
 
   /// A failure of that kind.
-  public init(_ code: Code, _ message: String, errno: SystemErrno? = nil) {
+  public init(_ code: Code, _ message: String, errno: SystemErrno? = nil, isByExecution: Bool = false) {
     self.code = code
     self.message = message
     self.errno = errno
+    self.isByExecution = isByExecution
   }
 
   /// Makes sure that our task goes on. For what takes its time and has no other place to end early.

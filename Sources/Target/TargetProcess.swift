@@ -90,7 +90,8 @@ public final class TargetProcess: Sendable {
     // Who shares its memory with others (CLONE_VM without CLONE_THREAD) leaves it behind when it executes a program.
     guard hasMemory, now.stackStart == stackStart else {
       throw TargetError(
-        .gone, "process \(pid) executed another program (\(now.command)) while it was copied: start anew")
+        .gone, "process \(pid) executed another program (\(now.command)) while it was copied: start anew",
+        isByExecution: true)
     }
   }
 

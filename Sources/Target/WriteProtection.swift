@@ -167,6 +167,10 @@ public final class WriteProtection: Sendable {
   /// Lifts the protection of all pages, in steps, and ends the watch: the kernel would do all of it in one when the
   /// descriptor is closed, and a thread of the process that maps memory would wait for that. And where the process forked
   /// in the moment of the injection, its child has the descriptor, too.
+  ///
+  /// The end of the watch looks at each entry of the page tables once more, a stretch at a time, with the mmap_lock held
+  /// for writing (mm/userfaultfd.c, userfaultfd_clear_vma). In parts of a mapping it would cut that in two for a moment,
+  /// in which the process could not move it (mremap).
   private func unprotect() {
     var stretches = WatchableStretches(of: process)
     // Where the list ends early, closing the descriptor does the rest.

@@ -38,6 +38,16 @@ struct ProgressDisplayTests {
     let line = ProgressDisplay.jsonLine(for: progress(10, of: 20, after: 2_000_000))
     let object = try #require(try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Int])
     #expect(
-      object == ["bytes_written": 10, "bytes_expected": 20, "bytes_per_second": 5, "elapsed_us": 2_000_000])
+      object == [
+        "bytes_written": 10, "bytes_expected": 20, "bytes_per_second": 5, "elapsed_us": 2_000_000, "tries": 1,
+      ])
+  }
+
+  @Test func saysThatARoundWasBegunAgain() {
+    var again = progress(1 << 29, of: 1 << 30, after: 1_000_000)
+    #expect(!ProgressDisplay.line(for: again, width: 100).contains("try"))
+    again.tries = 2
+    #expect(ProgressDisplay.line(for: again, width: 100).hasSuffix("1 s left, try 2"))
+    #expect(ProgressDisplay.jsonLine(for: again).contains("\"tries\":2"))
   }
 }

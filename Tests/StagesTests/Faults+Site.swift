@@ -8,7 +8,7 @@ extension Faults {
     case open, read, pread, write, pwrite, fsync, truncate, allocate
     case startWriteback, finishWriteback, dropCache, fileSystem, fileStatus
     case makeDirectory, rename, unlink, readLink, makeLink, lock, listDirectory
-    case processRead, pagemapScan, mappingQuery
+    case processRead, pagemapScan, mappingQuery, leaveLock
     case mapBuffers, protectBuffers, unmapBuffers, ownPage, ownPagemap
     case pidfdOpen, pidfdPoll, listThreads, trace, reaperStart, guardStart, userfault, eventOpen
     case ringOpen, ringReserve, ringRegister, ringEnter, ringCompletion
@@ -40,8 +40,8 @@ extension Faults {
       case .ringReserve, .ringRegister: [ENOMEM, EINVAL]
       // What it gives beyond these are our own mistakes, at which we trap.
       case .ringEnter: []
-      // It cannot fail.
-      case .unmapBuffers: []
+      // They cannot fail.
+      case .unmapBuffers, .leaveLock: []
       }
     }
 

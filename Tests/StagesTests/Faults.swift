@@ -146,6 +146,8 @@ enum FaultPlan: Sendable {
   case one(Faults.Strike)
   /// This call fails, and so do all at its site that come after.
   case from(Faults.Strike)
+  /// All calls at this site take so many microseconds more at least.
+  case delay(Faults.Site, microseconds: UInt32)
   case random(RandomFaults)
 
   func fault(at site: Faults.Site, call: Int, count: Int?) -> Fault {
@@ -153,6 +155,7 @@ enum FaultPlan: Sendable {
     case .none: .none
     case .one(let strike): strike.site == site && strike.call == call ? .error(strike.errno) : .none
     case .from(let strike): strike.site == site && strike.call <= call ? .error(strike.errno) : .none
+    case .delay(let delayed, let microseconds): site == delayed ? .delay(microseconds) : .none
     case .random(let random): random.fault(at: site, call: call, count: count)
     }
   }

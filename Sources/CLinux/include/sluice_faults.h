@@ -31,6 +31,8 @@ enum sluice_fault_site {
   SLUICE_FAULT_PROCESS_READ,
   SLUICE_FAULT_PAGEMAP_SCAN,
   SLUICE_FAULT_MAPPING_QUERY,
+  /// Leaving the mmap_lock of a process alone for a while: it can be counted here.
+  SLUICE_FAULT_LEAVE_LOCK,
   /// The buffers' memory. The kernel is asked for it once, and gets it back once: it can be counted here.
   SLUICE_FAULT_MAP_BUFFERS,
   SLUICE_FAULT_PROTECT_BUFFERS,

@@ -67,6 +67,9 @@ struct sluice_scan {
 int sluice_pagemap_scan(int pagemap, struct sluice_scan *scan, struct sluice_page_region *regions,
                         size_t capacity);
 
+/// Sleeps for so many microseconds, for which others have the mmap_lock of a process.
+void sluice_leave_lock(uint32_t microseconds);
+
 /// A mapping, as the kernel tells of one when it is asked for it (struct procmap_query).
 struct sluice_mapping {
   uint64_t start;

@@ -33,6 +33,18 @@ static void make_zombie(const struct words *words) {
   }
 }
 
+static void start_child(const struct words *words) {
+  (void)words;
+  pid_t child = fork();
+  if (child == 0)
+    for (;;) pause();
+  if (child < 0) {
+    answer_errno();
+  } else {
+    answer_number(child);
+  }
+}
+
 static int thread_id[2];
 
 static void *sleep_in_thread(void *unused) {
@@ -176,6 +188,7 @@ static void end(const struct words *words) { _exit((int)number_in(words, 0)); }
 
 const struct command process_commands[] = {
     {"zombie", 0, make_zombie},
+    {"child", 0, start_child},
     {"thread", 0, start_thread},
     {"leave-main-thread", 0, leave_main_thread},
     {"share-memory", 0, share_memory},

@@ -65,7 +65,7 @@ static _Noreturn void answer_own_faults(const struct settings *settings) {
     if (faults >= 0) close(faults);
     faults = both;
   }
-  if (faults < 0) die("userfaultfd");
+  if (faults < 0) not_possible("userfaultfd");
   struct uffdio_api api = {.api = UFFD_API};
   if (ioctl(faults, UFFDIO_API, &api) != 0) die("UFFDIO_API");
   start = map_apart(settings->size, settings->huge);

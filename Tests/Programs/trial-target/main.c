@@ -15,7 +15,7 @@
 // `interrupted` counts system calls that ended with EINTR though nobody sent a signal: some calls do so whenever a thread is
 // stopped. `latest_us` is how much later than asked a sleep ended. Both end when standard input does.
 //
-// Exit codes: 0; 1 a system call failed, or the trial is not possible here; 2 wrong usage.
+// Exit codes: 0; 1 a system call failed; 2 wrong usage; 77 the trial is not possible here.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -41,6 +41,7 @@ static struct {
   pid_t subject;
   const struct trial *trial;
   const struct settings *settings;
+  int exit_code; // of a subject that has ended
   int64_t next_wake; // 0: it is not known to wait
   bool is_checking;
   uint64_t turns_before;
@@ -87,6 +88,7 @@ static bool is_alive(void) {
     printf("ended with exit code %d\n", WEXITSTATUS(status));
   fflush(stdout);
   keeper.subject = 0;
+  keeper.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 1;
   return false;
 }
 
@@ -169,7 +171,7 @@ static void keep(void) {
     }
     wake_if_due();
     if ((!told || keeper.is_checking) && !is_alive()) {
-      if (!told) exit(1);
+      if (!told) exit(keeper.exit_code);
       keeper.is_checking = false;
     }
     if (keeper.subject != 0) go_on_checking();

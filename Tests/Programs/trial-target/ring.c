@@ -29,7 +29,7 @@ static unsigned count;
 static void set_up(int file) {
   struct io_uring_params parameters = {0};
   ring.descriptor = (int)syscall(SYS_io_uring_setup, count, &parameters);
-  if (ring.descriptor < 0) die("io_uring_setup");
+  if (ring.descriptor < 0) not_possible("io_uring_setup");
   size_t size = parameters.sq_off.array + parameters.sq_entries * sizeof(unsigned);
   size_t completed_size = parameters.cq_off.cqes + parameters.cq_entries * sizeof(struct io_uring_cqe);
   char *submitted = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring.descriptor, IORING_OFF_SQ_RING);
@@ -51,8 +51,8 @@ static void set_up(int file) {
   for (unsigned at = 0; at < count; at++)
     buffers[at] = (struct iovec){landings[at].start, landings[at].pages * page_size()};
   if (syscall(SYS_io_uring_register, ring.descriptor, IORING_REGISTER_BUFFERS, buffers, count) != 0)
-    die("registering buffers");
-  if (syscall(SYS_io_uring_register, ring.descriptor, IORING_REGISTER_FILES, &file, 1) != 0) die("registering a file");
+    not_possible("registering buffers");
+  if (syscall(SYS_io_uring_register, ring.descriptor, IORING_REGISTER_FILES, &file, 1) != 0) not_possible("registering a file");
   free(buffers);
 }
 

@@ -45,6 +45,11 @@ void die(const char *doing) {
   exit(1);
 }
 
+void not_possible(const char *doing) {
+  fprintf(stderr, "trial-target: %s: %s\n", doing, strerror(errno));
+  exit(NOT_POSSIBLE);
+}
+
 int64_t now_us(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);

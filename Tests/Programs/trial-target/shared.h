@@ -11,6 +11,9 @@
 // The descriptor of the shared memory in both, and in what the subject executes.
 enum { SHARED_DESCRIPTOR = 3 };
 
+// The exit code where a trial is not possible here.
+enum { NOT_POSSIBLE = 77 };
+
 struct shared {
   _Atomic uint64_t turns;        // rounds of the trial that have ended well or not
   _Atomic uint64_t work;         // what the trial counts: writes, forks, reads
@@ -42,6 +45,9 @@ void harmed(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 // The trial cannot go on, for a reason that is nobody's harm.
 _Noreturn void die(const char *doing);
+
+// The same before the trial has begun, where kernels, filesystems and machines differ in whether they let it.
+_Noreturn void not_possible(const char *doing);
 
 int64_t now_us(void);
 

@@ -5,13 +5,18 @@ import subprocess
 
 from .errors import Harm
 
+_LONGEST_COMPARISON = 300
+
 
 def compare(programs, pid, images):
     """Compares the images with the stopped process: the counts, and all that was said; raises Harm if it cannot."""
-    done = subprocess.run(
-        [str(programs.image_compare), "--pid", str(pid), "--images", str(images)],
-        capture_output=True, text=True, check=False,
-    )
+    try:
+        done = subprocess.run(
+            [str(programs.image_compare), "--pid", str(pid), "--images", str(images)],
+            capture_output=True, text=True, timeout=_LONGEST_COMPARISON, check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise Harm(f"image-compare of process {pid} did not end within {_LONGEST_COMPARISON} s") from error
     if done.returncode not in (0, 1):
         raise Harm(f"image-compare of process {pid}: {done.stderr.strip()}")
     counts = {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)", done.stdout.splitlines()[-1])}

@@ -4,10 +4,11 @@ import json
 import subprocess
 from dataclasses import dataclass
 
-from .errors import Harm
+from .errors import Harm, SoakError
 
 _LONGEST_RUN = 300
 _EXIT_ENDED = 75  # the process ended, or executed another program, meanwhile
+_EXIT_NOT_PERMITTED = 77
 # None of the rules by which rounds end early.
 _ALL_ROUNDS = ["--until-pages", "0", "--until-skipped", "100", "--max-growth", "1000000000"]
 
@@ -41,6 +42,8 @@ def run(programs, subject, directory, rounds, *options, environment=None):
         raise Harm(f"sluice did not end within {_LONGEST_RUN} s") from error
     if done.returncode == _EXIT_ENDED and subject.may_give_up:
         return Rounds([], True, done.stderr.strip())
+    if done.returncode == _EXIT_NOT_PERMITTED:
+        raise SoakError(done.stderr.strip())
     if done.returncode != 0:
         raise Harm(f"sluice failed with {done.returncode}: {done.stderr.strip()}")
     reports = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]

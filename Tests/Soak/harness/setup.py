@@ -1,6 +1,9 @@
 """Options and programs that both commands have in common."""
 
+import json
+import os
 import signal
+import subprocess
 from pathlib import Path
 
 from .cycle import Programs
@@ -42,6 +45,17 @@ def programs(options, round_count=5, may_stop=False):
     return found
 
 
+def why_rounds_stop(sluice):
+    """Why rounds of `sluice` must stop the process here; nothing where they need not."""
+    done = subprocess.run([str(sluice), "check", "--json"], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SoakError(f"{sluice} check failed with {done.returncode}: {done.stderr.strip()}")
+    for finding in json.loads(done.stdout)["findings"]:
+        if finding["subject"] == "userfaultfd-wp-async" and finding["available"] is False:
+            return finding["found"]
+    return ""
+
+
 def end_on_signals():
     """Makes the usual signals leave by way of every `finally`, with the shell's exit code for them."""
 
@@ -49,6 +63,8 @@ def end_on_signals():
         # Once: what comes next must not interrupt the cleaning up.
         for other in signals:
             signal.signal(other, signal.SIG_IGN)
+        # Not by print, which it may have come in the middle of.
+        os.write(2, f"ended by {signal.Signals(number).name}\n".encode())
         raise SystemExit(128 + number)
 
     signals = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)

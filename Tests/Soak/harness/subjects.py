@@ -9,9 +9,11 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .errors import Harm, SoakError
+from .errors import Harm, Late, Skipped, SoakError
 
 _LONGEST_ANSWER = 90
+# trial-target's, for a trial that this kernel or filesystem does not have.
+_NOT_POSSIBLE = 77
 
 
 @dataclass
@@ -42,15 +44,22 @@ class Lines:
         except BrokenPipeError as error:
             raise Harm(f"{self.name} is gone") from error
 
+    def first_line(self):
+        """Its first line; of one that takes too long for it, nobody has done anything to it yet."""
+        try:
+            return self.line()
+        except Late as late:
+            raise Skipped(str(late)) from late
+
     def line(self):
         end = time.monotonic() + _LONGEST_ANSWER
         while b"\n" not in self._rest:
             ready, _, _ = select.select([self.child.stdout], [], [], max(0, end - time.monotonic()))
             if not ready:
-                raise Harm(f"{self.name} did not answer within {_LONGEST_ANSWER} s")
+                raise Late(f"{self.name} did not answer within {_LONGEST_ANSWER} s")
             part = os.read(self.child.stdout.fileno(), 4096)
             if not part:
-                raise Harm(f"{self.name} is gone: {self._last_error()}")
+                raise Harm(f"{self.name} is gone: {self.last_error()}")
             self._rest += part
         line, _, self._rest = self._rest.partition(b"\n")
         return line.decode()
@@ -65,7 +74,8 @@ class Lines:
         self.child.stdin.close()
         self.child.stdout.close()
 
-    def _last_error(self):
+    def last_error(self):
+        """The last line of its standard error."""
         lines = self.errors_path.read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else f"it ended with {self.child.wait()}"
 
@@ -98,10 +108,19 @@ class Trial(Subject):
         super().__init__(name)
         options = [str(directory / "blocks") if option == "FILE" else option for option in options]
         self._lines = Lines([str(program), *options], directory, name)
-        ready = self._lines.line()
+        try:
+            self._get_ready()
+        except BaseException:
+            self._lines.end()
+            raise
+
+    def _get_ready(self):
+        ready = self._lines.first_line()
+        if ready == f"ended with exit code {_NOT_POSSIBLE}":
+            raise Skipped(self._lines.last_error())
         match = re.fullmatch(r"ready pid=(\d+)(?: area=0x([0-9a-f]+)-0x([0-9a-f]+))?", ready)
         if not match:
-            raise SoakError(f"{name}: {ready}")
+            raise SoakError(f"{self.name}: {ready}: {self._lines.last_error()}")
         self.pid = int(match[1])
         self.area = (int(match[2], 16), int(match[3], 16)) if match[2] else None
 
@@ -122,9 +141,13 @@ class Java(Subject):
     def __init__(self, name, java, source, directory):
         super().__init__(name)
         self._lines = Lines([java, "-Xmx192m", "-Xms64m", str(source)], directory, name)
-        ready = self._lines.line()
-        if ready != "ready":
-            raise SoakError(f"{name}: {ready}")
+        try:
+            ready = self._lines.first_line()
+            if ready != "ready":
+                raise SoakError(f"{name}: {ready}")
+        except BaseException:
+            self._lines.end()
+            raise
         self.pid = self._lines.child.pid
 
     def check(self):
@@ -149,16 +172,25 @@ class Redis(Subject):
         self._server = self._start(["redis-server", *options])
         self.pid = self._server.pid
         self._load = None
-        end = time.monotonic() + 30
-        while not self._socket.exists():
-            if time.monotonic() > end or self._server.poll() is not None:
-                raise SoakError(f"{name}: redis-server does not start: {Path(self._log.name).read_text()[-200:]}")
-            time.sleep(0.01)
+        try:
+            self._wait_for_socket()
+        except BaseException:
+            self.end()
+            raise
         self._load = self._start(
             ["redis-benchmark", "-s", str(self._socket), "-q", "-l", "-t", "set,get,lpush,hset", "-r", "50000", "-d", "400",
              "-n", "100000", "-c", "8"]
         )
         self._probes = 0
+
+    def _wait_for_socket(self):
+        end = time.monotonic() + _LONGEST_ANSWER
+        while not self._socket.exists():
+            if self._server.poll() is not None:
+                raise SoakError(f"{self.name}: redis-server does not start: {Path(self._log.name).read_text()[-200:]}")
+            if time.monotonic() > end:
+                raise Skipped(f"redis-server did not start within {_LONGEST_ANSWER} s")
+            time.sleep(0.01)
 
     def _start(self, arguments):
         return subprocess.Popen(
@@ -230,7 +262,8 @@ KINDS = [
     Kind("fork-huge", ["fork", "--size", "8M", "--huge", "--count", "12"]),
     Kind("births", ["births"]),
     Kind("sleepers", ["sleepers", "--count", "200"]),
-    # A round takes a quarter of a second after an execve: some come in the middle of one (exit code 75), most between two.
+    # A round takes a quarter of a second after an execve: some come in the middle of one, which is made again, most between
+    # two. Where rounds take longer than it runs one program, all tries may fail (exit code 75).
     Kind("exec", ["exec", "--period", "1500", "--size", "8M"], may_give_up=True),
     Kind("direct", ["direct", "--file", "FILE"]),
     Kind("direct-huge", ["direct", "--huge", "--file", "FILE"]),

@@ -1,0 +1,76 @@
+import SluiceTestSupport
+import Testing
+
+@testable import Sluice
+
+@Suite struct RoundTriesTests {
+  @Test func `end after so many of one round`() {
+    var tries = RoundTries()
+    for count in 1...RoundTries.most {
+      tries.begins()
+      #expect(tries.count == count)
+      let goesOn = tries.failed()
+      #expect(goesOn == (count < RoundTries.most))
+      #expect(tries.isAgain == goesOn)
+    }
+  }
+
+  @Test func `begin anew with each round`() {
+    var tries = RoundTries()
+    for _ in 0..<10 {
+      tries.begins()
+      #expect(tries.count == 1)
+      _ = tries.failed()
+      tries.begins()
+      #expect(tries.count == 2)
+      #expect(!tries.isAgain)
+    }
+  }
+
+  /// What rounds make of that, without any process.
+  @Test func `give the same round again`() async throws {
+    try await withTemporaryDirectory { directory in
+      let configuration = PreDump.Configuration(pid: 1, imagesDirectory: directory)
+      var policy = RoundPolicy()
+      policy.rounds = 3
+      let executed = PreDumpError(.targetGone, "it executed another program", isByExecution: true)
+      let kinds: [(RoundPolicy, PreDumpRounds.LastRound?)] = [(policy, nil), (RoundPolicy(), .resumes)]
+      for (policy, last) in kinds {
+        var rounds = try PreDumpRounds(configuration, policy: policy, lastRound: last)
+        for count in 1...RoundTries.most {
+          let round = try #require(try await rounds.next())
+          #expect(rounds.number == 1)
+          #expect(round.configuration.imagesDirectory == "\(directory)/1")
+          #expect(round.configuration.parentDirectory == nil)
+          guard count == RoundTries.most else {
+            try rounds.failed(executed)
+            continue
+          }
+          let error = Self.failure(of: &rounds, executed)
+          #expect(error?.code == .targetGone)
+          #expect(
+            error?.message.contains("round 1 was begun 4 times") == true, "\(String(describing: error))")
+        }
+      }
+    }
+  }
+
+  @Test func `do not hide what else goes wrong`() async throws {
+    try await withTemporaryDirectory { directory in
+      let configuration = PreDump.Configuration(pid: 1, imagesDirectory: directory)
+      var rounds = try PreDumpRounds(configuration, policy: RoundPolicy())
+      _ = try await rounds.next()
+      let error = Self.failure(of: &rounds, PreDumpError(.targetGone, "it ended"))
+      #expect(error?.message == "it ended")
+    }
+  }
+
+  private static func failure(of rounds: inout PreDumpRounds, _ error: PreDumpError) -> PreDumpError? {
+    do throws(PreDumpError) {
+      try rounds.failed(error)
+      return nil
+    } catch {
+      return error
+    }
+  }
+}
