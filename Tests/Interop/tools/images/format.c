@@ -14,6 +14,8 @@ enum {
     magic_service = 0x55105940,
     magic_pagemap = 0x56084025,
     magic_stats = 0x57093306,
+    // Not behind a common one.
+    magic_inventory = 0x58313116,
 };
 
 struct message {
@@ -214,6 +216,42 @@ void write_pagemap(const char *directory, const char *pid, const struct pagemap 
         put_record(file, message, length);
     }
     if (ferror(file) || fclose(file))
+        err(1, "%s", path);
+}
+
+void write_uptime(const char *directory, uint64_t microseconds)
+{
+    enum { uptime_field = 8 };
+    char path[4096];
+    size_t size, length = 0;
+    snprintf(path, sizeof path, "%s/inventory.img", directory);
+    unsigned char *bytes = read_file(path, &size), *changed = malloc(size + 16);
+    if (!changed)
+        err(1, "malloc");
+    if (size < 4 || word(bytes) != magic_inventory)
+        errx(1, "%s: not the expected kind of image", path);
+    struct message file = {bytes + 4, bytes + size}, inventory, ignored;
+    uint64_t id, value;
+    bool had_one = false;
+    if (!record(&file, &inventory))
+        errx(1, "%s: is empty", path);
+    for (const unsigned char *from = inventory.at; field(&inventory, &id, &value, &ignored); from = inventory.at) {
+        if (id == uptime_field) {
+            had_one = true;
+            length += put_field(changed + length, uptime_field, microseconds);
+        } else {
+            memcpy(changed + length, from, (size_t)(inventory.at - from));
+            length += (size_t)(inventory.at - from);
+        }
+    }
+    if (!had_one)
+        errx(1, "%s: does not say when it was made", path);
+    FILE *output = fopen(path, "w");
+    if (!output)
+        err(1, "%s", path);
+    put_word(output, magic_inventory);
+    put_record(output, changed, length);
+    if (ferror(output) || fclose(output))
         err(1, "%s", path);
 }
 

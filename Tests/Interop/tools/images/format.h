@@ -36,6 +36,9 @@ uint64_t pages_before(const struct pagemap *map, uint64_t address);
 
 void pages_path(char *path, size_t size, const char *directory, const struct pagemap *map);
 
+// Has the inventory say that the images were made so long after the machine was started.
+void write_uptime(const char *directory, uint64_t microseconds);
+
 struct dump_stats read_stats(const char *directory);
 
 #endif

@@ -3,7 +3,8 @@
 //   images stats DIR              "freezing_us N frozen_us N scanned N parent N written N" of the dump in DIR
 //   images pages DIR PID...       checks the pagemaps against the pages files; "present N parent N" of all together
 //   images in-parent DIR PID PAGE whether the pagemap says that the page's content is in the parent
-//   images flip DIR PID | forget DIR PID [UPPER]... | drop DIR PID UPPER...    see tamper.h
+//   images uptime DIR N           has the inventory say that the images were made N microseconds after the machine started
+//   images flip DIR PID | forget DIR PID [UPPER]... | drop DIR PID UPPER... | cut DIR PID PAGE    see tamper.h
 
 #define _GNU_SOURCE
 #include <err.h>
@@ -81,7 +82,14 @@ int main(int argc, char **argv)
         return forget(argv[2], argv[3], argv + 4);
     if (argc >= 5 && !strcmp(argv[1], "drop"))
         return drop(argv[2], argv[3], argv + 4);
+    if (argc == 5 && !strcmp(argv[1], "cut"))
+        return cut(argv[2], argv[3], argv[4]);
+    if (argc == 4 && !strcmp(argv[1], "uptime")) {
+        write_uptime(argv[2], strtoull(argv[3], NULL, 10));
+        return 0;
+    }
     fprintf(stderr, "usage: images stats DIR | pages DIR PID... | in-parent DIR PID PAGE |\n"
-                    "       flip DIR PID | forget DIR PID [UPPER]... | drop DIR PID UPPER...\n");
+                    "       uptime DIR N | flip DIR PID | forget DIR PID [UPPER]... | drop DIR PID UPPER... |\n"
+                    "       cut DIR PID PAGE\n");
     return 1;
 }

@@ -131,8 +131,9 @@ static void remove_page(FILE *pages, uint64_t index)
         err(1, "shortening a pages file");
 }
 
-// The entry becomes up to three: what is before the page, the page itself as the parent's, what is behind it.
-static void leave_to_parent(struct pagemap *map, uint64_t address)
+// The entry becomes up to three: what is before the page, the page itself with other flags, what is behind it. With no
+// flags the page is in no entry any more.
+static void split_entry(struct pagemap *map, uint64_t address, uint64_t flags)
 {
     uint64_t page_size = system_page_size();
     struct pagemap changed = {.pages_id = map->pages_id};
@@ -149,7 +150,8 @@ static void leave_to_parent(struct pagemap *map, uint64_t address)
         uint64_t behind = entry.pages - before - 1;
         if (before)
             changed.entries[changed.count++] = (struct entry){entry.address, before, entry.flags};
-        changed.entries[changed.count++] = (struct entry){address, 1, flag_parent};
+        if (flags)
+            changed.entries[changed.count++] = (struct entry){address, 1, flags};
         if (behind)
             changed.entries[changed.count++] = (struct entry){address + page_size, behind, entry.flags};
     }
@@ -168,7 +170,7 @@ int forget(const char *directory, const char *pid, char **upper_directories)
         errx(1, "%s has no page that those above rely on and that its parent has another content of", directory);
     remove_page(pages, pages_before(&map, address));
     close_pages(pages);
-    leave_to_parent(&map, address);
+    split_entry(&map, address, flag_parent);
     write_pagemap(directory, pid, &map);
     printf("%" PRIx64 "\n", address);
     return 0;
@@ -189,4 +191,22 @@ int drop(const char *directory, const char *pid, char **upper_directories)
         return 0;
     }
     errx(1, "%s leaves no pages to its parent that those above rely on", directory);
+}
+
+int cut(const char *directory, const char *pid, const char *page)
+{
+    uint64_t address = strtoull(page, NULL, 16);
+    struct pagemap map = read_pagemap(directory, pid);
+    const struct entry *entry = find_entry(&map, address);
+    if (!entry)
+        errx(1, "%s says nothing of page %" PRIx64, directory, address);
+    if (entry->flags & flag_present) {
+        FILE *pages = open_pages(directory, &map);
+        remove_page(pages, pages_before(&map, address));
+        close_pages(pages);
+    }
+    split_entry(&map, address, 0);
+    write_pagemap(directory, pid, &map);
+    printf("%" PRIx64 "\n", address);
+    return 0;
 }

@@ -12,4 +12,7 @@ int forget(const char *directory, const char *pid, char **uppers);
 // One entry that leaves pages to the parent, and that all of `uppers` rely on, is gone.
 int drop(const char *directory, const char *pid, char **uppers);
 
+// The directory says nothing of this page any more, which it had or left to its parent.
+int cut(const char *directory, const char *pid, const char *page);
+
 #endif
