@@ -38,13 +38,19 @@ struct CriuOptions {
 
   /// Reads the text of a configuration file, or gives nil where there is none.
   typealias ConfigReader = (String) -> String?
+  /// Whether a cgroup that is to be frozen is one that can be.
+  private let freezes: (String) -> Bool
 
   /// Translates the arguments of `pre-dump`, without the verb.
   ///
   /// - Parameters:
   ///   - home: the user's home directory, where a configuration file may be.
+  ///   - freezes: whether a cgroup can be frozen; one that cannot is left out. Called for cgroups only.
   ///   - read: reads a file; called for configuration files only.
-  init(_ given: [String], home: String?, read: ConfigReader) throws(Problem) {
+  init(
+    _ given: [String], home: String?, freezes: @escaping (String) -> Bool = { _ in true }, read: ConfigReader
+  ) throws(Problem) {
+    self.freezes = freezes
     var all: [String] = []
     if !given.contains("--no-default-config") {
       for path in ["/etc/criu/default.conf"] + (home.map { ["\($0)/.criu/default.conf"] } ?? []) {
@@ -94,6 +100,8 @@ struct CriuOptions {
         throw Problem(message: "--pre-dump-mode takes read or splice")
       }
       return count
+    case "--freeze-cgroup":
+      if let value, !freezes(value) { return count }
     case "--pidfile":
       arguments += ["--pid-file"] + (value.map { [$0] } ?? [])
       return count

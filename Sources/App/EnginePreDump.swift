@@ -39,7 +39,7 @@ struct EnginePreDump {
     if let work { arguments.append("--work-dir=\(work)") }
     if let parent = options.parent { arguments.append("--prev-images-dir=\(parent)") }
     if options.dedups { arguments.append("--auto-dedup") }
-    if let cgroup = options.freezeCgroup.flatMap(Self.freezable) {
+    if let cgroup = options.freezeCgroup, Self.freezes(cgroup) {
       arguments.append("--freeze-cgroup=\(cgroup)")
     }
     // Engines name one that need not be there.
@@ -66,8 +66,8 @@ struct EnginePreDump {
 
   /// Engines name the cgroup of the freezer, whichever version it has; only that of version 2 is of use to us. Without it
   /// threads are stopped one by one.
-  private static func freezable(_ cgroup: String) -> String? {
-    unsafe access("\(cgroup)/cgroup.freeze", W_OK) == 0 ? cgroup : nil
+  static func freezes(_ cgroup: String) -> Bool {
+    unsafe access("\(cgroup)/cgroup.freeze", W_OK) == 0
   }
 
   /// A directory that the engine has open: its path, as people know it where it has one.

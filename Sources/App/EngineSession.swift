@@ -4,6 +4,9 @@ import Sluice
 import SluiceImages
 
 /// Answers a container engine, in CRIU's place, until it has no more requests: `sluice swrk`.
+///
+/// An engine that wants to be notified (`notify_scripts`) of what is done gets nothing but the answer: CRIU has nothing to
+/// tell either while it makes a pre-dump. The notification by that name comes at the start of the final dump.
 struct EngineSession {
   let socket: EngineSocket
   /// Where the real CRIU is, if somebody says so.

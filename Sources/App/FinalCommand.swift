@@ -59,8 +59,14 @@ struct FinalCommand {
   /// - Returns: its exit status, or 128 and the number of the signal that ended it.
   /// - Throws: `Failed` when it cannot be started.
   func run() async throws(Failed) -> Int32 {
-    guard unsafe mkdir(dumpDirectory, 0o700) == 0 || errno == EEXIST else {
+    let isMade = unsafe mkdir(dumpDirectory, 0o700) == 0
+    guard isMade || errno == EEXIST else {
       throw Failed("making the directory \(dumpDirectory) for --then", errno)
+    }
+    // Whoever reads the rounds for a restore reads the dump. That they could not be given to somebody was said of them.
+    var round = stat()
+    if isMade, unsafe stat("\(directory)/\(lastRound)", &round) == 0 {
+      _ = unsafe chown(dumpDirectory, round.st_uid, round.st_gid)
     }
     let child = try start()
     var isTold = false

@@ -69,7 +69,10 @@ extension SluiceCommand {
     guard given.first == PreDumpCommand.configuration.commandName else { return given }
     do throws(CriuOptions.Problem) {
       let home = unsafe getenv("HOME").map { unsafe String(cString: $0) }
-      let options = try CriuOptions(Array(given.dropFirst()), home: home, read: SmallFile.text)
+      // A script names the cgroup that it has; LXC the one of the freezer, whichever version it has.
+      let options = try CriuOptions(
+        Array(given.dropFirst()), home: home,
+        freezes: { !calledAsCriu || EnginePreDump.freezes($0) }, read: SmallFile.text)
       return given.prefix(1) + options.arguments
     } catch {
       if calledAsCriu, error.isRefusal { CriuName.handOn() }

@@ -128,6 +128,10 @@ int sluice_mkdir(int directory, const char *path, unsigned mode) {
   return FAULTY(SLUICE_FAULT_MAKE_DIRECTORY, mkdirat(directory, path, (mode_t)mode)) < 0 ? -errno : 0;
 }
 
+int sluice_give(int descriptor, uint32_t user, uint32_t group) {
+  return fchown(descriptor, (uid_t)user, (gid_t)group) < 0 ? -errno : 0;
+}
+
 int sluice_rename_at(int directory, const char *from, const char *to) {
   return FAULTY(SLUICE_FAULT_RENAME, renameat(directory, from, directory, to)) < 0 ? -errno : 0;
 }

@@ -1,4 +1,4 @@
-internal import CSluiceLinux
+public import CSluiceLinux
 
 /// Images that are being made. Until they are published nothing in the directory looks finished, and
 /// when they never are, everything that was made is removed.
@@ -16,14 +16,19 @@ public struct UnfinishedImages: ~Copyable {
   /// Names without the suffix, once files have them.
   private var renamed: [String] = []
   private var isPublished = false
+  private let owner: FileOwner?
+  /// Why the files cannot be given to their owner; they stay those of the one who runs this. Nil where they can.
+  public private(set) var keptBecause: SystemErrno?
 
   /// Takes a directory for new images, making it where there is none.
   ///
-  /// - Parameter parent: the images that these build on.
+  /// - Parameters:
+  ///   - parent: the images that these build on.
+  ///   - owner: whose the files are to be, and the directory where it is made; nil for the one who runs this.
   /// - Throws: `ImagesError` with `cannotCreate` when it cannot be written, holds images already or is being
   ///   written by another run.
   public static func create(
-    at path: String, parent: ParentImages? = nil
+    at path: String, parent: ParentImages? = nil, owner: FileOwner? = nil
   ) throws(ImagesError) -> UnfinishedImages {
     let made = unsafe sluice_mkdir(sluice_current_directory(), path, 0o700)
     guard made == 0 || SystemErrno(returned: made).name == "EEXIST" else {
@@ -36,7 +41,8 @@ public struct UnfinishedImages: ~Copyable {
       throw ImagesError(
         .cannotCreate, "opening the images directory \(path)", errno: SystemErrno(returned: result))
     }
-    var images = UnfinishedImages(path: path, descriptor: result, isNewDirectory: made == 0)
+    var images = UnfinishedImages(path: path, descriptor: result, isNewDirectory: made == 0, owner: owner)
+    if made == 0 { images.give(result) }
     try images.claim()
     try images.link(to: parent)
     return images
@@ -44,15 +50,26 @@ public struct UnfinishedImages: ~Copyable {
 
   /// Makes a directory, where there is none, that directories of images go into.
   ///
+  /// - Parameter owner: whose it is to be, if it can be given away; nil for the one who runs this.
   /// - Throws: `ImagesError` with `cannotCreate`.
-  public static func makeDirectory(at path: String) throws(ImagesError) {
+  public static func makeDirectory(at path: String, owner: FileOwner? = nil) throws(ImagesError) {
     let made = unsafe sluice_mkdir(sluice_current_directory(), path, 0o700)
     guard made == 0 || SystemErrno(returned: made).name == "EEXIST" else {
       throw ImagesError(.cannotCreate, "making the directory \(path)", errno: SystemErrno(returned: made))
     }
+    guard made == 0, let owner else { return }
+    let directory = unsafe sluice_open_at(sluice_current_directory(), path, SLUICE_OPEN_DIRECTORY)
+    guard directory >= 0 else {
+      throw ImagesError(
+        .cannotCreate, "opening the directory \(path)", errno: SystemErrno(returned: directory))
+    }
+    // Why it cannot, where it cannot, those say that find the same of the images in it.
+    _ = sluice_give(directory, owner.user, owner.group)
+    _ = sluice_close(directory)
   }
 
-  private init(path: String, descriptor: Int32, isNewDirectory: Bool) {
+  private init(path: String, descriptor: Int32, isNewDirectory: Bool, owner: FileOwner?) {
+    self.owner = owner
     self.path = path
     self.descriptor = descriptor
     self.isNewDirectory = isNewDirectory
@@ -168,7 +185,15 @@ public struct UnfinishedImages: ~Copyable {
     let file = try OutputFile(
       creating: partial, in: descriptor, path: "\(path)/\(partial)", direct: direct)
     files.append((name, file))
+    give(file.descriptor)
     return file
+  }
+
+  /// Gives what was made to its owner. Some filesystems cannot, and not everybody may.
+  private mutating func give(_ descriptor: Int32) {
+    guard let owner, keptBecause == nil else { return }
+    let result = sluice_give(descriptor, owner.user, owner.group)
+    if result < 0 { keptBecause = SystemErrno(returned: result) }
   }
 
   /// The names of a task's files.

@@ -51,7 +51,7 @@ public struct PreDump: Sendable {
     let parent = try openParent()
     let expected = try onTarget { () throws(TargetError) in try tree.ownMemoryBytes() }
     progress.start(expecting: expected)
-    var images = try makeImages(parent: parent)
+    var images = try makeImages(of: tree, parent: parent)
     let first = try makeFirstOutput(in: &images, of: tree, expecting: parent == nil ? expected : 0)
     let kind = OutputKind(of: first)
     let ring = try makeRing(kind.isInMemory ? budget.forMemory : budget.buffers)
@@ -248,10 +248,16 @@ public struct PreDump: Sendable {
     }
   }
 
-  private func makeImages(parent: ParentImages?) throws(PreDumpError) -> UnfinishedImages? {
+  /// CRIU restores the processes of a user namespace as its first user, who has to read the images then: they are given
+  /// to that user, who may read all of that memory anyway.
+  private func makeImages(
+    of tree: ProcessTree, parent: ParentImages?
+  ) throws(PreDumpError) -> UnfinishedImages? {
     guard configuration.io != .discard else { return nil }
+    let first = try onTarget { () throws(TargetError) in try tree.processes[0].firstUser() }
     return try onImages { () throws(ImagesError) in
-      try UnfinishedImages.create(at: configuration.imagesDirectory, parent: parent)
+      try UnfinishedImages.create(
+        at: configuration.imagesDirectory, parent: parent, owner: first.map(FileOwner.init))
     }
   }
 
@@ -266,6 +272,11 @@ public struct PreDump: Sendable {
       try TaskOutput.create(
         in: &unfinished, of: task, pageSize: UInt64(sluice_page_size()),
         direct: configuration.io != .buffered, expecting: expected)
+    }
+    if let errno = unfinished.keptBecause {
+      configuration.logger.warning(
+        "the images in \(configuration.imagesDirectory) cannot be given to the first user of process \(configuration.pid)'s user namespace, as whom criu reads them when it restores the process: \(errno); give them to that user before (chown -R)"
+      )
     }
     images = consume unfinished
     if configuration.io == .direct && !output.pages.isDirect {
@@ -289,6 +300,12 @@ public struct PreDump: Sendable {
     )
   }
 
+}
+
+extension FileOwner {
+  init(_ first: FirstUser) {
+    self.init(user: first.user, group: first.group)
+  }
 }
 
 extension PreDump.Configuration.PageStates {

@@ -63,8 +63,10 @@ public struct PreDumpRounds: Sendable {
     let isUsed = policy.rounds > 1 || policy.rounds > 0 && lastRound != nil || precedesDump
     let isAskedFor = configuration.tracker == .writeProtect || configuration.tracker == .both
     tracking = isUsed || isAskedFor ? WriteTracking() : nil
+    // What is wrong with the process, if anything, the first round says.
+    let first = try? TargetProcess(pid: configuration.pid).firstUser()
     try onImages { () throws(ImagesError) in
-      try UnfinishedImages.makeDirectory(at: configuration.imagesDirectory)
+      try UnfinishedImages.makeDirectory(at: configuration.imagesDirectory, owner: first.map(FileOwner.init))
     }
   }
 

@@ -34,6 +34,13 @@ import Testing
     #expect(try translated(given) == ours)
   }
 
+  @Test func `a cgroup that cannot be frozen is left out`() throws {
+    let given = "--freeze-cgroup /old -t 1 --freeze-cgroup=/old --freeze-cgroup /new --freeze-cgroup=/new"
+    let options = try CriuOptions(
+      given.split(separator: " ").map(String.init), home: nil, freezes: { $0 == "/new" }, read: { _ in nil })
+    #expect(options.arguments == ["-t", "1", "--freeze-cgroup", "/new", "--freeze-cgroup=/new"])
+  }
+
   @Test func `configuration files hold long options without dashes`() throws {
     let files = [
       "/etc/criu/default.conf": "# ours\ntcp-established\nlog-file \"from etc\" # why\n\nunknown-to-us 7\n",

@@ -108,6 +108,29 @@ struct LastRoundTests {
     }
   }
 
+  /// Those that are made, and the one that CRIU's dump goes into: it restores the process as that user.
+  @Test(.needsRoot) func thenHasAllDirectoriesBelongToTheFirstUserOfTheProcessesUserNamespace() async throws {
+    let target = try Command.builtPath("memory-target")
+    var command = try Command(installed: "unshare", ["--user", target, "--size", "1M", "--seconds", "600"])
+    command.output = .lines
+    try await withProgram(command) { program in
+      #expect(try await program.nextLine() == "ready pid=\(program.pid)")
+      for (map, outside) in [("uid_map", 70_000), ("gid_map", 80_000)] {
+        try Data("0 \(outside) 1000".utf8).write(to: URL(fileURLWithPath: "/proc/\(program.pid)/\(map)"))
+      }
+      try await withTemporaryDirectory { directory in
+        let result = try await SluiceCommandLine.preDump(
+          pid: program.pid, images: "\(directory)/chain", ["--rounds", "1", "--then", "true"])
+        #expect(result.end == .exited(0), "\(result.errors)")
+        for name in ["chain", "chain/1", "chain/2"] {
+          var status = stat()
+          try #require(unsafe stat("\(directory)/\(name)", &status) == 0)
+          #expect([status.st_uid, status.st_gid] == [70_000, 80_000], "\(name)")
+        }
+      }
+    }
+  }
+
   @Test func whatMakesNoSenseIsRefused() async throws {
     for (options, word) in [
       (["--leave-stopped"], "--final"), (["--final", "--then", "true"], "exclude"),

@@ -9,7 +9,7 @@ struct SwrkCommandTests {
   private static let (dump, preDump, featureCheck, version, singlePreDump) = (1, 4, 9, 10, 13)
   private static let noOptions: [(number: Int, value: WireMessage.Value)] = []
 
-  /// As runc asks for one.
+  /// As runc asks for one, notifications (12) included: none may come before the answer.
   private func preDumpRequest(
     pid: Int32, images: OpenDirectory, work: OpenDirectory, parent: String? = nil, type: Int = preDump
   ) -> [UInt8] {

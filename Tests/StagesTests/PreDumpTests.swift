@@ -151,6 +151,45 @@ extension StagesTests {
       }
     }
 
+    /// As whom CRIU reads them when it restores the process.
+    @Test(.needsRoot) func givesImagesToTheFirstUserOfTheProcessesUserNamespace() async throws {
+      let target = try Command.builtPath("memory-target")
+      var command = try Command(
+        installed: "unshare", ["--user", target, "--size", "1M", "--seconds", "600"])
+      command.output = .lines
+      try await withProgram(command) { program in
+        #expect(try await program.nextLine() == "ready pid=\(program.pid)")
+        try await withTemporaryDirectory { directory in
+          func owners(_ name: String) throws -> [UInt32] {
+            var status = stat()
+            try #require(unsafe lstat("\(directory)/\(name)", &status) == 0)
+            return [status.st_uid, status.st_gid]
+          }
+          func preDump(_ name: String) async throws {
+            let path = "\(directory)/\(name)"
+            _ = try await PreDump(.init(pid: program.pid, imagesDirectory: path)).run()
+          }
+          // Nobody is the first user yet.
+          try await preDump("1")
+          #expect(try owners("1/inventory.img") == [geteuid(), getegid()])
+          for (map, outside) in [("uid_map", 70_000), ("gid_map", 80_000)] {
+            try Data("0 \(outside) 1000".utf8).write(to: URL(fileURLWithPath: "/proc/\(program.pid)/\(map)"))
+          }
+          try await preDump("2")
+          #expect(try owners("2") == [70_000, 80_000])
+          let made = try #require(names(in: "\(directory)/2"))
+          #expect(made.count >= 4)
+          for name in made { #expect(try owners("2/\(name)") == [70_000, 80_000], "\(name)") }
+          // A directory that is somebody's already stays so.
+          try FileManager.default.createDirectory(
+            atPath: "\(directory)/3", withIntermediateDirectories: false)
+          try await preDump("3")
+          #expect(try owners("3") == [geteuid(), getegid()])
+          #expect(try owners("3/inventory.img") == [70_000, 80_000])
+        }
+      }
+    }
+
     // MARK: What cannot be done
 
     @Test func refusesWhatCannotBeMeant() async throws {

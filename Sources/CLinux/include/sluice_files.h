@@ -75,6 +75,9 @@ int sluice_is_regular_file(const char *path);
 /// mkdirat(2) with the given mode (subject to the umask).
 int sluice_mkdir(int directory, const char *path, unsigned mode);
 
+/// fchown(2): gives a file to a user and a group.
+int sluice_give(int descriptor, uint32_t user, uint32_t group);
+
 int sluice_rename_at(int directory, const char *from, const char *to);
 
 /// Removes a file; with `is_directory`, an empty directory.

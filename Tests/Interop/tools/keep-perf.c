@@ -3,9 +3,7 @@
 //   keep-perf
 //
 // While there is any, the kernel's code that switches processes has a branch to perf patched in. CRIU's restore sets
-// hardware breakpoints, which are such events; without this the code would be patched at each restore and again after it,
-// and under emulation a processor now and then runs into the patch's breakpoint when nobody expects that any more: "Oops:
-// int3" in __schedule.
+// hardware breakpoints, which are such events: without this the code would be patched at each restore and again after it.
 #define _GNU_SOURCE
 #include <err.h>
 #include <linux/perf_event.h>

@@ -1,9 +1,13 @@
-"""Python itself, with a heap of many objects of which some are made anew all the while; every one is checked."""
+"""Python itself, with a heap of many objects of which some are made anew all the while; every one is checked. A timer goes
+off all the while too: whoever holds the process for a moment makes a signal wait for it.
+"""
 import random
+import signal
 import zlib
 
 OBJECTS = 20_000
 BATCH = 10
+TIMER_SECONDS = 0.1
 
 
 def make(key, generation):
@@ -16,6 +20,8 @@ class Program:
         self.random = random.Random(1)
         self.generations = [1] * OBJECTS
         self.objects = {key: make(key, 1) for key in range(OBJECTS)}
+        signal.signal(signal.SIGALRM, lambda *_: None)
+        signal.setitimer(signal.ITIMER_REAL, TIMER_SECONDS, TIMER_SECONDS)
 
     def write(self):
         for key in self.random.sample(range(OBJECTS), BATCH):
