@@ -20,6 +20,8 @@ _LATEST_S = 0.06
 _LONGEST_WAIT_S = 10
 # Longer than a thread is held for the injection.
 _LONGEST_HOLD_S = 0.0004
+# Long enough to be killed in any of them; without its guard Sluice goes on to the end, and that is waited for.
+_ROUNDS = {"sluice": 50, "guard": 3}
 # Each takes some microseconds to look at.
 _MOST_WATCHED = 16
 # Makes a run and all that it starts known by their environment, whatever sessions they are in.
@@ -40,7 +42,7 @@ def kill_once(programs, subject, victim, directory):
     mark = uuid.uuid4().hex
     options = [] if random.random() < 0.7 else ["--final"]
     run = subprocess.Popen(
-        rounds.arguments(programs, subject.pid, directory, 50, *options), stdin=subprocess.DEVNULL,
+        rounds.arguments(programs, subject.pid, directory, _ROUNDS[victim.what], *options), stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, _MARK: mark}, start_new_session=True,
     )
     try:
