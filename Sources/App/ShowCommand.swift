@@ -45,7 +45,9 @@ struct ShowCommand: ParsableCommand {
   var pid: Int32?
 
   func validate() throws {
-    if (directory == nil) == (imagesDir == nil) { throw ValidationError("name one images directory: show DIR, or show -D DIR") }
+    if (directory == nil) == (imagesDir == nil) {
+      throw ValidationError("name one images directory: show DIR, or show -D DIR")
+    }
     if map && json { throw ValidationError("--map is a picture for people: leave out --json") }
     if pid != nil && !mappings { throw ValidationError("-t is for --mappings") }
   }

@@ -107,7 +107,8 @@ private actor DirtySampler {
       windows.append(DirtyRateModel.Window(seconds: took, pages: mappings.reduce(0) { $0 + $1.pages }))
     }
     return DirtyRate.Report(
-      windows: windows, model: DirtyRateModel(totalPages: ownBytes / pageSize, windows: windows), pageSize: pageSize,
+      windows: windows, model: DirtyRateModel(totalPages: ownBytes / pageSize, windows: windows),
+      pageSize: pageSize,
       mappings: mappings.sorted { ($1.pages, $0.pid, $0.start) < ($0.pages, $1.pid, $1.start) },
       tracker: measurement.clearsSoftDirty ? .softDirty : .writeProtect, processes: tasks.count,
       joinedGap: joinedGap)

@@ -48,7 +48,9 @@ struct DirtyRateCommandTests {
   /// The forecast takes a longer window to have no fewer pages than a shorter one; what is told as measured does not.
   @Test(.enabled(if: canProtect)) func aWindowCountsNothingOfTheOneBefore() async throws {
     try await MemoryTarget.run(["--size", "4M", "--write-rate", "max", "--huge-pages", "no"]) { target in
-      async let ended = SluiceCommandLine.run(["dirty-rate", "-t", "\(target.pid)", "--seconds", "2", "--json"])
+      async let ended = SluiceCommandLine.run([
+        "dirty-rate", "-t", "\(target.pid)", "--seconds", "2", "--json",
+      ])
       // The last of the three windows is more than half of the time.
       try await Task.sleep(for: .milliseconds(700))
       try await target.program.stop()
@@ -57,7 +59,9 @@ struct DirtyRateCommandTests {
       try #require(result.end == .exited(0), "\(result.errors)")
       let figures = try jsonObject(result.output)
       let mappings = try #require(figures["mappings"] as? [[String: Any]])
-      #expect(try pages(figures["windows"]).last == mappings.compactMap { $0["pages"] as? Int }.reduce(0, +), "\(figures)")
+      #expect(
+        try pages(figures["windows"]).last == mappings.compactMap { $0["pages"] as? Int }.reduce(0, +),
+        "\(figures)")
       try await target.check()
     }
   }

@@ -5,7 +5,8 @@ import Testing
 @Suite("Device writes")
 struct DeviceWritesTests {
   @Test func completionsAreReadFromWhatTheKernelWrites() {
-    let text = "pos:\t0\nflags:\t02000002\nSqMask:\t0x7\nCachedSqHead:\t25\nCqTail:\t3\nCachedCqTail:\t4294967295\nSQEs:\t0\n"
+    let text =
+      "pos:\t0\nflags:\t02000002\nSqMask:\t0x7\nCachedSqHead:\t25\nCqTail:\t3\nCachedCqTail:\t4294967295\nSQEs:\t0\n"
     #expect(DeviceWrites.completions(in: text) == .max)
     // One that is busy tells nothing.
     #expect(DeviceWrites.completions(in: "pos:\t0\nflags:\t02000002\n") == 0)
