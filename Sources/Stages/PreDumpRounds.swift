@@ -48,7 +48,7 @@ public struct PreDumpRounds: Sendable {
   ///     which the processes stand still, and whose images with their parents have the memory as it is then. Nil for
   ///     none.
   ///   - precedesDump: whether CRIU's final dump is made while this value is kept (`prepareForDump`).
-  /// - Throws: `PreDumpError` with `cannotCreate`.
+  /// - Throws: `PreDumpError`: `cannotCreate`, or what is wrong with the process.
   public init(
     _ configuration: PreDump.Configuration, policy: RoundPolicy, lastRound: LastRound? = nil,
     precedesDump: Bool = false
@@ -63,8 +63,9 @@ public struct PreDumpRounds: Sendable {
     let isUsed = policy.rounds > 1 || policy.rounds > 0 && lastRound != nil || precedesDump
     let isAskedFor = configuration.tracker == .writeProtect || configuration.tracker == .both
     tracking = isUsed || isAskedFor ? WriteTracking() : nil
-    // What is wrong with the process, if anything, the first round says.
-    let first = try? TargetProcess(pid: configuration.pid).firstUser()
+    let first = try onTarget { () throws(TargetError) in
+      try TargetProcess(pid: configuration.pid).firstUser()
+    }
     try onImages { () throws(ImagesError) in
       try UnfinishedImages.makeDirectory(at: configuration.imagesDirectory, owner: first.map(FileOwner.init))
     }

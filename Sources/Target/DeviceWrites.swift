@@ -18,7 +18,11 @@ public struct DeviceWrites: Sendable {
 
   /// - Throws: `TargetError` when one of the processes has ended.
   public init(into processes: [TargetProcess]) throws(TargetError) {
-    let rings = processes.map { IoUrings(of: $0.pid) }.filter { !$0.isEmpty }
+    var rings: [IoUrings] = []
+    for process in processes {
+      let own = try IoUrings(of: process)
+      if !own.isEmpty { rings.append(own) }
+    }
     self.rings = rings
     var areUnderWay = !rings.isEmpty
     for process in processes where !areUnderWay { areUnderWay = try Self.hasAsynchronousReads(process) }

@@ -1,30 +1,36 @@
 internal import CSluiceLinux
+import Glibc
 
 /// The io_urings that a process has open, and what the kernel tells of them (io_uring/fdinfo.c).
 struct IoUrings {
   private let pid: Int32
-  /// Their descriptors in the process, as text; nil where its descriptors cannot be listed.
-  private let descriptors: [String]?
+  /// Their descriptors in the process, as text.
+  private let descriptors: [String]
 
   private static let link = "anon_inode:[io_uring]"
 
-  init(of pid: Int32) {
-    self.pid = pid
-    descriptors = Self.names(in: "/proc/\(pid)/fd")
+  /// - Throws: `TargetError` when the process has ended, or its descriptors cannot be listed.
+  init(of process: TargetProcess) throws(TargetError) {
+    pid = process.pid
+    let path = "/proc/\(pid)/fd"
+    do throws(ProcFile.OpenFailed) {
+      descriptors = try Self.names(in: path)
+    } catch {
+      throw process.failure(of: "listing \(path)", errno: error.errno)
+    }
   }
 
-  /// Whether there is none, for certain.
-  var isEmpty: Bool { descriptors?.isEmpty == true }
+  var isEmpty: Bool { descriptors.isEmpty }
 
   /// What the kernel tells of each now; of one that is busy at that moment nothing, for its lock is only tried.
   var texts: [String] {
-    // One that is closed meanwhile has nothing to tell.
-    (descriptors ?? []).compactMap { try? ProcFile.text(ofFileAt: "/proc/\(pid)/fdinfo/\($0)") }
+    // Of one that cannot be read, or was closed meanwhile, it is not known either.
+    descriptors.compactMap { try? ProcFile.text(ofFileAt: "/proc/\(pid)/fdinfo/\($0)") }
   }
 
-  private static func names(in path: String) -> [String]? {
+  private static func names(in path: String) throws(ProcFile.OpenFailed) -> [String] {
     let directory = unsafe sluice_open_at(sluice_current_directory(), path, SLUICE_OPEN_DIRECTORY)
-    guard directory >= 0 else { return nil }
+    guard directory >= 0 else { throw ProcFile.OpenFailed(errno: SystemErrno(returned: directory)) }
     defer { _ = sluice_close(directory) }
     var names: [String] = []
     let listed = unsafe withUnsafeMutablePointer(to: &names) { pointer in
@@ -33,15 +39,25 @@ struct IoUrings {
         unsafe context.assumingMemoryBound(to: [String].self).pointee.append(String(cString: name))
       }
     }
-    guard listed == 0 else { return nil }
-    return names.filter { isLinkedToRing($0, in: directory) }
+    guard listed == 0 else { throw ProcFile.OpenFailed(errno: SystemErrno(returned: listed)) }
+    var rings: [String] = []
+    for name in names where try isLinkedToRing(name, in: directory) { rings.append(name) }
+    return rings
   }
 
-  private static func isLinkedToRing(_ name: String, in directory: Int32) -> Bool {
+  private static func isLinkedToRing(
+    _ name: String, in directory: Int32
+  ) throws(ProcFile.OpenFailed) -> Bool {
     var text = [CChar](repeating: 0, count: link.utf8.count + 1)
     let length = unsafe text.withUnsafeMutableBufferPointer {
       unsafe sluice_read_link_at(directory, name, $0.baseAddress, $0.count)
     }
-    return length == link.utf8.count && text.prefix(link.utf8.count).elementsEqual(link.utf8.map(CChar.init))
+    guard length >= 0 else {
+      let errno = SystemErrno(returned: length)
+      // Closed meanwhile.
+      if errno.name == "ENOENT" { return false }
+      throw ProcFile.OpenFailed(errno: errno)
+    }
+    return length == link.utf8.count && text.prefix(length).elementsEqual(link.utf8.map(CChar.init))
   }
 }

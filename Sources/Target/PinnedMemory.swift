@@ -30,7 +30,7 @@ public struct PinnedMemory: Sendable {
       self = .none
       return
     }
-    let rings = IoUrings(of: process.pid)
+    let rings = try IoUrings(of: process)
     var ranges: [Range<UInt64>] = []
     for attempt in 0..<Self.mostAttempts {
       if attempt > 0 { usleep(Self.pauseMicroseconds) }

@@ -27,10 +27,9 @@ import Testing
     }
   }
 
-  /// What rounds make of that, without any process.
+  /// What rounds make of that, with a process of which nothing is copied.
   @Test func `give the same round again`() async throws {
-    try await withTemporaryDirectory { directory in
-      let configuration = PreDump.Configuration(pid: 1, imagesDirectory: directory)
+    try await withRounds { configuration, directory in
       var policy = RoundPolicy()
       policy.rounds = 3
       let executed = PreDumpError(.targetGone, "it executed another program", isByExecution: true)
@@ -56,12 +55,19 @@ import Testing
   }
 
   @Test func `do not hide what else goes wrong`() async throws {
-    try await withTemporaryDirectory { directory in
-      let configuration = PreDump.Configuration(pid: 1, imagesDirectory: directory)
+    try await withRounds { configuration, _ in
       var rounds = try PreDumpRounds(configuration, policy: RoundPolicy())
       _ = try await rounds.next()
       let error = Self.failure(of: &rounds, PreDumpError(.targetGone, "it ended"))
       #expect(error?.message == "it ended")
+    }
+  }
+
+  private func withRounds(_ body: (PreDump.Configuration, String) async throws -> Void) async throws {
+    try await MemoryTarget.run(["--size", "1M"]) { target in
+      try await withTemporaryDirectory { directory in
+        try await body(PreDump.Configuration(pid: target.pid, imagesDirectory: directory), directory)
+      }
     }
   }
 
