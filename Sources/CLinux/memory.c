@@ -83,16 +83,15 @@ int sluice_next_mapping(int maps, uint64_t address, struct sluice_mapping *mappi
   return 1;
 }
 
-size_t sluice_first_populated(const uint64_t *entries, size_t count) {
-  // Bits 63 and 62. Most of a sparse mapping is empty: a line at a time, which the compiler turns into wide
-  // instructions.
+size_t sluice_first_with(uint64_t bits, const uint64_t *entries, size_t count) {
+  // As a rule few have: a line at a time, which the compiler turns into wide instructions.
   size_t at = 0;
   for (; at + 8 <= count; at += 8) {
     uint64_t any = 0;
     for (size_t entry = 0; entry < 8; entry++) any |= entries[at + entry];
-    if (any >> 62 != 0) break;
+    if ((any & bits) != 0) break;
   }
-  while (at < count && entries[at] >> 62 == 0) at++;
+  while (at < count && (entries[at] & bits) == 0) at++;
   return at;
 }
 

@@ -35,7 +35,8 @@ struct PagemapEntries: PageStates {
       var index = 0
       while true {
         let rest = unsafe UnsafeBufferPointer(rebasing: entries[index..<count])
-        index += unsafe sluice_first_populated(rest.baseAddress, rest.count)
+        let populated = PagemapEntry.present | PagemapEntry.swapped
+        index += unsafe sluice_first_with(populated, rest.baseAddress, rest.count)
         guard index < count else { return }
         let address = range.lowerBound + UInt64(index) * pageSize
         if let kind = unsafe kind(of: entries[index], isFileBacked) {

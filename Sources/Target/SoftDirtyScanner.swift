@@ -104,11 +104,22 @@ public struct SoftDirtyScanner: ~Copyable {
         throw process.failure(of: "looking for the written pages", errno: errno)
       }
       let pages = count / MemoryLayout<UInt64>.size
-      for index in 0..<pages where PagemapEntry.isDirty(entries[index], area.pages) {
-        let address = start + UInt64(index) * pageSize
-        set.add(from: address, to: address + pageSize)
+      var index = firstSoftDirty(from: 0, of: pages)
+      while index < pages {
+        if PagemapEntry.isDirty(entries[index], area.pages) {
+          let address = start + UInt64(index) * pageSize
+          set.add(from: address, to: address + pageSize)
+        }
+        index = firstSoftDirty(from: index + 1, of: pages)
       }
       start += UInt64(pages) * pageSize
+    }
+  }
+
+  /// The number of the first entry with that bit, from one on; that of the entries where there is none.
+  private func firstSoftDirty(from index: Int, of count: Int) -> Int {
+    unsafe entries.withUnsafeBufferPointer {
+      unsafe index + sluice_first_with(PagemapEntry.softDirty, $0.baseAddress! + index, count - index)
     }
   }
 }

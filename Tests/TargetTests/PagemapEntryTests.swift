@@ -1,3 +1,4 @@
+import CSluiceLinux
 import SluiceTestSupport
 import Testing
 
@@ -61,5 +62,19 @@ struct PagemapEntryTests {
     #expect(PagemapEntry.isDirty(dirty, .all))
     #expect(PagemapEntry.isDirty(dirty | present | PagemapEntry.file, .all))
     #expect(!PagemapEntry.isDirty(present | PagemapEntry.file, .all))
+  }
+
+  @Test func theFirstWithABitIsFoundWhereverItIs() {
+    for count in [0, 1, 7, 8, 9, 16, 21] {
+      for place in 0...count {
+        // Others have other bits.
+        var entries = [UInt64](repeating: ~PagemapEntry.softDirty, count: count)
+        for index in place..<count { entries[index] = PagemapEntry.softDirty }
+        let found = unsafe entries.withUnsafeBufferPointer {
+          unsafe sluice_first_with(PagemapEntry.softDirty, $0.baseAddress, $0.count)
+        }
+        #expect(found == place, "of \(count)")
+      }
+    }
   }
 }

@@ -89,9 +89,8 @@ struct sluice_mapping {
 /// where the kernel has no such ioctl, ESRCH when the memory is gone.
 int sluice_next_mapping(int maps, uint64_t address, struct sluice_mapping *mapping);
 
-/// The number of the first of `count` entries of /proc/PID/pagemap that is of a page which is present or
-/// swapped; `count` when there is none.
-size_t sluice_first_populated(const uint64_t *entries, size_t count);
+/// The number of the first of `count` entries of /proc/PID/pagemap that has any of the bits; `count` when there is none.
+size_t sluice_first_with(uint64_t bits, const uint64_t *entries, size_t count);
 
 /// The device of the hugetlbfs that the kernel keeps for itself, and from which MAP_HUGETLB, memfd_create and
 /// shmget take pages of 2^`page_shift` bytes. Returns 0 or -errno: ENODEV or EINVAL where there is no such size.
