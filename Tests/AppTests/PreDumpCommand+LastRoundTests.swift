@@ -97,8 +97,11 @@ struct LastRoundTests {
         let command = try Command(
           built: "sluice", ["pre-dump", "-t", "\(target.pid)", "-D", "\(directory)/chain", "--final"])
         try await withProgram(command) { program in
-          try await eventually("it is told to stop") { try TargetState(target.pid).tracer != 0 }
-          program.send(SIGTERM)
+          // It is waited for no longer than some seconds.
+          let pid = target.pid
+          try await promptly("it is told to stop", when: { try TargetState(pid).tracer != 0 }) {
+            program.send(SIGTERM)
+          }
           let result = try await program.result()
           #expect(result.end == .exited(143), "\(result.errors)")
         }

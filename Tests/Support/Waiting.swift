@@ -49,3 +49,26 @@ public func eventually(_ what: String, _ condition: () throws -> Bool) async thr
     try await Task.sleep(for: .milliseconds(1))
   }
 }
+
+/// Acts as soon as the condition holds, on a thread of its own: on a busy machine a test's task may get its turn seconds
+/// later, when it is too late.
+///
+/// - Throws: `TestFailure` after `longestWait`, and what the condition throws.
+public func promptly(
+  _ what: String, when condition: @escaping @Sendable () throws -> Bool,
+  do action: @escaping @Sendable () -> Void
+) async throws {
+  try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+    Thread.detachNewThread {
+      let deadline = ContinuousClock.now + longestWait
+      continuation.resume(
+        with: Result {
+          while try !condition() {
+            guard ContinuousClock.now < deadline else { throw TestFailure("waited too long until \(what)") }
+            Thread.sleep(forTimeInterval: 0.001)
+          }
+          action()
+        })
+    }
+  }
+}
