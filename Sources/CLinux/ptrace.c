@@ -1,9 +1,11 @@
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -62,4 +64,15 @@ int sluice_note_end_of_thread(pid_t thread) {
 
 int sluice_let_go(pid_t thread, int signal) {
   return ptrace(PTRACE_DETACH, thread, NULL, (void *)(intptr_t)signal) < 0 ? -errno : 0;
+}
+
+int sluice_signal_thread(pid_t process, pid_t thread, int signal) {
+  return syscall(SYS_tgkill, process, thread, signal) < 0 ? -errno : 0;
+}
+
+int sluice_has_own_signals(pid_t thread) {
+  siginfo_t first;
+  struct __ptrace_peeksiginfo_args wanted = {.off = 0, .flags = 0, .nr = 1};
+  long found = ptrace(PTRACE_PEEKSIGINFO, thread, &wanted, &first);
+  return found < 0 ? -errno : found > 0;
 }

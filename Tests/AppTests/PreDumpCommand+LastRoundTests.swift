@@ -34,6 +34,37 @@ struct LastRoundTests {
     }
   }
 
+  /// A timer goes off in each stop, and its handler would write to the stack.
+  @Test func finalLeavesSignalsThatComeMeanwhileForLater() async throws {
+    let program = """
+      import signal, threading, time
+      signal.signal(signal.SIGALRM, lambda number, frame: None)
+      threading.Thread(target=time.sleep, args=(3600,), daemon=True).start()
+      signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+      print("ready", flush=True)
+      while True: pass
+      """
+    var command = try Command(installed: "python3", ["-c", program])
+    command.output = .lines
+    try await withProgram(command) { program in
+      #expect(try await program.nextLine() == "ready")
+      try await withTemporaryDirectory { directory in
+        for run in 1...5 {
+          let images = "\(directory)/\(run)"
+          let result = try await SluiceCommandLine.preDump(
+            pid: program.pid, images: images, ["--rounds", "1", "--final", "--leave-stopped"])
+          #expect(result.end == .exited(0), "\(result.errors)")
+          let status = try String(contentsOfFile: "/proc/\(program.pid)/status", encoding: .utf8)
+          #expect(status.contains("State:\tT"))
+          #expect(status.contains("ShdPnd:\t0000000000002000"), "SIGALRM waits")
+          let comparison = try await ImageComparison.run(pid: program.pid, images: "\(images)/1")
+          #expect(comparison.isEqual, "\(comparison)")
+          program.resume()
+        }
+      }
+    }
+  }
+
   @Test func thenRunsTheCommandBesideTheLastRoundAndEndsWithItsStatus() async throws {
     try await MemoryTarget.run(["--size", "4M"]) { target in
       try await withTemporaryDirectory { directory in

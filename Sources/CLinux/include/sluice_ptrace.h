@@ -46,4 +46,11 @@ int sluice_note_end_of_thread(pid_t thread);
 /// -errno: ESRCH when it does not stand.
 int sluice_let_go(pid_t thread, int signal);
 
+/// Sends a signal to one thread of a process (tgkill(2)). 0 or -errno: ESRCH when it has ended.
+int sluice_signal_thread(pid_t process, pid_t thread, int signal);
+
+/// Whether signals that were sent to this very thread, not to its process, wait to be taken (PTRACE_PEEKSIGINFO); it is
+/// traced and stands. 1, 0, or -errno.
+int sluice_has_own_signals(pid_t thread);
+
 #endif
