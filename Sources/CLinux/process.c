@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/kcmp.h>
 #include <poll.h>
 #include <stdio.h>
@@ -34,14 +35,26 @@ int sluice_share_memory(pid_t one, pid_t other) {
 
 int sluice_has_children_lists(void) { return access("/proc/thread-self/children", F_OK) == 0; }
 
-bool sluice_has_descriptor(pid_t pid, const char *name) {
+int sluice_has_descriptor(pid_t pid, const char *name) {
   char path[32], text[64];
   size_t wanted = strlen(name);
   snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
-  DIR *descriptors = opendir(path);
-  if (descriptors == NULL) return false;
-  bool found = false;
-  for (struct dirent *entry; !found && (entry = readdir(descriptors)) != NULL;) {
+  int directory = TEMP_FAILURE_RETRY(FAULTY(SLUICE_FAULT_OPEN, open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)));
+  if (directory < 0) return -errno;
+  DIR *descriptors = fdopendir(directory);
+  if (descriptors == NULL) {
+    int error = errno;
+    close(directory);
+    return -error;
+  }
+  int found = 0;
+  while (found == 0) {
+    errno = 0;
+    const struct dirent *entry = readdir(descriptors);
+    if (entry == NULL) {
+      found = -errno;
+      break;
+    }
     ssize_t length = readlinkat(dirfd(descriptors), entry->d_name, text, sizeof text);
     found = length == (ssize_t)wanted && memcmp(text, name, wanted) == 0;
   }

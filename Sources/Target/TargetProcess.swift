@@ -66,7 +66,7 @@ public final class TargetProcess: Sendable {
     memory = try Self.open("mem", of: pid)
     pagemap = try Self.open("pagemap", of: pid)
     maps = try Self.open("maps", of: pid)
-    answersFaults = unsafe sluice_has_descriptor(pid, "anon_inode:[userfaultfd]")
+    answersFaults = try Self.hasOpen("anon_inode:[userfaultfd]", in: pid)
   }
 
   /// Makes sure that what was read was this process' memory all the while: it has neither ended nor
@@ -239,20 +239,29 @@ public final class TargetProcess: Sendable {
     return status
   }
 
+  private static func hasOpen(_ link: String, in pid: Int32) throws(TargetError) -> Bool {
+    let found = unsafe sluice_has_descriptor(pid, link)
+    if found >= 0 { return found == 1 }
+    throw unreadable("fd", of: pid, errno: SystemErrno(returned: found))
+  }
+
   private static func open(_ name: String, of pid: Int32) throws(TargetError) -> ProcFile {
     do throws(ProcFile.OpenFailed) {
       return try ProcFile(path: "/proc/\(pid)/\(name)")
     } catch {
-      switch error.errno.code {
-      case EACCES, EPERM:
-        throw TargetError(
-          .notPermitted, "reading the memory of process \(pid) is not permitted: \(permissionAdvice())",
-          errno: error.errno)
-      case ENOENT, ESRCH:
-        throw ended(pid)
-      default:
-        throw TargetError(.systemCall, "opening /proc/\(pid)/\(name)", errno: error.errno)
-      }
+      throw unreadable(name, of: pid, errno: error.errno)
+    }
+  }
+
+  /// Why a file of a process cannot be opened, or read at once.
+  private static func unreadable(_ name: String, of pid: Int32, errno: SystemErrno) -> TargetError {
+    switch errno.code {
+    case EACCES, EPERM:
+      TargetError(
+        .notPermitted, "reading the memory of process \(pid) is not permitted: \(permissionAdvice())",
+        errno: errno)
+    case ENOENT, ESRCH: ended(pid)
+    default: TargetError(.systemCall, "opening /proc/\(pid)/\(name)", errno: errno)
     }
   }
 

@@ -2,7 +2,6 @@
 #ifndef SLUICE_PROCESS_H
 #define SLUICE_PROCESS_H
 
-#include <stdbool.h>
 #include <sys/types.h>
 
 /// pidfd_open(2). Returns a descriptor or -errno: ESRCH when there is no such process, EINVAL (ENOENT
@@ -24,8 +23,7 @@ int sluice_share_memory(pid_t one, pid_t other);
 int sluice_has_children_lists(void);
 
 /// Whether the process has a descriptor open whose link in /proc/PID/fd says `name`, such as
-/// "anon_inode:[userfaultfd]". One that it has handed to another process and closed is not seen; neither is anything
-/// where its descriptors may not be listed.
-bool sluice_has_descriptor(pid_t pid, const char *name);
+/// "anon_inode:[userfaultfd]". One that it has handed to another process and closed is not seen. 1, 0, or -errno.
+int sluice_has_descriptor(pid_t pid, const char *name);
 
 #endif
