@@ -5,7 +5,7 @@ import Glibc
 struct IoUrings {
   private let pid: Int32
   /// Their descriptors in the process, as text.
-  private let descriptors: [String]
+  let descriptors: [String]
 
   private static let link = "anon_inode:[io_uring]"
 
@@ -23,9 +23,11 @@ struct IoUrings {
   var isEmpty: Bool { descriptors.isEmpty }
 
   /// What the kernel tells of each now; of one that is busy at that moment nothing, for its lock is only tried.
-  var texts: [String] {
-    // Of one that cannot be read, or was closed meanwhile, it is not known either.
-    descriptors.compactMap { try? ProcFile.text(ofFileAt: "/proc/\(pid)/fdinfo/\($0)") }
+  var texts: [String] { descriptors.compactMap { text(of: $0) } }
+
+  /// What the kernel tells of one of them now. Of one that cannot be read, or was closed meanwhile, nothing either.
+  func text(of descriptor: String) -> String? {
+    try? ProcFile.text(ofFileAt: "/proc/\(pid)/fdinfo/\(descriptor)")
   }
 
   private static func names(in path: String) throws(ProcFile.OpenFailed) -> [String] {

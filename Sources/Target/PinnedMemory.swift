@@ -6,7 +6,8 @@ public struct PinnedMemory: Sendable {
   /// Where it is, in address order, without overlaps.
   public let ranges: [Range<UInt64>]
   /// Whether all of it was found. The kernel tells how much there is, and where the buffers registered with an io_uring
-  /// are; of others, such as those of RDMA, it does not tell where.
+  /// are; of others, such as those of RDMA, it does not tell where. How much there is need not include the
+  /// buffers: Linux 7.3 leaves out those that root has registered.
   public let isKnown: Bool
 
   /// Nothing is pinned.
@@ -26,45 +27,50 @@ public struct PinnedMemory: Sendable {
       throw process.failure(of: "reading /proc/\(process.pid)/status", errno: error.errno)
     }
     let pinned = ProcessStatus.kibibytes(in: status, of: ["VmPin:"]) << 10
-    guard pinned > 0 else {
+    let rings = try IoUrings(of: process)
+    guard pinned > 0 || !rings.isEmpty else {
       self = .none
       return
     }
-    let rings = try IoUrings(of: process)
-    var ranges: [Range<UInt64>] = []
-    for attempt in 0..<Self.mostAttempts {
+    var buffers: [Range<UInt64>] = []
+    var silent = rings.descriptors
+    for attempt in 0..<Self.mostAttempts where !silent.isEmpty {
       if attempt > 0 { usleep(Self.pauseMicroseconds) }
-      // The buffers that are registered with io_urings.
-      let buffers = rings.texts.flatMap { Self.ringBuffers(in: $0) }
-      ranges = Self.joined(buffers, pageSize: UInt64(sluice_page_size()))
-      if ranges.reduce(0, { $0 + UInt64($1.count) }) >= pinned {
-        self.init(ranges: ranges, isKnown: true)
-        return
+      silent.removeAll { ring in
+        guard let told = rings.text(of: ring).flatMap({ Self.ringBuffers(in: $0) }) else { return false }
+        buffers += told
+        return true
       }
     }
-    self.init(ranges: ranges, isKnown: false)
+    let ranges = Self.joined(buffers, pageSize: UInt64(sluice_page_size()))
+    self.init(
+      ranges: ranges, isKnown: silent.isEmpty && ranges.reduce(0, { $0 + UInt64($1.count) }) >= pinned)
   }
 
   /// An io_uring that is busy at that moment tells nothing (io_uring/fdinfo.c only tries to take its lock).
-  private static let mostAttempts = 5
+  private static let mostAttempts = 20
   private static let pauseMicroseconds: UInt32 = 500
 
   /// Those that an io_uring's file of /proc/PID/fdinfo lists: io_uring/fdinfo.c writes "    0: 0x7f0000000000/4096", and
   /// since Linux 6.13 "    0: <none>" for a place that is not taken.
-  static func ringBuffers(in text: String) -> [Range<UInt64>] {
+  ///
+  /// - Returns: nil where the list is not there, or not all of it.
+  static func ringBuffers(in text: String) -> [Range<UInt64>]? {
     var buffers: [Range<UInt64>] = []
-    var isInList = false
+    // How many are still to come, once it is known.
+    var left: Int?
     for line in text.split(separator: "\n") {
-      if line.hasPrefix("UserBufs:") {
-        isInList = true
+      guard let count = left else {
+        if line.hasPrefix("UserBufs:") { left = line.split(separator: "\t").last.flatMap { Int($0) } }
         continue
       }
-      guard isInList else { continue }
+      guard count > 0 else { break }
+      left = count - 1
       if line.hasSuffix(": <none>") { continue }
-      guard let buffer = buffer(in: line) else { break }
+      guard let buffer = buffer(in: line) else { return nil }
       if !buffer.isEmpty { buffers.append(buffer) }
     }
-    return buffers
+    return left == 0 ? buffers : nil
   }
 
   private static func buffer(in line: Substring) -> Range<UInt64>? {

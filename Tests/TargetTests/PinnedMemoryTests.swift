@@ -16,9 +16,12 @@ struct PinnedMemoryTests {
       "UserBufs:\t3\n    0: <none>\n    1: 0x0/0\n    2: 0x7f0000000010/16\nPollList:\n",
       [0x7f00_0000_0010..<0x7f00_0000_0020]
     ),
-    ("UserBufs:\t1\n    0: 0xfffffffffffff000/8192\n", []), ("pos:\t0\nflags:\t02\n", []), ("", []),
+    // Busy, on Linux 6.1, and since 6.13; cut off; and not what it should be.
+    ("UserFiles:\t1\nUserBufs:\t2\nPollList:\n", nil), ("pos:\t0\nflags:\t02\n", nil), ("", nil),
+    ("UserBufs:\t2\n    0: 0x7f0000000000/4096\n", nil),
+    ("UserBufs:\t1\n    0: 0xfffffffffffff000/8192\n", nil), ("UserBufs:\t?\n", nil),
   ])
-  func isReadFromTheFileOfARing(text: String, expected: [Range<UInt64>]) {
+  func isReadFromTheFileOfARing(text: String, expected: [Range<UInt64>]?) {
     #expect(PinnedMemory.ringBuffers(in: text) == expected)
   }
 
