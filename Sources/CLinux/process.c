@@ -5,6 +5,7 @@
 #include <linux/kcmp.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -35,29 +36,30 @@ int sluice_share_memory(pid_t one, pid_t other) {
 
 int sluice_has_children_lists(void) { return access("/proc/thread-self/children", F_OK) == 0; }
 
-int sluice_has_descriptor(pid_t pid, const char *name) {
+int sluice_find_descriptors(pid_t pid, const char *link, int *found, size_t capacity) {
   char path[32], text[64];
-  size_t wanted = strlen(name);
+  size_t wanted = strlen(link), count = 0;
   snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
   int directory = TEMP_FAILURE_RETRY(FAULTY(SLUICE_FAULT_OPEN, open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)));
   if (directory < 0) return -errno;
-  DIR *descriptors = fdopendir(directory);
-  if (descriptors == NULL) {
-    int error = errno;
-    close(directory);
-    return -error;
-  }
-  int found = 0;
-  while (found == 0) {
-    errno = 0;
-    const struct dirent *entry = readdir(descriptors);
-    if (entry == NULL) {
-      found = -errno;
-      break;
+  int result = 0;
+  _Alignas(struct dirent64) char block[4096];
+  while (result == 0) {
+    ssize_t length = FAULTY(SLUICE_FAULT_LIST_DIRECTORY, getdents64(directory, block, sizeof block));
+    if (length < 0) result = -errno;
+    if (length <= 0) break;
+    for (ssize_t at = 0; at < length && result == 0;) {
+      const struct dirent64 *entry = (const struct dirent64 *)(block + at);
+      at += entry->d_reclen;
+      if (entry->d_name[0] == '.') continue;
+      ssize_t size = FAULTY(SLUICE_FAULT_READ_LINK, readlinkat(directory, entry->d_name, text, sizeof text));
+      // ENOENT: closed meanwhile.
+      if (size < 0 && errno != ENOENT) result = -errno;
+      if (size != (ssize_t)wanted || memcmp(text, link, wanted) != 0) continue;
+      if (count < capacity) found[count] = atoi(entry->d_name);
+      count++;
     }
-    ssize_t length = readlinkat(dirfd(descriptors), entry->d_name, text, sizeof text);
-    found = length == (ssize_t)wanted && memcmp(text, name, wanted) == 0;
   }
-  closedir(descriptors);
-  return found;
+  close(directory);
+  return result < 0 ? result : (int)count;
 }

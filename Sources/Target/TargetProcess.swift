@@ -66,7 +66,11 @@ public final class TargetProcess: Sendable {
     memory = try Self.open("mem", of: pid)
     pagemap = try Self.open("pagemap", of: pid)
     maps = try Self.open("maps", of: pid)
-    answersFaults = try Self.hasOpen("anon_inode:[userfaultfd]", in: pid)
+    do throws(ProcFile.OpenFailed) {
+      answersFaults = try !OpenDescriptors(of: pid, linkedTo: "anon_inode:[userfaultfd]").numbers.isEmpty
+    } catch {
+      throw Self.unreadable("fd", of: pid, errno: error.errno)
+    }
   }
 
   /// Makes sure that what was read was this process' memory all the while: it has neither ended nor
@@ -237,12 +241,6 @@ public final class TargetProcess: Sendable {
         "\(pid) is a thread of process \(status.threadGroup), not a process: use \(status.threadGroup)")
     }
     return status
-  }
-
-  private static func hasOpen(_ link: String, in pid: Int32) throws(TargetError) -> Bool {
-    let found = unsafe sluice_has_descriptor(pid, link)
-    if found >= 0 { return found == 1 }
-    throw unreadable("fd", of: pid, errno: SystemErrno(returned: found))
   }
 
   private static func open(_ name: String, of pid: Int32) throws(TargetError) -> ProcFile {

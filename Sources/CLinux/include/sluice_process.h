@@ -2,6 +2,7 @@
 #ifndef SLUICE_PROCESS_H
 #define SLUICE_PROCESS_H
 
+#include <stddef.h>
 #include <sys/types.h>
 
 /// pidfd_open(2). Returns a descriptor or -errno: ESRCH when there is no such process, EINVAL (ENOENT
@@ -22,8 +23,9 @@ int sluice_share_memory(pid_t one, pid_t other);
 /// Whether this kernel has /proc/PID/task/TID/children: 1 or 0.
 int sluice_has_children_lists(void);
 
-/// Whether the process has a descriptor open whose link in /proc/PID/fd says `name`, such as
-/// "anon_inode:[userfaultfd]". One that it has handed to another process and closed is not seen. 1, 0, or -errno.
-int sluice_has_descriptor(pid_t pid, const char *name);
+/// Finds the descriptors of a process whose link in /proc/PID/fd says `link`, such as "anon_inode:[userfaultfd]", without
+/// allocating. One that it has handed to another process and closed is not seen. Returns how many there are, which may be
+/// more than the `capacity` that was filled, or -errno: ENOENT when the process is gone.
+int sluice_find_descriptors(pid_t pid, const char *link, int *found, size_t capacity);
 
 #endif
