@@ -23,6 +23,7 @@ class Read:
     """What bare-read did."""
 
     bytes: int
+    vanished_bytes: int
     seconds: float
     cpu_seconds: float
 
@@ -55,9 +56,25 @@ def fio_write(path, size, engine):
 
 
 def bare_read(setup, pid, threads):
-    """Reads all memory of the process with bare-read."""
+    """Reads all memory of the process, which is stopped, with bare-read."""
+    read = _bare_read(setup, pid, threads)
+    if read.vanished_bytes:
+        raise BenchmarkError(f"bare-read did not find {read.vanished_bytes} bytes of a process that is stopped")
+    return read
+
+
+def bare_read_running(setup, pid):
+    """Reads all memory of a process that runs, but for what it unmaps meanwhile, with bare-read."""
+    read = _bare_read(setup, pid, 1)
+    # What it has of the usual size stays.
+    if read.bytes < setup.size:
+        raise BenchmarkError(f"bare-read read only {read.bytes} bytes of a process that has {setup.size}")
+    return read
+
+
+def _bare_read(setup, pid, threads):
     figures = children.run(str(setup.bare_read), str(pid), str(threads)).json
-    return Read(figures["bytes"], figures["seconds"], figures["cpu_seconds"])
+    return Read(figures["bytes"], figures["vanished_bytes"], figures["seconds"], figures["cpu_seconds"])
 
 
 def bare_copy(setup, pid, path):

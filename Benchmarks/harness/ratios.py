@@ -73,6 +73,30 @@ class Comparison:
         return ("met within the spread" if bound.is_met(ratio, own) else "MISSED") + noise
 
 
+@dataclass
+class Excess:
+    """By how much ours[i] is more than peers[i], of runs that took turns, in parts of what is allowed."""
+
+    ours: list
+    peers: list
+    allowed: float
+
+    @property
+    def ratio(self):
+        return Spread.of([(our - peer) / self.allowed for our, peer in zip(self.ours, self.peers)])
+
+    @property
+    def own_spread(self):
+        """How the peer's neighbouring runs differ."""
+        return Spread.of([(later - earlier) / self.allowed for earlier, later in zip(self.peers, self.peers[1:])])
+
+    @property
+    def verdict(self):
+        own = self.own_spread
+        # What the peer's own runs differ by is no excuse here: the median alone counts.
+        return ("met" if self.ratio.median <= 1 else "MISSED") + (", noisy" if own.high - own.low > 1 else "")
+
+
 def take_turns(parties, pairs, before, progress):
     """Runs the parties in turn, `pairs` times after a warm-up of each, and gives the results of each.
 

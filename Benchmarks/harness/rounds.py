@@ -14,14 +14,19 @@ _LONGEST_ROUND = 300
 
 
 class Rounds:
-    """Rounds that are being made: a context, at whose end none is made any more and the images are gone."""
+    """Rounds that are being made: a context, at whose end none is made any more and the images are gone.
 
-    def __init__(self, setup, pid, *options, count=1_000_000):
+    The pages of old ones are removed meanwhile, as those of many large rounds may fill the disk; where only the first
+    is large, `keep_old` spares the rounds after it the disk's work of giving back that much.
+    """
+
+    def __init__(self, setup, pid, *options, count=1_000_000, keep_old=False):
         self._images = setup.disk / "rounds"
         self._command = [
             str(setup.sluice), "pre-dump", "-t", str(pid), "-D", str(self._images), "--json", "--progress", "none",
             "--tracker", setup.tracker, "--rounds", str(count), *_ALL_ROUNDS, *options,
         ]
+        self._keep_old = keep_old
         self._lines = queue.Queue()
         self.reports = []
 
@@ -70,18 +75,19 @@ class Rounds:
     def _read(self):
         for line in self._child.stdout:
             self._lines.put(line)
-            self._remove_old(json.loads(line)["round"])
+            if not self._keep_old:
+                self._remove_old(json.loads(line)["round"])
         self._lines.put(None)
 
     def _remove_old(self, round_number):
-        # No round reads what is in the pages of those before it, and all of them together may fill the disk.
+        # No round reads what is in the pages of those before it.
         for pages in (self._images / str(round_number - 2)).glob("pages-*.img"):
             # Its length stays all the while: by that a round tells that it is whole.
             if size := pages.stat().st_size:
                 children.run("fallocate", "--punch-hole", "--length", str(size), str(pages))
 
 
-def run(setup, pid, count, *options):
+def run(setup, pid, count, *options, keep_old=False):
     """So many rounds; their reports."""
-    with Rounds(setup, pid, *options, count=count) as rounds:
+    with Rounds(setup, pid, *options, count=count, keep_old=keep_old) as rounds:
         return rounds.all()

@@ -3,7 +3,7 @@
 import statistics
 from dataclasses import asdict, dataclass, field
 
-from .ratios import Bound, Comparison
+from .ratios import Bound, Comparison, Excess
 
 
 @dataclass
@@ -67,6 +67,30 @@ def limited(name, what, unit, value, limit, peer="", details="", figures=None, d
         bound=f"≤ {limit:g} {unit}",
         verdict="met" if value <= limit else "MISSED",
         figures={"unit": unit, "value": value, "limit": limit, **(figures or {})},
+        details=details,
+    )
+
+
+def exceeding(name, what, unit, excess: Excess, details="", figures=None):
+    """A row of how much more something is than with a peer."""
+    return Row(
+        name=name,
+        what=what,
+        ours=f"{excess.ratio.median * excess.allowed:.2f} {unit} more",
+        peer=f"{statistics.median(excess.peers):.2f} {unit}",
+        ratio=str(excess.ratio),
+        own_spread=str(excess.own_spread),
+        bound=f"≤ {excess.allowed:g} {unit} more",
+        verdict=excess.verdict,
+        figures={
+            "unit": unit,
+            "ours": excess.ours,
+            "peer": excess.peers,
+            "ratio": asdict(excess.ratio),
+            "own_spread": asdict(excess.own_spread),
+            "limit": excess.allowed,
+            **(figures or {}),
+        },
         details=details,
     )
 

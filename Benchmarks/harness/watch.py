@@ -9,6 +9,7 @@ from pathlib import Path
 
 from . import children
 from .errors import BenchmarkError
+from .peers import bare_read_running
 
 
 class WatchTarget:
@@ -59,7 +60,7 @@ def bare_reading(setup, pid):
     def read():
         while not stop.is_set():
             try:
-                children.run(str(setup.bare_read), str(pid), "1")
+                bare_read_running(setup, pid)
             except BenchmarkError as error:
                 failures.append(error)
                 return

@@ -2,8 +2,8 @@
 
 import unittest
 
-from harness.ratios import Comparison, Spread, at_least, at_most, take_turns
-from harness.rows import compared, limited
+from harness.ratios import Comparison, Excess, Spread, at_least, at_most, take_turns
+from harness.rows import compared, exceeding, limited
 
 STEADY = [10.0] * 7
 # Neighbours differ by a tenth, there and back.
@@ -39,6 +39,23 @@ class VerdictTests(unittest.TestCase):
         self.assertEqual(self.verdict(0.1, at_least(0.90), [10.0, 5.0] * 4), "MISSED, noisy")
 
 
+class ExcessTests(unittest.TestCase):
+    def test_it_is_in_parts_of_what_is_allowed(self):
+        excess = Excess([12.0, 11.0, 14.0], [10.0, 10.0, 11.0], allowed=4)
+        self.assertEqual(excess.ratio, Spread(median=0.5, low=0.375, high=0.625))
+        self.assertEqual(excess.own_spread, Spread(median=0.125, low=0.0625, high=0.1875))
+
+    def test_more_than_allowed_is_missed_whatever_the_peer_does(self):
+        self.assertEqual(Excess([11.0] * 7, STEADY, allowed=1).verdict, "met")
+        self.assertEqual(Excess([11.1] * 7, STEADY, allowed=1).verdict, "MISSED")
+        uneven = [10.0, 12.0] * 4
+        self.assertEqual(Excess([peer + 1 for peer in uneven], uneven, allowed=1).verdict, "met, noisy")
+        self.assertEqual(Excess([peer + 1.5 for peer in uneven], uneven, allowed=1).verdict, "MISSED, noisy")
+
+    def test_less_than_the_peer_is_met(self):
+        self.assertEqual(Excess([1.0] * 7, STEADY, allowed=1).verdict, "met")
+
+
 class RowTests(unittest.TestCase):
     def test_a_missed_bound_is_seen_as_such(self):
         slow = Comparison([5.0] * 7, STEADY)
@@ -48,6 +65,11 @@ class RowTests(unittest.TestCase):
     def test_a_figure_above_its_limit_is_missed(self):
         self.assertTrue(limited("startup", "", "ms", 15.1, 15).is_missed)
         self.assertFalse(limited("startup", "", "ms", 15, 15).is_missed)
+
+    def test_an_excess_is_shown_in_its_unit_and_missed_above_its_limit(self):
+        row = exceeding("stall", "", "ms", Excess([11.5] * 7, STEADY, allowed=1))
+        self.assertTrue(row.is_missed)
+        self.assertEqual((row.ours, row.peer, row.ratio), ("1.50 ms more", "10.00 ms", "1.50 [1.50 1.50]"))
 
 
 class TurnTests(unittest.TestCase):

@@ -1,6 +1,7 @@
 """The experiments, in the order of the table. Each gives one or more of its rows."""
 
 from . import alternate, budget, disk, mappings, memory, read, rounds, stalls, startup, tmpfs, write_cost
+from .variants import HUGE, MANY_THREADS, PLAIN, each
 
 # Pairs of the rows that an experiment gives and the function that does it.
 ALL = (
@@ -14,13 +15,13 @@ ALL = (
     (("sparse",), mappings.measure_sparse),
     (("memory",), memory.measure),
     (("startup",), startup.measure),
-    (("stops", "stops-threads"), rounds.measure_stops),
-    (("injection", "injection-threads"), rounds.measure_injection),
-    (("stall", "stall-threads"), stalls.measure),
-    (("write-cost", "write-cost-huge", "write-cost-threads"), write_cost.measure),
-    (("idle-round", "idle-round-threads"), rounds.measure_idle),
-    (("spread-round", "spread-round-huge"), rounds.measure_spread),
-    (("rounds-memory", "rounds-memory-threads"), rounds.measure_memory),
+    *each("stops", rounds.measure_stops, PLAIN, MANY_THREADS),
+    *each("injection", rounds.measure_injection, PLAIN, MANY_THREADS),
+    *each("stall", stalls.measure, PLAIN, MANY_THREADS),
+    *each("write-cost", write_cost.measure, PLAIN, HUGE, MANY_THREADS),
+    *each("idle-round", rounds.measure_idle, PLAIN, MANY_THREADS),
+    *each("spread-round", rounds.measure_spread, PLAIN, HUGE),
+    *each("rounds-memory", rounds.measure_memory, PLAIN, MANY_THREADS),
 )
 
 ROW_NAMES = tuple(name for names, _ in ALL for name in names)

@@ -1,46 +1,39 @@
 """What the first write to each page costs the process while rounds are made."""
 
 import os
-import statistics
 
 from ..errors import BenchmarkError
-from ..ratios import at_most
+from ..ratios import Excess, at_most
 from ..rounds import Rounds
-from ..rows import limited
-from ..setup import size_text
+from ..rows import exceeding
+from ..setup import settle, size_text
 from ..watch import bare_reading, watch_target
 
 # So many times over all its memory, such that several rounds come in between.
 _SWEEPS = 32
 
 
-def measure(setup):
-    variants = (
-        ("write-cost", ()),
-        ("write-cost-huge", ("--huge",)),
-        ("write-cost-threads", ("--threads", "1000")),
+def measure(setup, name, variant):
+    ours, peers, dirtied = [], [], []
+    for pair in range(1, setup.pairs + 1):
+        setup.progress(f"{name}: pair {pair} of {setup.pairs}")
+        # New ones each time: huge pages that were split do not come back.
+        took, pages = _beside_rounds(setup, variant.options)
+        ours.append(took / pages)
+        peers.append(_beside_reader(setup, variant.options) / pages)
+        dirtied.append(pages)
+    yield exceeding(
+        name,
+        f"{_SWEEPS} × a write to each page of {size_text(setup.size)}, {variant.title}: time for each dirtied",
+        "us",
+        Excess(ours, peers, setup.bound(name, at_most(2)).value),
+        figures={"pages_dirtied": dirtied},
     )
-    for name, options in variants:
-        costs, faults = [], []
-        for pair in range(1, setup.pairs + 1):
-            setup.progress(f"{name}: pair {pair} of {setup.pairs}")
-            # New ones each time: huge pages that were split do not come back.
-            ours, dirtied = _beside_rounds(setup, options)
-            costs.append((ours - _beside_reader(setup, options)) / dirtied)
-            faults.append(dirtied)
-        yield limited(
-            name,
-            f"{_SWEEPS} × a write to each page of {size_text(setup.size)}: time more than beside a bare reader, for each dirtied",
-            "us",
-            statistics.median(costs),
-            setup.bound(name, at_most(2)).value,
-            digits=2,
-            figures={"costs_us": costs, "pages_dirtied": faults},
-        )
 
 
 def _beside_rounds(setup, options):
     """Its time in microseconds, and how often a page of it became dirty."""
+    settle()
     with watch_target(setup, *options) as target, Rounds(setup, target.pid) as rounds:
         rounds.next()
         before = target.faults
@@ -52,5 +45,6 @@ def _beside_rounds(setup, options):
 
 
 def _beside_reader(setup, options):
+    settle()
     with watch_target(setup, *options) as target, bare_reading(setup, target.pid):
         return target.tell(f"sweep {_SWEEPS}")["us"]

@@ -20,27 +20,38 @@ struct share share_of(const struct runs *runs, pid_t pid, unsigned index, unsign
     return (struct share){pid, run, offset, end - begin};
 }
 
-void share_copy(const struct share *share, void *buffer) {
-    struct iovec pieces[MOST_PIECES];
-    const struct run *run = share->first;
-    uint64_t offset = share->offset, left = share->bytes;
-    while (left > 0) {
-        size_t count = 0;
-        uint64_t room = left < BUFFER_BYTES ? left : BUFFER_BYTES, taken = 0;
-        while (taken < room && count < MOST_PIECES) {
-            uint64_t bytes = run->bytes - offset < room - taken ? run->bytes - offset : room - taken;
-            pieces[count++] = (struct iovec){(void *)(run->start + offset), bytes};
-            taken += bytes;
-            offset += bytes;
-            if (offset == run->bytes) {
-                offset = 0;
-                run++;
-            }
-        }
-        struct iovec whole = {buffer, taken};
-        ssize_t got = process_vm_readv(share->pid, &whole, 1, pieces, count, 0);
-        if (got != (ssize_t)taken)
-            die("reading memory: %s", got < 0 ? strerror(errno) : "less than is there");
-        left -= taken;
+// The pieces that one call reads from there on, of `most` bytes at most; `taken` is how many they have.
+static size_t next_pieces(const struct run *run, uint64_t offset, size_t most, struct iovec *pieces, size_t *taken) {
+    size_t count = 0;
+    *taken = 0;
+    for (; *taken < most && count < MOST_PIECES; run++, offset = 0) {
+        size_t bytes = run->bytes - offset < most - *taken ? run->bytes - offset : most - *taken;
+        pieces[count++] = (struct iovec){(void *)(run->start + offset), bytes};
+        *taken += bytes;
     }
+    return count;
+}
+
+struct copied share_copy(const struct share *share, void *buffer) {
+    struct iovec pieces[MOST_PIECES], whole = {.iov_base = buffer};
+    struct copied copied = {0};
+    const struct run *run = share->first;
+    uint64_t offset = share->offset, left = share->bytes, page = (uint64_t)sysconf(_SC_PAGESIZE);
+    while (left > 0) {
+        size_t count = next_pieces(run, offset, left < BUFFER_BYTES ? left : BUFFER_BYTES, pieces, &whole.iov_len);
+        ssize_t got = process_vm_readv(share->pid, &whole, 1, pieces, count, 0);
+        uint64_t passed;
+        if (got > 0) {
+            // Less than was asked for if the page after that is gone; the next call begins with it.
+            copied.bytes += passed = (uint64_t)got;
+        } else if (got < 0 && errno == EFAULT) {
+            copied.vanished_bytes += passed = page;
+        } else {
+            die("reading memory: %s", got < 0 ? strerror(errno) : "nothing was read");
+        }
+        left -= passed;
+        for (offset += passed; left > 0 && offset >= run->bytes; run++)
+            offset -= run->bytes;
+    }
+    return copied;
 }

@@ -15,7 +15,14 @@ struct share share_of(const struct runs *runs, pid_t pid, unsigned index, unsign
 
 enum { BUFFER_BYTES = 1 << 20 };
 
-// Reads the share from start to end into the buffer, again and again the same one.
-void share_copy(const struct share *share, void *buffer);
+// What became of a share: what was read, and what the process has unmapped or hidden since its pages were
+// found.
+struct copied {
+    uint64_t bytes, vanished_bytes;
+};
+
+// Reads the share from start to end into the buffer, again and again the same one, and passes over pages that are gone.
+// Exits if it cannot be read for any other reason.
+struct copied share_copy(const struct share *share, void *buffer);
 
 #endif

@@ -3,7 +3,8 @@
 // Finds the pages first; the time is taken from the moment that the first thread starts to read until the last one has
 // ended. Each thread reads its share of the pages into a buffer of 1 MiB of its own.
 //
-// Prints {"bytes":N,"runs":N,"seconds":S,"cpu_seconds":S}. Exit codes: 0 done; 1 a system call failed; 2 wrong usage.
+// Prints {"bytes":N,"vanished_bytes":N,"runs":N,"seconds":S,"cpu_seconds":S}: what was read, and what a process that
+// runs has unmapped before it could be. Exit codes: 0 done; 1 a system call failed; 2 wrong usage.
 #define _GNU_SOURCE
 #include <inttypes.h>
 #include <pthread.h>
@@ -19,6 +20,7 @@ enum { MOST_THREADS = 256 };
 
 struct worker {
     struct share share;
+    struct copied copied;
     pthread_t thread;
     double began, ended;
 };
@@ -39,7 +41,7 @@ static void *work(void *argument) {
     pthread_barrier_wait(&ready);
     pthread_barrier_wait(&go);
     worker->began = now();
-    share_copy(&worker->share, buffer);
+    worker->copied = share_copy(&worker->share, buffer);
     worker->ended = now();
     pthread_barrier_wait(&done);
     return NULL;
@@ -102,7 +104,12 @@ int main(int count, char **arguments) {
     pthread_barrier_wait(&go);
     pthread_barrier_wait(&done);
     double cpu = cpu_seconds() - cpu_before;
-    printf("{\"bytes\":%" PRIu64 ",\"runs\":%zu,\"seconds\":%.6f,\"cpu_seconds\":%.6f}\n", runs.bytes, runs.count,
-           seconds_taken(workers, threads), cpu);
+    struct copied all = {0};
+    for (unsigned index = 0; index < threads; index++) {
+        all.bytes += workers[index].copied.bytes;
+        all.vanished_bytes += workers[index].copied.vanished_bytes;
+    }
+    printf("{\"bytes\":%" PRIu64 ",\"vanished_bytes\":%" PRIu64 ",", all.bytes, all.vanished_bytes);
+    printf("\"runs\":%zu,\"seconds\":%.6f,\"cpu_seconds\":%.6f}\n", runs.count, seconds_taken(workers, threads), cpu);
     return 0;
 }
