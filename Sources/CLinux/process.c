@@ -1,7 +1,5 @@
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/kcmp.h>
 #include <poll.h>
 #include <stdio.h>
@@ -11,6 +9,7 @@
 #include <unistd.h>
 
 #include "faults.h"
+#include "sluice_files.h"
 #include "sluice_process.h"
 
 int sluice_pidfd_open(pid_t pid) {
@@ -36,30 +35,33 @@ int sluice_share_memory(pid_t one, pid_t other) {
 
 int sluice_has_children_lists(void) { return access("/proc/thread-self/children", F_OK) == 0; }
 
+struct descriptor_search {
+  int directory;
+  const char *link;
+  int *found;
+  size_t capacity, count;
+  int error;
+};
+
+static void look_at_descriptor(void *context, const char *name) {
+  struct descriptor_search *search = context;
+  char text[64];
+  ssize_t length = sluice_read_link_at(search->directory, name, text, sizeof text);
+  // ENOENT: closed meanwhile.
+  if (length < 0 && length != -ENOENT) search->error = (int)length;
+  if (length != (ssize_t)strlen(search->link) || memcmp(text, search->link, (size_t)length) != 0) return;
+  if (search->count < search->capacity) search->found[search->count] = atoi(name);
+  search->count++;
+}
+
 int sluice_find_descriptors(pid_t pid, const char *link, int *found, size_t capacity) {
-  char path[32], text[64];
-  size_t wanted = strlen(link), count = 0;
+  char path[32];
   snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
-  int directory = TEMP_FAILURE_RETRY(FAULTY(SLUICE_FAULT_OPEN, open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)));
-  if (directory < 0) return -errno;
-  int result = 0;
-  _Alignas(struct dirent64) char block[4096];
-  while (result == 0) {
-    ssize_t length = FAULTY(SLUICE_FAULT_LIST_DIRECTORY, getdents64(directory, block, sizeof block));
-    if (length < 0) result = -errno;
-    if (length <= 0) break;
-    for (ssize_t at = 0; at < length && result == 0;) {
-      const struct dirent64 *entry = (const struct dirent64 *)(block + at);
-      at += entry->d_reclen;
-      if (entry->d_name[0] == '.') continue;
-      ssize_t size = FAULTY(SLUICE_FAULT_READ_LINK, readlinkat(directory, entry->d_name, text, sizeof text));
-      // ENOENT: closed meanwhile.
-      if (size < 0 && errno != ENOENT) result = -errno;
-      if (size != (ssize_t)wanted || memcmp(text, link, wanted) != 0) continue;
-      if (count < capacity) found[count] = atoi(entry->d_name);
-      count++;
-    }
-  }
-  close(directory);
-  return result < 0 ? result : (int)count;
+  struct descriptor_search search = {.link = link, .found = found, .capacity = capacity};
+  search.directory = sluice_open_at(sluice_current_directory(), path, SLUICE_OPEN_DIRECTORY);
+  if (search.directory < 0) return search.directory;
+  int listed = sluice_list_directory(search.directory, &search, look_at_descriptor);
+  sluice_close(search.directory);
+  if (listed < 0) return listed;
+  return search.error < 0 ? search.error : (int)search.count;
 }

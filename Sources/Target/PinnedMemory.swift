@@ -28,10 +28,6 @@ public struct PinnedMemory: Sendable {
     }
     let pinned = ProcessStatus.kibibytes(in: status, of: ["VmPin:"]) << 10
     let rings = try IoUrings(of: process)
-    guard pinned > 0 || !rings.isEmpty else {
-      self = .none
-      return
-    }
     var buffers: [Range<UInt64>] = []
     var silent = rings.descriptors
     for attempt in 0..<Self.mostAttempts where !silent.isEmpty {

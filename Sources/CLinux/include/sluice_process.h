@@ -23,9 +23,9 @@ int sluice_share_memory(pid_t one, pid_t other);
 /// Whether this kernel has /proc/PID/task/TID/children: 1 or 0.
 int sluice_has_children_lists(void);
 
-/// Finds the descriptors of a process whose link in /proc/PID/fd says `link`, such as "anon_inode:[userfaultfd]", without
-/// allocating. One that it has handed to another process and closed is not seen. Returns how many there are, which may be
-/// more than the `capacity` that was filled, or -errno: ENOENT when the process is gone.
+/// Finds the descriptors of a process whose link in /proc/PID/fd says `link`, such as "anon_inode:[userfaultfd]". One
+/// that it has handed to another process and closed is not seen. Returns how many there are, which may be more than the
+/// `capacity` that was filled, or -errno: ENOENT when the process is gone.
 int sluice_find_descriptors(pid_t pid, const char *link, int *found, size_t capacity);
 
 #endif
