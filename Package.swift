@@ -82,6 +82,10 @@ let package = Package(
     .executableTarget(
       name: "thread-target", path: "Tests/Programs/thread-target",
       linkerSettings: [.linkedLibrary("pthread")]),
+    .executableTarget(name: "ring-target", path: "Tests/Programs/ring-target"),
+    .executableTarget(
+      name: "core-target", path: "Tests/Programs/core-target",
+      linkerSettings: [.linkedLibrary("pthread")]),
     .executableTarget(
       name: "trial-target", path: "Tests/Programs/trial-target",
       linkerSettings: [.linkedLibrary("pthread")]),

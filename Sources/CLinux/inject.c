@@ -19,6 +19,8 @@
 
 #include "helper.h"
 #include "registers.h"
+#include "sluice_process.h"
+#include "status.h"
 
 // The headers of Debian 12 lack these (include/uapi/linux/ptrace.h).
 #define GET_RSEQ_CONFIGURATION 0x420f
@@ -31,6 +33,8 @@ enum { RSEQ_TRIES = 100 };
 bool sluice_can_inject(void) { return can_change_registers(); }
 
 bool sluice_call_survives_stop(int32_t number) { return survives_stop(number); }
+
+int32_t sluice_ring_enter_call(void) { return SYS_io_uring_enter; }
 
 uint32_t sluice_call_instruction(uint8_t bytes[4]) { return call_instruction(bytes); }
 
@@ -82,39 +86,19 @@ static void begin(struct session *session, enum sluice_injection_step step) {
 static pid_t thread_of(const struct session *session) { return session->injection.thread; }
 
 // Whether filters (seccomp) look at the thread's system calls. 0 or -errno.
-//
-// The line is searched for with the end of the one before: a thread's name may hold anything but that. And it is behind
-// that of the groups, of which there may be 65536: so the file is read to its end, in parts of which each begins with
-// the end of the one before.
 static int is_filtered(const struct session *session, bool *is) {
-  static const char line[] = "\nSeccomp:\t";
-  enum { LENGTH = sizeof line - 1 };
-  char path[64], text[4096];
+  char path[64], mode = 0;
   snprintf(path, sizeof path, "/proc/%d/task/%d/status", (int)session->injection.pid, (int)thread_of(session));
-  int file = open(path, O_RDONLY | O_CLOEXEC);
-  if (file < 0) return errno == ENOENT ? -ESRCH : -errno;
-  size_t kept = 0;
-  int result = 0;
-  // A kernel without filters has no such line.
-  *is = false;
-  for (;;) {
-    ssize_t got = TEMP_FAILURE_RETRY(read(file, text + kept, sizeof text - kept));
-    if (got <= 0) {
-      if (got < 0) result = -errno;
-      break;
-    }
-    size_t length = kept + (size_t)got;
-    // The mode is one digit: 0 for none.
-    const char *found = memmem(text, length, line, LENGTH);
-    if (found != NULL && found + LENGTH < text + length) {
-      *is = found[LENGTH] != '0';
-      break;
-    }
-    kept = length < LENGTH ? length : LENGTH;
-    memmove(text, text + length - kept, kept);
-  }
-  close(file);
+  int result = status_value(path, "\nSeccomp:\t", &mode);
+  // The mode is one digit, 0 for none; a kernel without filters has no such line.
+  *is = mode != '\0' && mode != '0';
   return result;
+}
+
+// Makes sure that the process does not dump core. 0 or -errno: EBUSY when it does.
+static int check_no_core(const struct session *session) {
+  int dumps = sluice_dumps_core(session->injection.pid);
+  return dumps == 1 ? -EBUSY : dumps;
 }
 
 static void interrupt_wait(int signal) { (void)signal; }
@@ -338,6 +322,8 @@ static int make_descriptor(struct session *session, int *descriptor) {
 // any moment (SECCOMP_FILTER_FLAG_TSYNC).
 static int seize(struct session *session) {
   begin(session, SLUICE_INJECTION_SEIZE);
+  int result = check_no_core(session);
+  if (result < 0) return result;
   pid_t thread = thread_of(session);
   // No PTRACE_O_EXITKILL: it would turn our end into that of the process.
   const long options = PTRACE_O_TRACESYSGOOD;
@@ -345,7 +331,7 @@ static int seize(struct session *session) {
   // It takes CAP_SYS_ADMIN, no filter over ourselves, and a kernel that knows it; or the thread may not be traced at all.
   if (errno != EPERM && errno != EINVAL) return -errno;
   session->heeds_filters = true;
-  int result = check_filters(session);
+  result = check_filters(session);
   if (result < 0) return result;
   return ptrace(PTRACE_SEIZE, thread, NULL, (void *)options) < 0 ? -errno : 0;
 }
@@ -354,7 +340,9 @@ static int inject(struct session *session, int *descriptor) {
   int result = seize(session);
   if (result < 0) return result;
   begin(session, SLUICE_INJECTION_STOP);
-  result = stop(session);
+  // Again: what is traced by now stops before it begins to dump core (a signal's delivery), so none can come after this.
+  result = check_no_core(session);
+  if (result == 0) result = stop(session);
   // What runs, nobody can let go of.
   if (result < 0) return result;
   begin(session, SLUICE_INJECTION_STATE);
@@ -396,7 +384,8 @@ static void injector(int socket) {
     close(session.pidfd);
     // A thread that runs is let go of by our end alone. So is one that has ended, and until then its process' parent is
     // not told.
-    if (session.injected.error == ETIMEDOUT || session.injected.error == ESRCH) return;
+    bool runs = has_failed && session.injected.step == SLUICE_INJECTION_STOP;
+    if (runs || session.injected.error == ETIMEDOUT || session.injected.error == ESRCH) return;
   }
 }
 

@@ -11,6 +11,7 @@
 #include "faults.h"
 #include "sluice_files.h"
 #include "sluice_process.h"
+#include "status.h"
 
 int sluice_pidfd_open(pid_t pid) {
   long descriptor = FAULTY(SLUICE_FAULT_PIDFD_OPEN, syscall(SYS_pidfd_open, pid, 0));
@@ -31,6 +32,13 @@ int sluice_pidfd_signal(int pidfd, int signal) {
 int sluice_share_memory(pid_t one, pid_t other) {
   long order = syscall(SYS_kcmp, one, other, KCMP_VM, 0, 0);
   return order < 0 ? -errno : order == 0;
+}
+
+int sluice_dumps_core(pid_t pid) {
+  char path[32], value;
+  snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+  int result = status_value(path, "\nCoreDumping:\t", &value);
+  return result < 0 ? result : value == '1';
 }
 
 int sluice_has_children_lists(void) { return access("/proc/thread-self/children", F_OK) == 0; }

@@ -1,11 +1,15 @@
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -31,6 +35,33 @@ int sluice_list_threads(int directory, pid_t *threads, size_t capacity) {
       found++;
     }
   }
+}
+
+// The flags of a task that never returns to its program (include/linux/sched.h): PF_IO_WORKER, and since Linux 6.4
+// PF_USER_WORKER, whose bit had another meaning before.
+static unsigned long worker_flags(void) {
+  enum { IO_WORKER = 0x10, USER_WORKER = 0x4000 };
+  struct utsname kernel;
+  unsigned major, minor;
+  if (uname(&kernel) < 0 || sscanf(kernel.release, "%u.%u", &major, &minor) != 2) return IO_WORKER;
+  return major > 6 || (major == 6 && minor >= 4) ? IO_WORKER | USER_WORKER : IO_WORKER;
+}
+
+int sluice_is_worker(int directory, pid_t thread) {
+  char path[32], text[512];
+  snprintf(path, sizeof path, "%d/stat", (int)thread);
+  int file = openat(directory, path, O_RDONLY | O_CLOEXEC);
+  if (file < 0) return errno == ENOENT ? -ESRCH : -errno;
+  ssize_t length = TEMP_FAILURE_RETRY(read(file, text, sizeof text - 1));
+  int error = errno;
+  close(file);
+  if (length < 0) return -error;
+  text[length] = '\0';
+  // The name may hold anything: the last parenthesis ends it. The flags are field 9, six behind the state.
+  const char *fields = strrchr(text, ')');
+  unsigned long flags;
+  if (fields == NULL || sscanf(fields, ") %*c %*d %*d %*d %*d %*d %lu", &flags) != 1) return -EBADMSG;
+  return (flags & worker_flags()) != 0;
 }
 
 int sluice_seize(pid_t thread) {

@@ -13,6 +13,9 @@ extension Capabilities {
       if let skipped = tree.skipped.first {
         found += "; \(tree.skipped.count) are left out, such as \(skipped.pid): \(skipped.reason)"
       }
+      for process in tree.processes where try process.isDumpingCore() {
+        found += "; process \(process.pid) is dumping core and ends with that: it is not stopped any more"
+      }
       add(Finding(.target, true, found))
       return tree
     } catch {

@@ -136,7 +136,7 @@ private actor DirtySampler {
         tasks.append(
           Task(process: process, sampler: try WriteProtectSampler(of: process, by: &injector)))
       } catch {
-        guard error.code == .gone, process.pid != measurement.pid else { throw PreDumpError(error) }
+        guard error.isOfEnd, process.pid != measurement.pid else { throw PreDumpError(error) }
       }
     }
   }

@@ -97,12 +97,12 @@ public struct PreDump: Sendable {
       ).run()
       try await checkTasks(start.tasks, writer)
       guard !Task.isCancelled else { throw .cancelled }
+      start.stop?.copying = try await starter.copyingEnds()
     } catch {
       await starter.resume()
       await writer.discard()
       throw error
     }
-    start.stop?.copying = await starter.copyingEnds()
     if !part.leavesStopped { start.stop?.resuming = await starter.resume() }
     precondition(ring.takenCount == 0, "every buffer is home when the stages have ended")
 

@@ -58,7 +58,7 @@ public struct PreDumpError: Error, CustomStringConvertible {
       switch error.code {
       case .noSuchProcess: .notFound
       case .invalidPid, .invalidCgroup: .invalidArgument
-      case .gone: .targetGone
+      case .gone, .dumpingCore: .targetGone
       case .notPermitted: .notPermitted
       case .notTrackable: .notTrackable
       case .unreadable: .io

@@ -52,11 +52,18 @@ actor RoundStarter {
   /// In a last round: everything is copied by now.
   ///
   /// - Returns: how long that took, in nanoseconds; 0 where nothing is held still.
-  func copyingEnds() -> UInt64 {
+  /// - Throws: `PreDumpError` when the kernel does not tell what its own threads did meanwhile.
+  func copyingEnds() throws(PreDumpError) -> UInt64 {
     let passed = lap.next()
-    return switch held {
-    case .some: passed
-    case .none: 0
+    switch held {
+    case .none: return 0
+    case .some(let stopped):
+      for pid in try onTarget({ () throws(TargetError) in try stopped.writtenByWorkers() }).sorted() {
+        configuration.logger.warning(
+          "requests of an io_uring of process \(pid) went on while it was copied: the memory that they read into may be of another moment than the rest"
+        )
+      }
+      return passed
     }
   }
 
@@ -76,6 +83,11 @@ actor RoundStarter {
   /// - Throws: `PreDumpError` when that cannot be; it runs then.
   func leaveStopped() throws(PreDumpError) {
     guard var stopped = held.take() else { return }
+    for pid in stopped.withWaitingWorkers.sorted() {
+      configuration.logger.warning(
+        "process \(pid) has requests that wait in workers of its io_uring: to be left stopped ends them early"
+      )
+    }
     try onTarget { () throws(TargetError) in try stopped.leaveStopped() }
   }
 

@@ -123,6 +123,8 @@ struct SoftDirtyTracker: DirtyTracker {
       _ = try Self.clear(process, below: root)
       hasCleared = true
     }
+    // What they wrote between the two is known to nobody.
+    written.forget(try stopped.writtenByWorkers())
     times.clearing = lap.next()
     stopped.resume()
     times.resuming = lap.next()
@@ -164,6 +166,11 @@ private struct WrittenPages: ~Copyable {
       dirty.beginTask()
       try scanner.collect(process, into: &dirty)
     }
+  }
+
+  /// Has processes copied whole.
+  mutating func forget(_ pids: Set<Int32>) {
+    for pid in pids { places[pid] = nil }
   }
 
   /// What a round can build on.

@@ -52,10 +52,11 @@ public struct DeviceWrites: Sendable {
   }
 
   /// How much the io_urings of the processes have completed ever, modulo 2^32.
-  private var completions: UInt32 {
-    rings.reduce(into: 0) { sum, rings in
-      for text in rings.texts { sum &+= Self.completions(in: text) }
-    }
+  private var completions: UInt32 { rings.reduce(0) { $0 &+ Self.completions(of: $1) } }
+
+  /// The same of the io_urings of one process.
+  static func completions(of rings: IoUrings) -> UInt32 {
+    rings.texts.reduce(0) { $0 &+ completions(in: $1) }
   }
 
   /// What the kernel says of that: io_uring/fdinfo.c writes "CachedCqTail:\t17".

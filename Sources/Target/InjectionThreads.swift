@@ -8,14 +8,8 @@ enum InjectionThreads {
   /// - Throws: `TargetError` when they cannot be listed.
   static func candidates(of process: TargetProcess) throws(TargetError) -> [Int32] {
     let list = try ThreadList(of: process)
-    var ids = [Int32](repeating: 0, count: 64)
-    var count = try list.read(into: &ids)
-    while count > ids.count {
-      ids = [Int32](repeating: 0, count: 2 * count)
-      count = try list.read(into: &ids)
-    }
     var found: [(id: Int32, fitness: Fitness)] = []
-    for id in ids[..<count] {
+    for id in try list.all() {
       let fitness = try fitness(of: id, list)
       if fitness != .unfit { found.append((id, fitness)) }
     }
@@ -30,11 +24,14 @@ enum InjectionThreads {
     case isDisturbed
     /// Is in the middle of something that cannot be interrupted, and may be for long.
     case isBusy
-    /// Has ended.
+    /// Waits in a call that ends early when its thread stops, and that cannot be begun anew since it has done something.
+    case endsEarly
+    /// Has ended, or never returns to the program.
     case unfit
   }
 
   private static func fitness(of thread: Int32, _ list: ThreadList) throws(TargetError) -> Fitness {
+    guard try list.isWorker(thread) == false else { return .unfit }
     switch try list.state(of: thread) {
     case nil, "Z", "X": return .unfit
     case "D": return .isBusy
@@ -52,8 +49,11 @@ enum InjectionThreads {
       default: throw TargetError(.systemCall, "reading \(path)", errno: error.errno)
       }
     }
-    // "running", or a number first: proc_pid_syscall(5).
-    guard let first = text.split(separator: " ").first, let number = Int32(first) else { return .isDisturbed }
+    // "running", or a number and then the arguments: proc_pid_syscall(5).
+    let words = text.split(separator: " ")
+    guard let first = words.first, let number = Int32(first) else { return .isDisturbed }
+    // It tells how many requests it took, and whoever called it need not expect fewer completions than it asked for.
+    if number == sluice_ring_enter_call(), words.count > 2, words[2] != "0x0" { return .endsEarly }
     return sluice_call_survives_stop(number) ? .waits : .isDisturbed
   }
 }

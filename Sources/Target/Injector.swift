@@ -27,7 +27,7 @@ public struct Injector: ~Copyable {
   }
 
   /// - Throws: `TargetError` with `notTrackable` when the process cannot be had to make one, `gone` when it has ended,
-  ///   `cancelled`.
+  ///   `dumpingCore`, `cancelled`.
   mutating func makeUserfault(in process: TargetProcess) throws(TargetError) -> Made {
     guard sluice_can_inject() else {
       throw TargetError(.notTrackable, "this processor's system calls are not known to Sluice")
@@ -71,11 +71,12 @@ public struct Injector: ~Copyable {
         .systemCall, "having the process \(process.pid) make a userfaultfd",
         errno: SystemErrno(returned: result))
     }
-    // Only its end can let go of a thread that does not stand, or has ended.
-    if injected.error == ETIMEDOUT || injected.error == ESRCH { self.helper = nil }
-    try process.checkStillTheSame()
     let step = InjectionStep(rawValue: injected.step) ?? .letGo
     let errno = SystemErrno(code: injected.error)
+    // Only its end can let go of a thread that does not stand, or has ended.
+    if step == .stop || errno.code == ETIMEDOUT || errno.code == ESRCH { self.helper = nil }
+    if errno.code == EBUSY, step == .seize || step == .stop { throw TargetProcess.dumpsCore(process.pid) }
+    try process.checkStillTheSame()
     let error = Self.error(step, errno, thread, process)
     guard step.mayBeOfThread(errno) else { throw error }
     return .anotherThread(error)

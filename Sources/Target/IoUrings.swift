@@ -6,12 +6,17 @@ struct IoUrings {
 
   /// - Throws: `TargetError` when the process has ended, or its descriptors cannot be listed.
   init(of process: TargetProcess) throws(TargetError) {
-    pid = process.pid
     do throws(ProcFile.OpenFailed) {
-      descriptors = try OpenDescriptors(of: pid, linkedTo: "anon_inode:[io_uring]").numbers
+      try self.init(ofProcess: process.pid)
     } catch {
-      throw process.failure(of: "listing /proc/\(pid)/fd", errno: error.errno)
+      throw process.failure(of: "listing /proc/\(process.pid)/fd", errno: error.errno)
     }
+  }
+
+  /// - Throws: the errno, which only the caller can explain: ENOENT when the process has ended.
+  init(ofProcess pid: Int32) throws(ProcFile.OpenFailed) {
+    self.pid = pid
+    descriptors = try OpenDescriptors(of: pid, linkedTo: "anon_inode:[io_uring]").numbers
   }
 
   var isEmpty: Bool { descriptors.isEmpty }

@@ -88,19 +88,23 @@ public struct ProcessTree: Sendable {
     return added
   }
 
-  /// Takes note of what descendants have become until they stood still: those that have ended are left out, and those
-  /// that have executed another program are opened anew.
+  /// Takes note of what descendants have become until they stood still: those that have ended, or do so with a core that
+  /// is being written, are left out, and those that have executed another program are opened anew.
   ///
-  /// - Throws: `TargetError` with `gone` when the root is not what it was; when the kernel does not tell.
+  /// - Throws: `TargetError` with `gone` or `dumpingCore` when the root is not what it was; when the kernel does not tell.
   mutating func settle() throws(TargetError) {
     try processes[0].checkStillTheSame()
+    try processes[0].checkMayBeInterrupted()
     var settled = [processes[0]]
     for process in processes.dropFirst() {
       do throws(TargetError) {
-        settled.append(try process.asItIsNow())
+        let now = try process.asItIsNow()
+        try now.checkMayBeInterrupted()
+        settled.append(now)
       } catch {
         guard error.code != .systemCall else { throw error }
-        seen.remove(process.pid)
+        // The pid of one that has ended may become another's; a core is left alone to its end.
+        if error.code != .dumpingCore { seen.remove(process.pid) }
         skipped.append(Skipped(pid: process.pid, reason: error.description))
       }
     }

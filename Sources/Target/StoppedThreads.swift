@@ -15,6 +15,8 @@ public struct StoppedThreads: ~Copyable {
   public static let patience = Duration.seconds(5)
 
   private var processes: [ThreadList]
+  /// The places of those that dump core: nothing may interrupt that.
+  private var dumping: Set<Int> = []
   private var table: ThreadTable
   /// The ids of one listing; the first so many are of the last one.
   private var listed: [Int32]
@@ -58,13 +60,24 @@ public struct StoppedThreads: ~Copyable {
   /// How many threads stand still.
   public var count: Int { table.standingCount }
 
+  /// The threads that were not stopped, because they are workers of the kernel's.
+  var workers: [WorkerThreads.ID] {
+    table.threads.filter { $0.state == .leftAlone && !dumping.contains($0.process) }.map {
+      WorkerThreads.ID(pid: processes[$0.process].process.pid, thread: $0.id)
+    }
+  }
+
   /// For tests: what the threads were last seen doing.
   var states: [ThreadTable.State] { table.threads.map(\.state) }
 
-  /// Stops all threads, also those that are born meanwhile. When it returns, none of the processes runs.
+  /// Stops all threads, also those that are born meanwhile. When it returns, none of the processes runs, but for those
+  /// behind the first that dump core.
+  ///
+  /// Threads of the kernel's that never return to the program are not stopped: a worker of an io_uring ends early what it
+  /// waits for when it is (`WorkerThreads`).
   ///
   /// - Parameter limit: how long a thread may take.
-  /// - Throws: `TargetError`: `gone`, `notPermitted`, or `systemCall` for a thread that does not stop, as one
+  /// - Throws: `TargetError`: `gone`, `dumpingCore`, `notPermitted`, or `systemCall` for a thread that does not stop, as one
   ///   that waits for a dead disk. Some threads stand still then, until `resume`.
   public mutating func stop(within limit: Duration = patience) throws(TargetError) {
     checkThread()
@@ -183,23 +196,50 @@ public struct StoppedThreads: ~Copyable {
   // MARK: Stopping
 
   private mutating func tellNewOnesToStop() throws(TargetError) {
-    for index in processes.indices {
+    for index in processes.indices where !dumping.contains(index) {
+      var isAnyNew = false
       for place in 0..<(try list(index)) {
-        guard let entry = table.add(listed[place], isFirst: listed[place] == processes[index].process.pid)
-        else { continue }
-        try tellToStop(entry, of: processes[index])
+        let isFirst = listed[place] == processes[index].process.pid
+        guard let entry = table.add(listed[place], isFirst: isFirst, of: index) else { continue }
+        if !isAnyNew, try isDumping(index) { break }
+        isAnyNew = true
+        try seize(entry)
+      }
+      // What is traced stops before it begins to dump core, when it is about to get the signal: so one that does not by
+      // now is none of those that are told to stop.
+      guard isAnyNew, !dumping.contains(index), try !isDumping(index) else { continue }
+      for entry in table.threads.indices where table.threads[entry].process == index {
+        guard table.threads[entry].state == .stopping else { continue }
+        try processes[index].interrupt(table.threads[entry].id)
+        reaper.step()
       }
     }
   }
 
-  private mutating func tellToStop(_ entry: Int, of process: ThreadList) throws(TargetError) {
-    let thread = table.threads[entry].id
+  /// Begins to trace a thread, unless it must be left alone.
+  private mutating func seize(_ entry: Int) throws(TargetError) {
+    let thread = table.threads[entry]
     // Until it is traced there is nothing to let go of.
     table.note(.gone, at: entry)
-    let state = try process.seize(thread)
-    table.note(state, at: entry)
+    switch try processes[thread.process].isWorker(thread.id) {
+    case nil: return
+    case true?: table.note(.leftAlone, at: entry)
+    case false?: table.note(try processes[thread.process].seize(thread.id), at: entry)
+    }
     reaper.step()
-    if state == .stopping { try process.interrupt(thread) }
+  }
+
+  /// Whether a process dumps core. It is left alone then.
+  ///
+  /// - Throws: `TargetError` with `dumpingCore` where it is the first.
+  private mutating func isDumping(_ index: Int) throws(TargetError) -> Bool {
+    guard try processes[index].process.isDumpingCore() else { return false }
+    dumping.insert(index)
+    for entry in table.threads.indices where table.threads[entry].process == index {
+      table.note(.leftAlone, at: entry)
+    }
+    if index == 0 { throw TargetProcess.dumpsCore(processes[0].process.pid) }
+    return true
   }
 
   /// Lists the threads of a process.
@@ -225,6 +265,7 @@ public struct StoppedThreads: ~Copyable {
       var wait = Backoff()
       while true {
         let thread = table.threads[index]
+        if wait.isLong, try isDumping(thread.process) { break }
         let state = try state(of: thread, afterWaiting: wait.isLong)
         table.note(state, at: index)
         guard state == .stopping else { break }
@@ -240,11 +281,19 @@ public struct StoppedThreads: ~Copyable {
   /// skips threads only when some that it has shown end meanwhile, and those that stand do not.
   private mutating func allStand() throws(TargetError) -> Bool {
     var isAll = true
-    for index in processes.indices {
+    for index in processes.indices where !dumping.contains(index) {
       for place in 0..<(try list(index)) where !table.isSettled(listed[place]) { isAll = false }
     }
     for index in table.threads.indices {
-      guard case .standing = table.threads[index].state else { continue }
+      let thread = table.threads[index]
+      // One that ended while they were listed may have hidden others.
+      if thread.state == .leftAlone, !dumping.contains(thread.process),
+        try processes[thread.process].isWorker(thread.id) != true
+      {
+        table.note(.gone, at: index)
+        isAll = false
+      }
+      guard case .standing = thread.state else { continue }
       // A thread that executes another program ends all others, and takes the first one's id.
       let state = try state(of: table.threads[index], afterWaiting: false)
       table.note(state, at: index)
@@ -316,7 +365,9 @@ public struct StoppedThreads: ~Copyable {
     let now = ContinuousClock.now
     for deadline in [now, now + .milliseconds(200)] {
       for isFirst in [false, true] {
-        for thread in threads where thread.isFirst == isFirst { letGo(thread, until: deadline) }
+        for thread in threads where thread.isFirst == isFirst && thread.state != .leftAlone {
+          letGo(thread, until: deadline)
+        }
       }
     }
   }

@@ -4,6 +4,7 @@
 public struct StoppedTree: ~Copyable {
   private var cgroup: FrozenCgroup?
   private var threads: StoppedThreads?
+  private var workers = WorkerThreads([])
 
   /// Prepares to stop a tree; nothing happens to it before `stop`.
   ///
@@ -19,10 +20,11 @@ public struct StoppedTree: ~Copyable {
   }
 
   /// Stops the tree, with all children that are born meanwhile, and with those that share the memory of one of them.
-  /// Descendants that end meanwhile are left out of it.
+  /// Descendants that end meanwhile, or dump core, are left out of it.
   ///
   /// - Throws: `TargetError`; the tree runs on when this value is gone.
   public mutating func stop(_ tree: inout ProcessTree) throws(TargetError) {
+    if cgroup != nil { try Self.checkMayBeFrozen(tree.processes + tree.sharing) }
     try cgroup?.freeze()
     try threads?.stop()
     var held = Set<Int32>()
@@ -35,6 +37,8 @@ public struct StoppedTree: ~Copyable {
       for process in new { try threads?.stop(also: [process]) }
     }
     try tree.settle()
+    workers = WorkerThreads(stoppedThreadsWorkers)
+    try workers.waitUntilAsleep()
     guard cgroup != nil else { return }
     for process in tree.processes + tree.sharing where try !isHeld(process) {
       throw TargetError(
@@ -42,6 +46,35 @@ public struct StoppedTree: ~Copyable {
         "process \(process.pid) is not in the cgroup that was frozen: name one that holds the whole tree")
     }
   }
+
+  /// The freezer interrupts everything that sleeps: who writes a core, and the kernel's own workers, which end then what
+  /// they wait for.
+  private static func checkMayBeFrozen(_ processes: [TargetProcess]) throws(TargetError) {
+    for process in processes { try process.checkMayBeInterrupted() }
+    var workers = try WorkerThreads(of: processes)
+    guard let busy = try workers.waitUntilIdle() else { return }
+    throw TargetError(
+      .systemCall,
+      "process \(busy) has requests of an io_uring under way, which end early when its cgroup is frozen: leave out --freeze-cgroup"
+    )
+  }
+
+  private var stoppedThreadsWorkers: [WorkerThreads.ID] {
+    // Optional chaining would consume it.
+    switch threads {
+    case .some(let threads): threads.workers
+    case .none: []
+    }
+  }
+
+  /// The processes whose memory the kernel's own threads may have written to since the tree stood still, such as workers
+  /// of an io_uring: these are not stopped.
+  ///
+  /// - Throws: `TargetError` when the kernel does not tell.
+  public func writtenByWorkers() throws(TargetError) -> Set<Int32> { try workers.activeProcesses() }
+
+  /// The processes with requests that wait in workers of an io_uring.
+  public var withWaitingWorkers: Set<Int32> { workers.busyProcesses }
 
   private func isHeld(_ process: TargetProcess) throws(TargetError) -> Bool {
     // Optional chaining would consume it.

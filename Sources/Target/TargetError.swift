@@ -12,6 +12,8 @@ public struct TargetError: Error, CustomStringConvertible {
     case invalidCgroup
     /// The process ended, or executed another program, while it was copied.
     case gone
+    /// A core of the process is being written, which a stop would cut short; it ends with that.
+    case dumpingCore
     /// The kernel does not let us.
     case notPermitted
     /// Our task was cancelled.
@@ -40,6 +42,9 @@ public struct TargetError: Error, CustomStringConvertible {
     self.errno = errno
     self.isByExecution = isByExecution
   }
+
+  /// Whether the process has ended or is about to: of a tree, such a one is left out.
+  public var isOfEnd: Bool { code == .gone || code == .dumpingCore }
 
   /// Makes sure that our task goes on. For what takes its time and has no other place to end early.
   ///

@@ -99,6 +99,32 @@ public final class TargetProcess: Sendable {
     }
   }
 
+  /// Whether a core of it is being written, so that it must not be interrupted. One that has ended is none.
+  ///
+  /// - Throws: `TargetError` when the kernel does not tell.
+  public func isDumpingCore() throws(TargetError) -> Bool {
+    switch sluice_dumps_core(pid) {
+    case 1: return true
+    case 0, -ESRCH: return false
+    case let result:
+      throw TargetError(.systemCall, "reading /proc/\(pid)/status", errno: SystemErrno(returned: result))
+    }
+  }
+
+  /// Makes sure that no core of it is being written: a stop would cut that short.
+  ///
+  /// - Throws: `TargetError` with `dumpingCore`.
+  func checkMayBeInterrupted() throws(TargetError) {
+    if try isDumpingCore() { throw Self.dumpsCore(pid) }
+  }
+
+  static func dumpsCore(_ pid: Int32) -> TargetError {
+    TargetError(
+      .dumpingCore,
+      "process \(pid) is dumping core, which a stop would cut short: it ends with that, so there is nothing to copy any more"
+    )
+  }
+
   /// This process, opened anew if it has executed another program.
   ///
   /// - Throws: `TargetError`: with `gone` or `noSuchProcess` when it has ended.

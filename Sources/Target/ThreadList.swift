@@ -36,6 +36,29 @@ final class ThreadList: Sendable {
     return Int(count)
   }
 
+  /// The ids of all threads, of a process that runs: those that are born meanwhile may be missing.
+  func all() throws(TargetError) -> [Int32] {
+    var ids = [Int32](repeating: 0, count: 64)
+    while true {
+      let count = try read(into: &ids)
+      if count <= ids.count { return Array(ids[..<count]) }
+      ids = [Int32](repeating: 0, count: 2 * count)
+    }
+  }
+
+  /// Whether a thread is one of the kernel's that never returns to the program; nil when it has ended.
+  func isWorker(_ thread: Int32) throws(TargetError) -> Bool? {
+    switch sluice_is_worker(descriptor, thread) {
+    case 1: return true
+    case 0: return false
+    case -ESRCH: return nil
+    case let result:
+      throw TargetError(
+        .systemCall, "looking at thread \(thread) of process \(process.pid)",
+        errno: SystemErrno(returned: result))
+    }
+  }
+
   /// Begins to trace a thread.
   ///
   /// - Returns: what it is from now on: `stopping`, or that it has ended.

@@ -11,6 +11,8 @@ struct ThreadTable {
     case standing(signal: Int32)
     /// It has ended and is listed all the same, as the first thread is until the last one ends.
     case zombie
+    /// It is neither told to stop nor waited for: a worker of the kernel's, or of a process that dumps core.
+    case leftAlone
     /// It has ended, or is not traced by us; when it is listed again, it is another one.
     case gone
   }
@@ -20,6 +22,8 @@ struct ThreadTable {
     let id: Int32
     /// Whether it is the one that the process has its pid from.
     let isFirst: Bool
+    /// The place of its process among those that are stopped.
+    var process = 0
     var state: State
   }
 
@@ -40,14 +44,15 @@ struct ThreadTable {
   /// Notes that the thread is listed.
   ///
   /// - Returns: its place if it has to be stopped yet; nil if it is known.
-  mutating func add(_ id: Int32, isFirst: Bool = false) -> Int? {
+  mutating func add(_ id: Int32, isFirst: Bool = false, of process: Int = 0) -> Int? {
     let index = place(of: id)
+    let new = Thread(id: id, isFirst: isFirst, process: process, state: .stopping)
     guard index < threads.count, threads[index].id == id else {
-      threads.insert(Thread(id: id, isFirst: isFirst, state: .stopping), at: index)
+      threads.insert(new, at: index)
       return index
     }
     guard threads[index].state == .gone else { return nil }
-    threads[index].state = .stopping
+    threads[index] = new
     return index
   }
 
@@ -59,7 +64,7 @@ struct ThreadTable {
     let index = place(of: id)
     guard index < threads.count, threads[index].id == id else { return false }
     switch threads[index].state {
-    case .standing: return true
+    case .standing, .leftAlone: return true
     case .zombie: return threads[index].isFirst
     case .stopping, .gone: return false
     }

@@ -24,6 +24,9 @@ uint32_t sluice_call_instruction(uint8_t bytes[4]);
 /// was left.
 bool sluice_call_survives_stop(int32_t number);
 
+/// The number of io_uring_enter(2), whose second argument is how many requests it is to take.
+int32_t sluice_ring_enter_call(void);
+
 /// How far an injection comes.
 enum sluice_injection_step {
   /// Beginning to trace the thread.
@@ -61,8 +64,9 @@ struct sluice_injection {
 
 /// What came of it.
 struct sluice_injected {
-  /// 0, or why it did not succeed. ETIMEDOUT and ESRCH: the injector has ended, for only so it could let go. At the step
-  /// CALL, ETIMEDOUT means that the thread can be stopped and does not run: its cgroup is frozen.
+  /// 0, or why it did not succeed. At the step STOP, and with ETIMEDOUT and ESRCH, the injector has ended, for only so it
+  /// could let go. At the step CALL, ETIMEDOUT means that the thread can be stopped and does not run: its cgroup is
+  /// frozen. At the steps SEIZE and STOP, EBUSY means that the process dumps core.
   int32_t error;
   /// The last `sluice_injection_step` that was begun.
   uint32_t step;

@@ -20,6 +20,10 @@ int sluice_pidfd_signal(int pidfd, int signal);
 /// tell.
 int sluice_share_memory(pid_t one, pid_t other);
 
+/// Whether a core is being written of the process (Linux 4.15): 1, 0, or -errno, ESRCH when it has ended. Whatever
+/// interrupts the thread that writes it cuts the core short: PTRACE_INTERRUPT, the cgroup freezer.
+int sluice_dumps_core(pid_t pid);
+
 /// Whether this kernel has /proc/PID/task/TID/children: 1 or 0.
 int sluice_has_children_lists(void);
 

@@ -14,6 +14,10 @@ pid_t sluice_thread_id(void);
 /// may be more than the `capacity` that was filled, or -errno: ENOENT when the process is gone.
 int sluice_list_threads(int directory, pid_t *threads, size_t capacity);
 
+/// Whether a thread of an open /proc/PID/task is one of the kernel's that never returns to the program: a worker of an
+/// io_uring, of vhost. Whatever stops it ends early what it waits for. 1, 0, or -errno: ESRCH when it has ended.
+int sluice_is_worker(int directory, pid_t thread);
+
 /// Begins to trace a thread, which notices nothing of it (PTRACE_SEIZE). 0 or -errno: ESRCH when there is none,
 /// EPERM when it is traced already, is a zombie, or may not be traced by us.
 int sluice_seize(pid_t thread);
