@@ -86,6 +86,7 @@ let package = Package(
     .executableTarget(
       name: "core-target", path: "Tests/Programs/core-target",
       linkerSettings: [.linkedLibrary("pthread")]),
+    .executableTarget(name: "relation-target", path: "Tests/Programs/relation-target"),
     .executableTarget(
       name: "trial-target", path: "Tests/Programs/trial-target",
       linkerSettings: [.linkedLibrary("pthread")]),

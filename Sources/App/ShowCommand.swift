@@ -68,7 +68,9 @@ struct ShowCommand: ParsableCommand {
     let summary = try ImagesSummary(path: directory)
     let output = ShowOutput(summary)
     guard json ? Terminal.json(output) : Terminal.data(output.text) else { return false }
-    let processes = try pid.map { (root) throws(PreDumpError) in try LiveProcesses(root: root) }
+    let processes = try pid.map { (root) throws(PreDumpError) in
+      try LiveProcesses(root: root, imagesDirectory: directory)
+    }
     for task in summary.tasks {
       if pages, try !list(task.pid, of: directory) { return false }
       if map, try !draw(task.pid, of: directory) { return false }

@@ -29,9 +29,9 @@ int sluice_pidfd_signal(int pidfd, int signal) {
   return syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) < 0 ? -errno : 0;
 }
 
-int sluice_share_memory(pid_t one, pid_t other) {
-  long order = syscall(SYS_kcmp, one, other, KCMP_VM, 0, 0);
-  return order < 0 ? -errno : order == 0;
+int sluice_compare_memory(pid_t one, pid_t other) {
+  long order = FAULTY(SLUICE_FAULT_COMPARE_MEMORY, syscall(SYS_kcmp, one, other, KCMP_VM, 0, 0));
+  return order < 0 ? -errno : (int)order;
 }
 
 int sluice_dumps_core(pid_t pid) {

@@ -25,6 +25,35 @@ extension Capabilities {
     }
   }
 
+  /// Whether another process writes to the memory of these.
+  mutating func trySharedMemory(_ tree: ProcessTree) {
+    var tree = tree
+    do throws(TargetError) {
+      try tree.lookOutside()
+    } catch {
+      add(Finding(.sharedMemory, nil, error.description))
+      return
+    }
+    if let outsider = tree.outsiders.first(where: \.isCertain) ?? tree.outsiders.first {
+      add(
+        Finding(
+          .sharedMemory, outsider.isCertain ? false : nil, outsider.description,
+          fallback: outsider.isCertain
+            ? "rounds copy what it writes, --final and verify -t refuse"
+            : "it is taken for a process with memory of its own",
+          advice: "name a process that has both below it (-t)"))
+    } else if let (pid, other) = tree.unclear.min(by: { $0.key < $1.key }) {
+      add(
+        Finding(
+          .sharedMemory, nil,
+          "the kernel does not tell whether process \(pid) shares the memory of process \(other)",
+          fallback: "both are copied, and the one is not watched (userfaultfd)",
+          advice: "boot a kernel with CONFIG_KCMP, and have no seccomp filter forbid kcmp"))
+    } else {
+      add(Finding(.sharedMemory, true, "no process outside of the tree shares its memory"))
+    }
+  }
+
   mutating func tryOutput(_ path: String) {
     do throws(ImagesError) {
       let output = try OutputProbe(directory: path)

@@ -8,6 +8,8 @@ public struct Capabilities: Sendable {
   public enum Subject: String, Sendable, CaseIterable {
     /// The process may be copied.
     case target
+    /// No process outside of the tree shares memory with it.
+    case sharedMemory = "CLONE_VM"
     /// New images can be made in the directory.
     case imagesDirectory = "images-dir"
     /// Its filesystem takes writes that go past the page cache.
@@ -73,6 +75,7 @@ public struct Capabilities: Sendable {
   public init(pid: Int32? = nil, imagesDirectory: String? = nil) {
     // In the order of a pre-dump, so that the first failure is the one that it would have.
     let tree = pid.flatMap { tryTarget($0) }
+    if let tree { trySharedMemory(tree) }
     if let imagesDirectory { tryOutput(imagesDirectory) }
     trySoftDirty(tree)
     tryKernel()

@@ -98,19 +98,34 @@ private actor Comparer {
   func run() throws(PreDumpError) -> [ContentsCheck.TaskReport] {
     let chain = try onImages { () throws(ImagesError) in try ImageChain(path: check.directory) }
     let names = try onImages { () throws(ImagesError) in try Set(chain.pagemapNames()) }
-    var tree = try onTarget { () throws(TargetError) in try ProcessTree(root: check.pid) }
+    let subject = try onImages { () throws(ImagesError) in try ImagesSubject(path: check.directory) }
+    let bootID = try onTarget { () throws(TargetError) in try Uptime.bootID() }
+    var tree = try onTarget { () throws(TargetError) in
+      try ProcessTree(root: check.pid, known: subject.identities)
+    }
+    try Self.refuseOutsiders(of: &tree)
     var stopped = try onTarget { () throws(TargetError) in try StoppedTree(of: tree, freezing: nil) }
     defer { stopped.resume() }
     try onTarget { () throws(TargetError) in try stopped.stop(&tree) }
+    // One may have appeared until all stood still.
+    try Self.refuseOutsiders(of: &tree)
     var reports: [ContentsCheck.TaskReport] = []
     for process in tree.processes {
       let name = "pagemap-\(process.namespacePid).img"
+      let isAnother = subject.isAnother(
+        process.identity, bootID: bootID, ticksPerSecond: Uptime.ticksPerSecond)
       let pagemap = try onImages { () throws(ImagesError) in
-        names.contains(name) ? try ChainPagemap(name: name, in: chain) : nil
+        names.contains(name) && !isAnother ? try ChainPagemap(name: name, in: chain) : nil
       }
       reports.append(try compare(process, with: pagemap))
     }
     return reports
+  }
+
+  /// What goes on writing while the tree stands still cannot be compared.
+  private static func refuseOutsiders(of tree: inout ProcessTree) throws(PreDumpError) {
+    try onTarget { () throws(TargetError) in try tree.lookOutside() }
+    if let outsider = tree.outsiders.first(where: \.isCertain) { throw PreDumpError(outsider) }
   }
 
   /// Walks the process' pages and the images' side by side, upwards.

@@ -1,13 +1,20 @@
+internal import SluiceImages
 internal import SluiceTarget
 
 /// The processes of a tree that live, to be found by the pids that they have in their own pid namespaces.
 public struct LiveProcesses: Sendable {
   private let pids: [Int32: Int32]
 
-  /// - Parameter root: the process that the tree begins with, by the pid that we see it under.
-  /// - Throws: `PreDumpError` when it does not live, or may not be read.
-  public init(root: Int32) throws(PreDumpError) {
-    let tree = try onTarget { () throws(TargetError) in try ProcessTree(root: root) }
+  /// - Parameters:
+  ///   - root: the process that the tree begins with, by the pid that we see it under.
+  ///   - imagesDirectory: images of some of them. Of several that have the same pid in pid namespaces of their own, the
+  ///     one is meant that these are of, where they say so, else the one that was there first.
+  /// - Throws: `PreDumpError` when it does not live, or may not be read; when the images cannot be read.
+  public init(root: Int32, imagesDirectory: String) throws(PreDumpError) {
+    let subject = try onImages { () throws(ImagesError) in try ImagesSubject(path: imagesDirectory) }
+    let tree = try onTarget { () throws(TargetError) in
+      try ProcessTree(root: root, known: subject.identities)
+    }
     pids = Dictionary(
       tree.processes.map { ($0.namespacePid, $0.pid) }, uniquingKeysWith: { first, _ in first })
   }

@@ -47,8 +47,10 @@ public struct PreDump: Sendable {
     defer { progress.finish() }
     let began = sluice_monotonic_nanoseconds()
     let budget = try makeBudget()
-    let tree = try onTarget { () throws(TargetError) in try ProcessTree(root: configuration.pid) }
     let parent = try openParent()
+    let tree = try onTarget { () throws(TargetError) in
+      try ProcessTree(root: configuration.pid, known: part.known.union(parent?.tracked?.identities ?? []))
+    }
     let expected = try onTarget { () throws(TargetError) in try tree.ownMemoryBytes() }
     progress.start(expecting: expected)
     var images = try makeImages(of: tree, parent: parent)

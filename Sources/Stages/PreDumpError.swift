@@ -68,6 +68,14 @@ public struct PreDumpError: Error, CustomStringConvertible {
     self.init(code, error.description, errno: error.errno, isByExecution: error.isByExecution)
   }
 
+  /// A process that would go on writing while the tree stands still.
+  init(_ outsider: Outsider) {
+    self.init(
+      .invalidArgument,
+      "\(outsider), and would go on writing to it: name a process that has both below it (-t), or wait for the end of process \(outsider.pid)"
+    )
+  }
+
   init(_ error: ImagesError) {
     let code: Code =
       switch error.code {

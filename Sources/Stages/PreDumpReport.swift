@@ -181,10 +181,12 @@ extension PreDumpReport {
     public let pagesWritten: UInt64
     /// Pages that the parent has already.
     public let pagesSkippedParent: UInt64
+    let identity: ProcessTree.Identity
 
     init(_ task: DumpTask, _ counts: StageCounts) {
       pid = task.process.pid
       namespacePid = task.process.namespacePid
+      identity = task.process.identity
       pagesID = task.pagesID
       error = task.error
       pagesScanned = counts.walker.tasks[task.index].pagesFound

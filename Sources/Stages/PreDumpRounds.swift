@@ -36,6 +36,8 @@ public struct PreDumpRounds: Sendable {
   private var decision: RoundPolicy.Decision
   private var isLastBegun = false
   private var tries = RoundTries()
+  /// The processes that the last round has copied.
+  private var known: Set<ProcessTree.Identity> = []
   /// The number of the round that `next` has given last, from 1; 0 before the first.
   public private(set) var number = 0
 
@@ -92,7 +94,7 @@ public struct PreDumpRounds: Sendable {
       number += 1
     }
     tries.begins()
-    var part = RoundPart(tracking: tracking, tries: tries.count)
+    var part = RoundPart(tracking: tracking, tries: tries.count, known: known)
     if isLastBegun {
       part.isLast = true
       part.leavesStopped = lastRound == .leavesStopped
@@ -137,6 +139,7 @@ public struct PreDumpRounds: Sendable {
   /// Takes note of how the round went that `next` has given.
   public mutating func ended(_ report: PreDumpReport) {
     guard !isLastBegun else { return }
+    known = Set(report.tasks.filter { $0.error == nil }.map(\.identity))
     let figures = RoundPolicy.Figures(
       pagesWritten: report.pagesWritten, pagesSkippedParent: report.pagesSkippedParent,
       duration: .microseconds(Int64(clamping: report.durationMicroseconds)), elapsed: began.duration(to: .now)

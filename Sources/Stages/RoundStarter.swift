@@ -35,6 +35,12 @@ actor RoundStarter {
   ///   still any more.
   func start(_ tree: ProcessTree, parent: ParentImages?) throws(PreDumpError) -> RoundStart {
     var tree = tree
+    try onTarget { () throws(TargetError) in try tree.lookOutside() }
+    for outsider in tree.outsiders {
+      configuration.logger.warning(
+        "\(outsider): what it writes is copied, but not as it is at one moment, for it goes on when the tree is stopped, by 'criu dump' too"
+      )
+    }
     let choice = try chooseTracker()
     configuration.logger.info("tracker: \(choice.name.rawValue), \(reason(for: choice.name))")
     do throws(PreDumpError) {
@@ -96,6 +102,8 @@ actor RoundStarter {
   ) throws(PreDumpError) -> RoundStart {
     guard part.isLast else { return try tracker.begin(&tree, on: parent) }
     let isParentOf = parent.map { ParentTasks(of: $0, configuration).pids(in: tree) } ?? []
+    // One that appears before all stand still is found when they do.
+    try refuseOutsiders(of: tree)
     var times = RoundStart.StopTimes()
     lap = Lap()
     var stopped = try onTarget { () throws(TargetError) in
@@ -106,6 +114,8 @@ actor RoundStarter {
     times.stopping = lap.next()
     var start: RoundStart
     do throws(PreDumpError) {
+      try onTarget { () throws(TargetError) in try tree.lookOutside() }
+      try refuseOutsiders(of: tree)
       try waitForDevices(tree)
       start = try tracker.beginLast(tree, on: parent, where: isParentOf)
     } catch {
@@ -116,6 +126,12 @@ actor RoundStarter {
     start.stop = times
     held = consume stopped
     return start
+  }
+
+  /// What goes on writing while the tree stands still has no images of one moment.
+  private func refuseOutsiders(of tree: ProcessTree) throws(PreDumpError) {
+    guard let outsider = tree.outsiders.first(where: \.isCertain) else { return }
+    throw PreDumpError(outsider)
   }
 
   /// Waits until what the processes have asked of devices without waiting for it themselves has come, where they do
@@ -135,6 +151,8 @@ struct RoundPart: Sendable {
   var isLast = false
   /// Whether they are left stopped then.
   var leavesStopped = false
+  /// The processes that the rounds before have copied.
+  var known: Set<ProcessTree.Identity> = []
   #if SLUICE_FAULTS
     /// A page that is taken for clean.
     var forgotten: ForgottenPage?

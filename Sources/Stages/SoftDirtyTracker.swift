@@ -75,9 +75,11 @@ struct SoftDirtyTracker: DirtyTracker {
 
   /// Stops the tree for as long as it takes to find out what was written, and to clear that.
   func takeDirtyPages(_ tree: inout ProcessTree, _ parent: ParentImages) throws(PreDumpError) -> RoundStart {
-    var written = WrittenPages(
-      of: ParentTasks(of: parent, configuration).pids(in: tree), byteCount: dirtyBytes,
-      scanner: scanner(for: tree))
+    // One outside that shares a memory writes to it between the look at what was written and the clear: it is copied
+    // whole, as in a first round.
+    let isParentOf = ParentTasks(of: parent, configuration).pids(in: tree)
+      .subtracting(tree.outsiders.map(\.owner))
+    var written = WrittenPages(of: isParentOf, byteCount: dirtyBytes, scanner: scanner(for: tree))
     try onImages { () throws(ImagesError) in try parent.setAside() }
     var hasCleared = false
     do throws(TargetError) {

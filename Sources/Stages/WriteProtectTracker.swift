@@ -23,7 +23,8 @@ struct WriteProtectTracker: DirtyTracker {
 
   func begin(_ tree: inout ProcessTree, on parent: ParentImages?) throws(PreDumpError) -> RoundStart {
     let (isFresh, unsettledAt) = (tracking.isFresh, tracking.unsettledAt)
-    var injections = try protect(tree.processes) { $0 === tree.processes[0] ? isFresh : mayGiveUp }
+    tracking.forgetAllBut(tree.processes)
+    var injections = try protect(tree.processes, of: tree) { $0 === tree.processes[0] ? isFresh : mayGiveUp }
     let known = Set(tree.processes.map(\.pid))
     var start: RoundStart
     if let parent, isFresh, seesSoftDirty {
@@ -34,7 +35,7 @@ struct WriteProtectTracker: DirtyTracker {
       start = try beginWithoutStop(&tree, on: parent)
     }
     // What was written is taken from the kernel by now: no other tracker could find it again.
-    injections += try protect(tree.processes.filter { !known.contains($0.pid) }) { _ in false }
+    injections += try protect(tree.processes.filter { !known.contains($0.pid) }, of: tree) { _ in false }
     start.attach(tree) { tracking.protection(of: $0) }
     start.tracker = name
     start.injections = injections.map(\.stoppedNanoseconds)
@@ -118,12 +119,18 @@ struct WriteProtectTracker: DirtyTracker {
   /// - Parameter endsRound: whether it is, for this process.
   /// - Returns: those that were not watched before, and how long a thread of each stood still for that.
   private func protect(
-    _ processes: [TargetProcess], endsRound: (TargetProcess) -> Bool
+    _ processes: [TargetProcess], of tree: ProcessTree, endsRound: (TargetProcess) -> Bool
   ) throws(PreDumpError) -> [(pid: Int32, stoppedNanoseconds: UInt64)] {
     var stops: [(pid: Int32, stoppedNanoseconds: UInt64)] = []
     for process in processes {
       do throws(TargetError) {
         try TargetError.checkCancellation()
+        if let other = tree.unclear[process.pid] {
+          // Two that watch one memory each take from the other what it is to find.
+          throw TargetError(
+            .notTrackable,
+            "the kernel does not tell whether it shares the memory of process \(other) (kcmp, CONFIG_KCMP)")
+        }
         if let stopped = try tracking.protect(process) { stops.append((process.pid, stopped)) }
       } catch {
         switch error.code {

@@ -57,6 +57,13 @@ final class WriteTracking: Sendable {
     try protection(of: process)?.isOf(process) ?? false
   }
 
+  /// Ends the watch of all other processes: of those that have ended, nothing is kept. Their memory may live on with
+  /// another one, which is watched anew.
+  func forgetAllBut(_ processes: [TargetProcess]) {
+    let pids = Set(processes.map(\.pid))
+    state.withLock { state in state.protections = state.protections.filter { pids.contains($0.key) } }
+  }
+
   /// Has a process watched, unless it is already.
   ///
   /// - Returns: how long one of its threads stood still, in nanoseconds; nil where nothing had to be done.
@@ -112,10 +119,8 @@ final class WriteTracking: Sendable {
     }
     state.withLock { state in
       state.last = Last(directory: directory, places: places, unsettled: unsettled, walkedAt: walkedAt)
-      // Of processes that have ended, nothing is kept.
-      let pids = Set(tasks.map(\.process.pid))
-      state.protections = state.protections.filter { pids.contains($0.key) }
     }
+    forgetAllBut(tasks.map(\.process))
   }
 
   /// Makes ready for CRIU's final dump, which is about to begin.

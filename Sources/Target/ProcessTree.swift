@@ -2,6 +2,9 @@ internal import CSluiceLinux
 import Glibc
 
 /// A process and all its descendants, each held so that it cannot be mistaken for another.
+///
+/// Of processes that share one memory (CLONE_VM), whatever they are to each other, one is copied, and of those that have
+/// the same pid in pid namespaces of their own, by which CRIU names images. The others stand still when it does.
 public struct ProcessTree: Sendable {
   /// A descendant that is not to be copied.
   public struct Skipped: Hashable, Sendable {
@@ -11,26 +14,55 @@ public struct ProcessTree: Sendable {
     public let reason: String
   }
 
+  /// What tells a process from others that images may be named like it.
+  public struct Identity: Hashable, Sendable {
+    /// The pid in its own pid namespace, which its images are named by.
+    public let namespacePid: Int32
+    /// When it started, in clock ticks since boot.
+    public let startTime: UInt64
+
+    /// A process.
+    public init(namespacePid: Int32, startTime: UInt64) {
+      self.namespacePid = namespacePid
+      self.startTime = startTime
+    }
+  }
+
   /// The process that the tree begins with, and then its descendants, parents before their children.
   public private(set) var processes: [TargetProcess]
-  /// Descendants that are none of those: zombies, those that share the memory of their parent, and those that we
+  /// Descendants that are none of those: zombies, those that share a memory or a name with one of them, and those that we
   /// may not read.
   public private(set) var skipped: [Skipped] = []
-  /// Those of the skipped that shared the memory of their parent at the last look. They write to memory that is copied,
-  /// so they must stand still when its owner must.
-  private(set) var sharing: [TargetProcess] = []
+  /// All that we have open, parents before their children: those that are copied, and those that must stand still with
+  /// them.
+  private(set) var members: [TargetProcess]
+  /// Of processes that may share the memory of another one, which the kernel does not tell, that one's pid.
+  public private(set) var unclear: [Int32: Int32] = [:]
+  /// Processes outside of the tree that share, or may share, its memory, as `lookOutside` has found them.
+  public private(set) var outsiders: [Outsider] = []
+
+  /// Descendants that cannot be copied.
+  private var refused: [Skipped] = []
   private var seen: Set<Int32>
+  /// The pids of those members that are not copied.
+  private var companions: Set<Int32> = []
+  /// Those that earlier images are of: they are to keep their names.
+  private let known: Set<Identity>
 
   /// So many looks at most: where processes are born and end all the while, each look finds new ones.
   private static let mostLooks = 8
 
   /// The tree as it is at this moment.
   ///
+  /// - Parameter known: the processes that earlier images are of. Of those that share a memory or a name these are
+  ///   copied, else the one that was there first.
   /// - Throws: `TargetError` when the root cannot be copied.
-  public init(root: Int32) throws(TargetError) {
+  public init(root: Int32, known: Set<Identity> = []) throws(TargetError) {
     let root = try TargetProcess(pid: root)
     processes = [root]
+    members = [root]
     seen = [root.pid]
+    self.known = known
     try growWhileItRuns { (_) throws(TargetError) in }
   }
 
@@ -57,13 +89,10 @@ public struct ProcessTree: Sendable {
   /// - Returns: the processes that are new.
   /// - Throws: `TargetError` when the kernel does not tell who is whose child.
   public mutating func grow() throws(TargetError) -> [TargetProcess] {
-    var added: [TargetProcess] = []
-    let shared = Set(sharing.map(\.pid))
-    sharing = []
-    for child in try Self.descendants(of: processes.map(\.pid)) {
-      // One that shared memory has its own now if it executed a program.
-      guard seen.insert(child.pid).inserted || shared.contains(child.pid) else { continue }
-      skipped.removeAll { $0.pid == child.pid }
+    let found = try Self.descendants(of: members.map(\.pid))
+    forgetEndedCompanions()
+    for child in found where seen.insert(child.pid).inserted {
+      refused.removeAll { $0.pid == child.pid }
       do throws(TargetError) {
         let process = try TargetProcess(pid: child.pid)
         // The pid may have become another's between the list and the opening.
@@ -71,21 +100,17 @@ public struct ProcessTree: Sendable {
           seen.remove(child.pid)
           continue
         }
-        if sluice_share_memory(process.pid, child.parent) == 1 {
-          skipped.append(Skipped(pid: child.pid, reason: "shares the memory of process \(child.parent)"))
-          sharing.append(process)
-        } else {
-          added.append(process)
-        }
+        members.append(process)
       } catch {
         // It ended meanwhile, or will not let us: the rest of the tree can be copied all the same, and a task
         // without images is copied whole by the next dump.
         guard error.code != .systemCall else { throw error }
-        skipped.append(Skipped(pid: child.pid, reason: error.description))
+        refused.append(Skipped(pid: child.pid, reason: error.description))
       }
     }
-    processes += added
-    return added
+    let before = Set(processes.map(ObjectIdentifier.init))
+    try choose()
+    return processes.filter { !before.contains(ObjectIdentifier($0)) }
   }
 
   /// Takes note of what descendants have become until they stood still: those that have ended, or do so with a core that
@@ -95,8 +120,9 @@ public struct ProcessTree: Sendable {
   mutating func settle() throws(TargetError) {
     try processes[0].checkStillTheSame()
     try processes[0].checkMayBeInterrupted()
-    var settled = [processes[0]]
-    for process in processes.dropFirst() {
+    let copied = Set(processes.map(\.pid))
+    var settled = [members[0]]
+    for process in members.dropFirst() {
       do throws(TargetError) {
         let now = try process.asItIsNow()
         try now.checkMayBeInterrupted()
@@ -105,10 +131,75 @@ public struct ProcessTree: Sendable {
         guard error.code != .systemCall else { throw error }
         // The pid of one that has ended may become another's; a core is left alone to its end.
         if error.code != .dumpingCore { seen.remove(process.pid) }
-        skipped.append(Skipped(pid: process.pid, reason: error.description))
+        if copied.contains(process.pid) || error.code == .dumpingCore {
+          refused.append(Skipped(pid: process.pid, reason: error.description))
+        }
       }
     }
-    processes = settled
+    members = settled
+    // What was in the place of one that has ended, or has other memory now, is copied instead.
+    try choose()
+  }
+
+  /// Looks for processes outside that share the memory of one that is copied.
+  ///
+  /// - Throws: `TargetError` when the processes cannot be listed.
+  public mutating func lookOutside() throws(TargetError) {
+    outsiders = try Outsider.find(
+      besides: members, refused: refused.map(\.pid), sharing: processes)
+  }
+
+  /// Forgets those that have ended without being copied: nothing is to be said of them, and their pids become others'.
+  private mutating func forgetEndedCompanions() {
+    let ended = members.filter { companions.contains($0.pid) && !$0.lives }.map(\.pid)
+    forget(ended)
+  }
+
+  private mutating func forget(_ pids: [Int32]) {
+    guard !pids.isEmpty else { return }
+    members.removeAll { pids.contains($0.pid) }
+    seen.subtract(pids)
+  }
+
+  /// Chooses which members are copied.
+  private mutating func choose() throws(TargetError) {
+    while true {
+      let copied = Set(processes.map(\.pid))
+      let choice = CopyChoice(of: members.map { member(for: $0, copied) }) {
+        MemoryOrder.Answer(comparing: $0, with: $1)
+      }
+      guard try open(choice) else { continue }
+      processes = zip(members, choice.verdicts).filter { $0.1 == .isCopied }.map(\.0)
+      let left = zip(members, choice.verdicts).compactMap { Skipped($0.0, $0.1) }
+      companions = Set(left.map(\.pid))
+      skipped = refused + left
+      unclear = choice.unclear
+      return
+    }
+  }
+
+  private func member(for process: TargetProcess, _ copied: Set<Int32>) -> CopyChoice.Member {
+    CopyChoice.Member(
+      pid: process.pid, namespacePid: process.namespacePid, startTime: process.startTime,
+      stackStart: process.stackStart, isCopied: copied.contains(process.pid),
+      isKnown: known.contains(process.identity))
+  }
+
+  /// Opens those anew that are to be copied and were not until now, where they have executed a program since.
+  ///
+  /// - Returns: false when one of them has ended, and with it what the choice went by.
+  private mutating func open(_ choice: CopyChoice) throws(TargetError) -> Bool {
+    for (index, verdict) in zip(members.indices, choice.verdicts)
+    where verdict == .isCopied && companions.contains(members[index].pid) {
+      do throws(TargetError) {
+        members[index] = try members[index].asItIsNow()
+      } catch {
+        guard error.code != .systemCall else { throw error }
+        forget([members[index].pid])
+        return false
+      }
+    }
+    return true
   }
 
   /// The memory that the processes have for themselves, resident or swapped, in bytes: about what there is to
@@ -173,26 +264,25 @@ public struct ProcessTree: Sendable {
 
   /// The threads of a process; none when it has ended.
   private static func threads(of pid: Int32) throws(TargetError) -> [Int32] {
-    let directory = unsafe sluice_open_at(
-      sluice_current_directory(), "/proc/\(pid)/task", SLUICE_OPEN_DIRECTORY)
-    guard directory >= 0 else {
-      if directory == -ENOENT || directory == -ESRCH { return [] }
-      throw TargetError(
-        .systemCall, "opening /proc/\(pid)/task", errno: SystemErrno(returned: directory))
+    do throws(ProcFile.OpenFailed) {
+      return try ProcFile.numbers(inDirectoryAt: "/proc/\(pid)/task")
+    } catch {
+      if error.errno.code == ENOENT || error.errno.code == ESRCH { return [] }
+      throw TargetError(.systemCall, "listing /proc/\(pid)/task", errno: error.errno)
     }
-    defer { _ = sluice_close(directory) }
-    var threads: [Int32] = []
-    let result = unsafe withUnsafeMutablePointer(to: &threads) { pointer in
-      unsafe sluice_list_directory(directory, pointer) { context, name in
-        guard let context = unsafe context, let name = unsafe name,
-          let thread = Int32(unsafe String(cString: name))
-        else { return }
-        unsafe context.assumingMemoryBound(to: [Int32].self).pointee.append(thread)
-      }
+  }
+}
+
+extension ProcessTree.Skipped {
+  /// Nil for one that is copied.
+  fileprivate init?(_ process: TargetProcess, _ verdict: CopyChoice.Verdict) {
+    pid = process.pid
+    switch verdict {
+    case .isCopied: return nil
+    case .sharesMemory(let owner): reason = "shares the memory of process \(owner)"
+    case .sharesName(let other):
+      reason =
+        "is process \(process.namespacePid) in its own pid namespace, as process \(other) is in another one, and images are named by that pid"
     }
-    guard result == 0 || result == -ENOENT || result == -ESRCH else {
-      throw TargetError(.systemCall, "listing /proc/\(pid)/task", errno: SystemErrno(returned: result))
-    }
-    return threads
   }
 }

@@ -19,19 +19,19 @@ public struct StoppedTree: ~Copyable {
     }
   }
 
-  /// Stops the tree, with all children that are born meanwhile, and with those that share the memory of one of them.
+  /// Stops the tree, with all children that are born meanwhile, and with those that share the memory or the name of one.
   /// Descendants that end meanwhile, or dump core, are left out of it.
   ///
   /// - Throws: `TargetError`; the tree runs on when this value is gone.
   public mutating func stop(_ tree: inout ProcessTree) throws(TargetError) {
-    if cgroup != nil { try Self.checkMayBeFrozen(tree.processes + tree.sharing) }
+    if cgroup != nil { try Self.checkMayBeFrozen(tree.members) }
     try cgroup?.freeze()
     try threads?.stop()
-    var held = Set<Int32>()
+    var held = Set(tree.processes.map(\.pid))
     while true {
       try TargetError.checkCancellation()
-      var new = try tree.grow()
-      new += tree.sharing.filter { held.insert($0.pid).inserted }
+      _ = try tree.grow()
+      let new = tree.members.filter { held.insert($0.pid).inserted }
       if new.isEmpty { break }
       // Parents first: one in vfork cannot be stopped before its child has gone on.
       for process in new { try threads?.stop(also: [process]) }
@@ -40,7 +40,7 @@ public struct StoppedTree: ~Copyable {
     workers = WorkerThreads(stoppedThreadsWorkers)
     try workers.waitUntilAsleep()
     guard cgroup != nil else { return }
-    for process in tree.processes + tree.sharing where try !isHeld(process) {
+    for process in tree.members where try !isHeld(process) {
       throw TargetError(
         .invalidCgroup,
         "process \(process.pid) is not in the cgroup that was frozen: name one that holds the whole tree")

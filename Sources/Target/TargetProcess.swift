@@ -18,7 +18,8 @@ public final class TargetProcess: Sendable {
   /// When the process started, in clock ticks since boot (field 22 of /proc/PID/stat).
   public let startTime: UInt64
 
-  private let stackStart: UInt64
+  /// Where its stack began when it executed its program: processes that share their memory have the same.
+  let stackStart: UInt64
   /// Whether somebody answers page faults of the process by a userfaultfd that it has open itself.
   let answersFaults: Bool
   let pidfd: ProcFile
@@ -72,6 +73,14 @@ public final class TargetProcess: Sendable {
       throw Self.unreadable("fd", of: pid, errno: error.errno)
     }
   }
+
+  /// What tells it from others that images may be named like it.
+  public var identity: ProcessTree.Identity {
+    ProcessTree.Identity(namespacePid: namespacePid, startTime: startTime)
+  }
+
+  /// Whether it has not ended: its pid is no other's then. It is taken to have ended where the kernel does not tell.
+  var lives: Bool { sluice_pidfd_is_alive(pidfd.descriptor) == 1 }
 
   /// Makes sure that what was read was this process' memory all the while: it has neither ended nor
   /// executed another program since it was opened.

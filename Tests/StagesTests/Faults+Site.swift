@@ -10,7 +10,8 @@ extension Faults {
     case makeDirectory, rename, unlink, readLink, makeLink, lock, listDirectory
     case processRead, pagemapScan, mappingQuery, leaveLock
     case mapBuffers, protectBuffers, unmapBuffers, ownPage, ownPagemap
-    case pidfdOpen, pidfdPoll, listThreads, trace, reaperStart, guardStart, userfault, eventOpen
+    case pidfdOpen, pidfdPoll, compareMemory, listThreads, trace, reaperStart, guardStart, userfault,
+      eventOpen
     case ringOpen, ringReserve, ringRegister, ringEnter, ringCompletion
 
     /// Errors that do not go away by trying again.
@@ -32,6 +33,7 @@ extension Faults {
       case .mapBuffers, .protectBuffers, .ownPage: [ENOMEM]
       case .ownPagemap, .pidfdOpen, .eventOpen: [EMFILE, ENOMEM]
       case .pidfdPoll, .listThreads: [ENOMEM]
+      case .compareMemory: [EPERM, ENOSYS]
       case .trace: [EPERM, EIO]
       case .reaperStart: [EAGAIN, ENOMEM]
       case .guardStart: [EMFILE, ENOMEM]
@@ -64,6 +66,8 @@ extension Faults {
       case .ringOpen, .ringReserve, .ringRegister, .eventOpen: true
       // What cannot be watched is copied whole.
       case .userfault: true
+      // What may share its memory with another is copied, and not watched.
+      case .compareMemory: true
       // Whether the filesystem is memory only decides whether its cache is dropped.
       case .fileSystem: true
       // What is not allocated ahead, the writes allocate.

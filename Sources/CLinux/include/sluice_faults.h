@@ -42,6 +42,7 @@ enum sluice_fault_site {
   SLUICE_FAULT_OWN_PAGEMAP,
   SLUICE_FAULT_PIDFD_OPEN,
   SLUICE_FAULT_PIDFD_POLL,
+  SLUICE_FAULT_COMPARE_MEMORY,
   SLUICE_FAULT_LIST_THREADS,
   /// Beginning to trace a thread, and telling it to stop.
   SLUICE_FAULT_TRACE,

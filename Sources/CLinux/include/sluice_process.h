@@ -16,9 +16,10 @@ int sluice_pidfd_is_alive(int pidfd);
 /// Sends a signal to the process behind the pidfd. 0 or -errno: ESRCH when it has ended.
 int sluice_pidfd_signal(int pidfd, int signal);
 
-/// Whether two processes have the same memory (kcmp(2), KCMP_VM): 1, 0, or -errno where the kernel does not
-/// tell.
-int sluice_share_memory(pid_t one, pid_t other);
+/// Compares the memories of two processes (kcmp(2), KCMP_VM), which have an order that stays while both have them: 0
+/// they are the same, 1 the first is less, 2 it is greater, 3 they differ; or -errno where the kernel does not tell:
+/// ESRCH when one of them has ended. Those that have no memory, kernel threads and zombies, are all the same.
+int sluice_compare_memory(pid_t one, pid_t other);
 
 /// Whether a core is being written of the process (Linux 4.15): 1, 0, or -errno, ESRCH when it has ended. Whatever
 /// interrupts the thread that writes it cuts the core short: PTRACE_INTERRUPT, the cgroup freezer.

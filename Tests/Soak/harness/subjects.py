@@ -88,6 +88,8 @@ class Subject:
     own_userfaultfds = 0
     # Copying it may fail for a documented reason, such as an exec in the middle of a round.
     may_give_up = False
+    # So many of its processes have no images of their own, since another one has the memory or the name.
+    left_out = 0
 
     def __init__(self, name):
         self.name = name
@@ -233,6 +235,7 @@ class Kind:
     interruptions_a_stop: int = 0
     own_userfaultfds: int = 0
     may_give_up: bool = False
+    left_out: int = 0
 
     def start(self, programs, directory):
         if self.name == "redis":
@@ -244,6 +247,7 @@ class Kind:
         subject.interruptions_a_stop = self.interruptions_a_stop
         subject.own_userfaultfds = self.own_userfaultfds
         subject.may_give_up = self.may_give_up
+        subject.left_out = self.left_out
         return subject
 
 
@@ -260,6 +264,8 @@ KINDS = [
     Kind("split-collapse", ["split-collapse"]),
     Kind("fork", ["fork", "--size", "8M"]),
     Kind("fork-huge", ["fork", "--size", "8M", "--huge", "--count", "12"]),
+    Kind("share", ["share", "--size", "16M"], left_out=1),
+    Kind("names", ["names", "--size", "16M"], left_out=1),
     Kind("births", ["births"]),
     Kind("sleepers", ["sleepers", "--count", "200"]),
     # A round takes a quarter of a second after an execve: some come in the middle of one, which is made again, most between
