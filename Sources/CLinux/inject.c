@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,6 +48,9 @@ static uint64_t nanoseconds(void) {
 // MARK: Messages between us and the injector
 
 enum { AT_STEP = 1, DONE = 2 };
+
+// Our side waits for so many times the patience with which the injector waits for one thing.
+enum { ANSWER_PATIENCES = 8 };
 
 struct reply {
   uint32_t kind;
@@ -316,6 +320,24 @@ static int make_descriptor(struct session *session, int *descriptor) {
   return fetched < 0 ? fetched : result;
 }
 
+// Begins to trace the thread within the time that there is: PTRACE_SEIZE may wait, and nothing but SIGKILL ends that
+// (sluice_trial.h). So SIGKILL is what comes when the time is over. Nothing of the thread is changed by then, and our
+// side is told by the end of this process. 0 or -errno.
+static int seize_in_time(const struct session *session, long options) {
+  // Not by glibc, whose timers may need memory.
+  int timer;
+  struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL};
+  if (syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &timer) < 0) return -errno;
+  uint64_t limit = session->injection.patience_ns;
+  struct itimerspec time = {
+      .it_value = {.tv_sec = (time_t)(limit / 1000000000), .tv_nsec = (long)(limit % 1000000000)},
+  };
+  int result = syscall(SYS_timer_settime, timer, 0, &time, NULL) < 0 ? -errno : 0;
+  if (result == 0 && ptrace(PTRACE_SEIZE, thread_of(session), NULL, (void *)options) < 0) result = -errno;
+  syscall(SYS_timer_delete, timer);
+  return result;
+}
+
 // Begins to trace the thread, which is not stopped by that. 0 or -errno.
 //
 // Its filters are suspended wherever that may be, though it has none: another of its threads may put one up for all at
@@ -324,16 +346,15 @@ static int seize(struct session *session) {
   begin(session, SLUICE_INJECTION_SEIZE);
   int result = check_no_core(session);
   if (result < 0) return result;
-  pid_t thread = thread_of(session);
   // No PTRACE_O_EXITKILL: it would turn our end into that of the process.
   const long options = PTRACE_O_TRACESYSGOOD;
-  if (ptrace(PTRACE_SEIZE, thread, NULL, (void *)(options | OPTION_SUSPEND_SECCOMP)) == 0) return 0;
+  result = seize_in_time(session, options | OPTION_SUSPEND_SECCOMP);
   // It takes CAP_SYS_ADMIN, no filter over ourselves, and a kernel that knows it; or the thread may not be traced at all.
-  if (errno != EPERM && errno != EINVAL) return -errno;
+  if (result != -EPERM && result != -EINVAL) return result;
   session->heeds_filters = true;
   result = check_filters(session);
   if (result < 0) return result;
-  return ptrace(PTRACE_SEIZE, thread, NULL, (void *)options) < 0 ? -errno : 0;
+  return seize_in_time(session, options);
 }
 
 static int inject(struct session *session, int *descriptor) {
@@ -398,6 +419,10 @@ int sluice_inject_userfaultfd(int injector, int pidfd, const struct sluice_injec
   *injected = (struct sluice_injected){.error = 0};
   int result = send_message(injector, injection, sizeof *injection, pidfd);
   if (result < 0) return result;
+  // It answers within its patience, but for what is frozen in the middle of a call: it must not leave that behind.
+  struct pollfd answer = {.fd = injector, .events = POLLIN};
+  int ready = TEMP_FAILURE_RETRY(poll(&answer, 1, (int)(ANSWER_PATIENCES * injection->patience_ns / 1000000)));
+  if (ready <= 0) return ready < 0 ? -errno : -ETIMEDOUT;
   struct reply reply;
   int descriptor = -1;
   result = receive_message(injector, &reply, sizeof reply, &descriptor);

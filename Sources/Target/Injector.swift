@@ -32,6 +32,7 @@ public struct Injector: ~Copyable {
     guard sluice_can_inject() else {
       throw TargetError(.notTrackable, "this processor's system calls are not known to Sluice")
     }
+    try TracingTrial.run(of: try ThreadList(of: process), until: .now + Self.patience)
     let address = try CallSite.address(in: process)
     var last: TargetError?
     for thread in try InjectionThreads.candidates(of: process).prefix(Self.mostTries) {
@@ -65,10 +66,12 @@ public struct Injector: ~Copyable {
       return .made(Made(userfault: ProcFile(adopting: result), stoppedNanoseconds: injected.stopped_ns))
     }
     guard result == -EPROTO else {
-      // It was killed, or we have no descriptors left.
+      // It was killed, as it is when it cannot trace the thread in time; or it waits for what was frozen in the middle of
+      // its call, and lets go of that when it is thawed; or we have no descriptors left.
       self.helper = nil
       throw TargetError(
-        .systemCall, "having the process \(process.pid) make a userfaultfd",
+        .systemCall,
+        "having thread \(thread) of process \(process.pid) make a userfaultfd (is it in a frozen cgroup?)",
         errno: SystemErrno(returned: result))
     }
     let step = InjectionStep(rawValue: injected.step) ?? .letGo

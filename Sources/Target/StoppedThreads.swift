@@ -85,7 +85,7 @@ public struct StoppedThreads: ~Copyable {
     defer { reaper.rest() }
     let deadline = ContinuousClock.now + limit
     while true {
-      try tellNewOnesToStop()
+      try tellNewOnesToStop(until: deadline)
       try waitForAll(until: deadline)
       if try allStand() { break }
       guard ContinuousClock.now < deadline else { throw comesToNoEnd() }
@@ -195,14 +195,19 @@ public struct StoppedThreads: ~Copyable {
 
   // MARK: Stopping
 
-  private mutating func tellNewOnesToStop() throws(TargetError) {
+  private mutating func tellNewOnesToStop(until deadline: ContinuousClock.Instant) throws(TargetError) {
     for index in processes.indices where !dumping.contains(index) {
       var isAnyNew = false
       for place in 0..<(try list(index)) {
         let isFirst = listed[place] == processes[index].process.pid
         guard let entry = table.add(listed[place], isFirst: isFirst, of: index) else { continue }
-        if !isAnyNew, try isDumping(index) { break }
-        isAnyNew = true
+        if !isAnyNew {
+          if try isDumping(index) { break }
+          // Until it is traced there is nothing to let go of.
+          table.note(.gone, at: entry)
+          try TracingTrial.run(of: processes[index], until: deadline)
+          isAnyNew = true
+        }
         try seize(entry)
       }
       // What is traced stops before it begins to dump core, when it is about to get the signal: so one that does not by

@@ -131,6 +131,37 @@ struct InjectorTests {
     }
   }
 
+  /// A thread that was stopped by a signal and then frozen by version 1 does not come to be traced before it is thawed.
+  @Test func endsByItselfWhereAThreadCannotBeTraced() async throws {
+    guard let freezer = TestFreezer() else {
+      print("skipped: no freezer of version 1 here")
+      return
+    }
+    try await MappingTarget.run { target in
+      let process = try TargetProcess(pid: target.pid)
+      let address = try CallSite.address(in: process)
+      try freezer.add(target.pid)
+      target.program.send(SIGSTOP)
+      try await eventually("it is stopped") { try ThreadList(of: process).state(of: target.pid) == "T" }
+      try freezer.freeze()
+      try await eventually("it is frozen") { try freezer.isFrozen() }
+      let injector = sluice_injector_start()
+      defer { _ = sluice_close(injector) }
+      try #require(injector >= 0)
+      var injected = Injected()
+      let injection = Injection(
+        pid: target.pid, thread: target.pid, call_address: address, patience_ns: 50_000_000, wait_at: -1)
+      let result = unsafe withUnsafePointer(to: injection) {
+        unsafe sluice_inject_userfaultfd(injector, process.pidfd.descriptor, $0, &injected)
+      }
+      #expect(result == -EPIPE)
+      #expect(ProcessMemory.status("TracerPid", of: target.pid) == 0)
+      try freezer.thaw()
+      target.program.resume()
+      try await target.tell("map 1")
+    }
+  }
+
   @Test func takesOneOfAThousandThreads() async throws {
     try await MemoryTarget.run(["--size", "1M", "--sleepers", "1000"]) { target in
       let before = try TargetState(target.pid)

@@ -21,6 +21,7 @@
 #include "sluice_ring.h"
 #include "sluice_socket.h"
 #include "sluice_threads.h"
+#include "sluice_trial.h"
 #include "sluice_userfault.h"
 
 #endif

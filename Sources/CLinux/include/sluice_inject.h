@@ -74,7 +74,9 @@ struct sluice_injected {
   uint64_t stopped_ns;
 } __attribute__((swift_name("Injected")));
 
-/// Has a thread make a userfaultfd, whose descriptor is returned, or -errno. With -EPROTO, `injected` tells more.
+/// Has a thread make a userfaultfd, whose descriptor is returned, or -errno. With -EPROTO, `injected` tells more; with
+/// others nothing is to be asked of this injector any more, which has been killed by its own timer (EPIPE: the thread
+/// could not be traced within the patience) or does not answer (ETIMEDOUT).
 /// Nothing remains of it in the process, but where a thread of it forked just then: the child has the descriptor too.
 ///
 /// The thread stands still for about a tenth of a millisecond. System calls that it was in go on or are begun anew;
