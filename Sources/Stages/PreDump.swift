@@ -48,9 +48,7 @@ public struct PreDump: Sendable {
     let began = sluice_monotonic_nanoseconds()
     let budget = try makeBudget()
     let parent = try openParent()
-    let tree = try onTarget { () throws(TargetError) in
-      try ProcessTree(root: configuration.pid, known: part.known.union(parent?.tracked?.identities ?? []))
-    }
+    let tree = try onTarget { () throws(TargetError) in try findTree(parent) }
     let expected = try onTarget { () throws(TargetError) in try tree.ownMemoryBytes() }
     progress.start(expecting: expected)
     var images = try makeImages(of: tree, parent: parent)
@@ -98,6 +96,7 @@ public struct PreDump: Sendable {
         walker: walker, readers: readers, writer: writer, plans: plans, chunks: chunks, progress: progress
       ).run()
       try await checkTasks(start.tasks, writer)
+      try await starter.checkStoodStill()
       guard !Task.isCancelled else { throw .cancelled }
       start.stop?.copying = try await starter.copyingEnds()
     } catch {
@@ -124,6 +123,20 @@ public struct PreDump: Sendable {
         walkedAt: counts.walker.endedAt)
     }
     return report.finished(at: sluice_monotonic_nanoseconds())
+  }
+
+  /// The tree, and who would be frozen with it.
+  private func findTree(_ parent: ParentImages?) throws(TargetError) -> ProcessTree {
+    let known = part.known.union(parent?.tracked?.identities ?? [])
+    var tree = try ProcessTree(root: configuration.pid, known: known)
+    guard let cgroup = configuration.freezeCgroup else { return tree }
+    let guests = try tree.lookAround(in: cgroup)
+    if !guests.isEmpty, part.isFirst {
+      configuration.logger.warning(
+        "the cgroup \(cgroup) also holds processes that are no descendants of process \(configuration.pid): where it is frozen they stand still, too, and they are not copied: \(guests.description)"
+      )
+    }
+    return tree
   }
 
   /// Makes sure that what was read was these tasks' memory all the while.

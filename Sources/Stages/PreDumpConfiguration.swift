@@ -1,4 +1,5 @@
 public import Logging
+internal import SluiceTarget
 
 extension PreDump {
   /// What is to be copied, whereto and how.
@@ -108,6 +109,11 @@ extension PreDump {
     public init(pid: Int32, imagesDirectory: String) {
       self.pid = pid
       self.imagesDirectory = imagesDirectory
+    }
+
+    /// Tells that a cgroup could not be thawed, which nothing may keep quiet.
+    var reportThaw: @Sendable (TargetError) -> Void {
+      { [logger] error in logger.error("\(error)") }
     }
   }
 }

@@ -95,6 +95,7 @@ public struct PreDumpRounds: Sendable {
     }
     tries.begins()
     var part = RoundPart(tracking: tracking, tries: tries.count, known: known)
+    part.isFirst = number == 1 && tries.count == 1
     if isLastBegun {
       part.isLast = true
       part.leavesStopped = lastRound == .leavesStopped

@@ -14,6 +14,8 @@ actor RoundStarter {
   private let part: RoundPart
   private let dirtyBytes: Int
   private var held: StoppedTree?
+  /// The tree that it holds.
+  private var heldTree: ProcessTree?
   private var lap = Lap()
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
@@ -53,6 +55,14 @@ actor RoundStarter {
         "tracker \(other.name.rawValue) instead of \(choice.name.rawValue): \(error)")
       return try start(&tree, parent, with: other.tracker)
     }
+  }
+
+  /// Makes sure that what a last round holds still has stood still up to this moment.
+  ///
+  /// - Throws: `PreDumpError` when somebody else has let it run.
+  func checkStoodStill() throws(PreDumpError) {
+    guard let heldTree else { return }
+    try onTarget { () throws(TargetError) in try held?.checkStoodStill(heldTree) }
   }
 
   /// In a last round: everything is copied by now.
@@ -107,7 +117,8 @@ actor RoundStarter {
     var times = RoundStart.StopTimes()
     lap = Lap()
     var stopped = try onTarget { () throws(TargetError) in
-      var stopped = try StoppedTree(of: tree, freezing: configuration.freezeCgroup)
+      var stopped = try StoppedTree(
+        of: tree, freezing: configuration.freezeCgroup, report: configuration.reportThaw)
       try stopped.stop(&tree)
       return stopped
     }
@@ -125,6 +136,7 @@ actor RoundStarter {
     times.scanning = lap.next()
     start.stop = times
     held = consume stopped
+    heldTree = tree
     return start
   }
 
@@ -147,6 +159,8 @@ struct RoundPart: Sendable {
   var tracking: WriteTracking?
   /// How often it was begun.
   var tries = 1
+  /// Whether it is the first one: what is said of all of them is said by it.
+  var isFirst = true
   /// Whether the processes stand still while it copies what is left.
   var isLast = false
   /// Whether they are left stopped then.

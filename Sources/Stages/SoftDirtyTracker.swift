@@ -83,10 +83,15 @@ struct SoftDirtyTracker: DirtyTracker {
     try onImages { () throws(ImagesError) in try parent.setAside() }
     var hasCleared = false
     do throws(TargetError) {
-      let (times, uptime) = try takeDirtyPages(&tree, into: &written, hasCleared: &hasCleared)
-      var start = RoundStart(of: tree, tracker: .softDirty, uptime: uptime)
-      start.clearNanoseconds = times.clearing
-      start.stop = times
+      let taken = try takeDirtyPages(&tree, into: &written, hasCleared: &hasCleared)
+      if taken.ranMeanwhile {
+        configuration.logger.warning(
+          "somebody else thawed the cgroup \(configuration.freezeCgroup ?? "") while it was found out what was written: this round copies everything"
+        )
+      }
+      var start = RoundStart(of: tree, tracker: .softDirty, uptime: taken.uptime)
+      start.clearNanoseconds = taken.times.clearing
+      start.stop = taken.times
       start.parentAside = parent
       start.base = written.base(on: parent)
       return start
@@ -107,17 +112,37 @@ struct SoftDirtyTracker: DirtyTracker {
     }
   }
 
+  /// How the dirty pages were taken.
+  private struct Taken {
+    var times = RoundStart.StopTimes()
+    /// When the tracker was cleared, in microseconds since the machine started.
+    var uptime: UInt64 = 0
+    /// Whether the processes ran in between, so that it is not known what they wrote then: it was cleared after the look.
+    var ranMeanwhile = false
+  }
+
+  /// So often the tree is stopped, at most, when somebody else lets it run before it is known what was written.
+  private static let mostStops = 3
+
   private func takeDirtyPages(
     _ tree: inout ProcessTree, into written: inout WrittenPages, hasCleared: inout Bool
-  ) throws(TargetError) -> (RoundStart.StopTimes, uptime: UInt64) {
-    var stopped = try StoppedTree(of: tree, freezing: configuration.freezeCgroup)
-    var times = RoundStart.StopTimes()
+  ) throws(TargetError) -> Taken {
+    var stopped = try StoppedTree(
+      of: tree, freezing: configuration.freezeCgroup, report: configuration.reportThaw)
+    var taken = Taken()
     var lap = Lap()
-    try stopped.stop(&tree)
-    times.stopping = lap.next()
-    try written.collect(from: tree)
-    times.scanning = lap.next()
-    let uptime = try Uptime.microseconds()
+    for number in 1...Self.mostStops {
+      try stopped.stop(&tree)
+      taken.times.stopping += lap.next()
+      try written.collect(from: tree)
+      taken.times.scanning += lap.next()
+      if number == Self.mostStops { break }
+      if try stopped.stoodStill(tree) { break }
+      stopped.resume()
+      written.startAnew()
+      lap = Lap()
+    }
+    taken.uptime = try Uptime.microseconds()
     try TargetError.checkCancellation()
     let root = tree.processes[0]
     for process in tree.processes {
@@ -127,10 +152,14 @@ struct SoftDirtyTracker: DirtyTracker {
     }
     // What they wrote between the two is known to nobody.
     written.forget(try stopped.writtenByWorkers())
-    times.clearing = lap.next()
+    taken.times.clearing = lap.next()
+    if try !stopped.stoodStill(tree) {
+      taken.ranMeanwhile = true
+      written.forget(Set(tree.processes.map(\.pid)))
+    }
     stopped.resume()
-    times.resuming = lap.next()
-    return (times, uptime)
+    taken.times.resuming = lap.next()
+    return taken
   }
 
   private func scanner(for tree: ProcessTree) -> SoftDirtyScanner {
@@ -146,6 +175,7 @@ private struct WrittenPages: ~Copyable {
   private let isParentOf: Set<Int32>
   private var scanner: SoftDirtyScanner
   private var dirty: DirtySet
+  private let byteCount: Int
   /// The places of the processes in that set, by their pids.
   private var places: [Int32: Int] = [:]
 
@@ -155,6 +185,7 @@ private struct WrittenPages: ~Copyable {
   init(of isParentOf: Set<Int32>, byteCount: Int, scanner: consuming SoftDirtyScanner) {
     self.isParentOf = isParentOf
     self.scanner = scanner
+    self.byteCount = byteCount
     dirty = DirtySet(byteCount: byteCount, taskCount: isParentOf.count)
     places.reserveCapacity(isParentOf.count)
   }
@@ -173,6 +204,12 @@ private struct WrittenPages: ~Copyable {
   /// Has processes copied whole.
   mutating func forget(_ pids: Set<Int32>) {
     for pid in pids { places[pid] = nil }
+  }
+
+  /// Forgets what was collected, while the processes run.
+  mutating func startAnew() {
+    dirty = DirtySet(byteCount: byteCount, taskCount: isParentOf.count)
+    places.removeAll(keepingCapacity: true)
   }
 
   /// What a round can build on.

@@ -35,13 +35,17 @@ struct ProcFile: ~Copyable, Sendable {
 
   /// All of a file, as text. Most are small, but a line of /proc/PID/status names up to 65536 groups.
   static func text(ofFileAt path: String) throws(OpenFailed) -> String {
-    let file = try ProcFile(path: path)
+    try ProcFile(path: path).text()
+  }
+
+  /// The same of an open one, from where it was read to last.
+  func text() throws(OpenFailed) -> String {
     var length = 0
     var bytes = [UInt8](repeating: 0, count: 8 << 10)
     while true {
       if length == bytes.count { bytes += [UInt8](repeating: 0, count: length) }
       let count = unsafe bytes.withUnsafeMutableBytes {
-        unsafe sluice_read(file.descriptor, $0.baseAddress! + length, $0.count - length)
+        unsafe sluice_read(descriptor, $0.baseAddress! + length, $0.count - length)
       }
       guard count >= 0 else { throw OpenFailed(errno: SystemErrno(returned: count)) }
       if count == 0 { break }

@@ -31,8 +31,8 @@ public struct ProcessTree: Sendable {
   /// The process that the tree begins with, and then its descendants, parents before their children.
   public private(set) var processes: [TargetProcess]
   /// Descendants that are none of those: zombies, those that share a memory or a name with one of them, and those that we
-  /// may not read.
-  public private(set) var skipped: [Skipped] = []
+  /// may not read. And, where a cgroup is frozen to stop the tree, others that it holds.
+  public var skipped: [Skipped] { refused + leftOut + guests }
   /// All that we have open, parents before their children: those that are copied, and those that must stand still with
   /// them.
   private(set) var members: [TargetProcess]
@@ -43,6 +43,10 @@ public struct ProcessTree: Sendable {
 
   /// Descendants that cannot be copied.
   private var refused: [Skipped] = []
+  /// Members that are not copied.
+  private var leftOut: [Skipped] = []
+  /// What else is in the cgroup that is frozen.
+  private var guests: [Skipped] = []
   private var seen: Set<Int32>
   /// The pids of those members that are not copied.
   private var companions: Set<Int32> = []
@@ -113,6 +117,28 @@ public struct ProcessTree: Sendable {
     return processes.filter { !before.contains(ObjectIdentifier($0)) }
   }
 
+  /// Looks who is, beside the tree, in the cgroup that is frozen to stop it.
+  ///
+  /// - Parameter cgroup: its directory.
+  /// - Returns: them; they are among the skipped then.
+  /// - Throws: `TargetError` when the cgroup cannot be frozen by us, or holds us.
+  public mutating func lookAround(in cgroup: String) throws(TargetError) -> CgroupGuests {
+    let guests = CgroupGuests(of: try FrozenCgroup.members(ofCgroupAt: cgroup), beside: self)
+    note(guests)
+    return guests
+  }
+
+  /// The descendants that are known, whether or not they are copied.
+  var knownPids: Set<Int32> { Set(members.map(\.pid) + refused.map(\.pid)) }
+
+  /// Takes note of those that are frozen with the tree and are no part of it.
+  mutating func note(_ guests: CgroupGuests) {
+    self.guests = guests.pids.prefix(CgroupGuests.mostNamed).map {
+      Skipped(
+        pid: $0, reason: "is in the cgroup that is frozen, but no descendant of process \(processes[0].pid)")
+    }
+  }
+
   /// Takes note of what descendants have become until they stood still: those that have ended, or do so with a core that
   /// is being written, are left out, and those that have executed another program are opened anew.
   ///
@@ -170,9 +196,8 @@ public struct ProcessTree: Sendable {
       }
       guard try open(choice) else { continue }
       processes = zip(members, choice.verdicts).filter { $0.1 == .isCopied }.map(\.0)
-      let left = zip(members, choice.verdicts).compactMap { Skipped($0.0, $0.1) }
-      companions = Set(left.map(\.pid))
-      skipped = refused + left
+      leftOut = zip(members, choice.verdicts).compactMap { Skipped($0.0, $0.1) }
+      companions = Set(leftOut.map(\.pid))
       unclear = choice.unclear
       return
     }

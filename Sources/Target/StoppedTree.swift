@@ -5,15 +5,21 @@ public struct StoppedTree: ~Copyable {
   private var cgroup: FrozenCgroup?
   private var threads: StoppedThreads?
   private var workers = WorkerThreads([])
+  /// What the processes had taken when they stood still.
+  private var times = ProcessTimes(of: [])
 
   /// Prepares to stop a tree; nothing happens to it before `stop`.
   ///
-  /// - Parameter cgroup: the directory of the cgroup that holds all of the tree; nil stops it thread by thread, which
-  ///   takes seconds where there are a thousand.
+  /// - Parameters:
+  ///   - cgroup: the directory of the cgroup that holds all of the tree; nil stops it thread by thread, which takes
+  ///     seconds where there are a thousand.
+  ///   - report: is called when the cgroup cannot be thawed; nil where there is none.
   /// - Throws: `TargetError`.
-  public init(of tree: ProcessTree, freezing cgroup: String?) throws(TargetError) {
+  public init(
+    of tree: ProcessTree, freezing cgroup: String?, report: FrozenCgroup.Report? = nil
+  ) throws(TargetError) {
     if let cgroup {
-      self.cgroup = try FrozenCgroup.open(path: cgroup)
+      self.cgroup = try FrozenCgroup.open(path: cgroup, report: report ?? { _ in })
     } else {
       threads = try StoppedThreads(of: tree.processes)
     }
@@ -39,12 +45,19 @@ public struct StoppedTree: ~Copyable {
     try tree.settle()
     workers = WorkerThreads(stoppedThreadsWorkers)
     try workers.waitUntilAsleep()
-    guard cgroup != nil else { return }
-    for process in tree.members where try !isHeld(process) {
+    try takeStock(of: &tree)
+  }
+
+  /// Makes sure that the cgroup holds the whole tree, and takes note of what else it holds.
+  private mutating func takeStock(of tree: inout ProcessTree) throws(TargetError) {
+    guard let members = try cgroup?.members() else { return }
+    for process in tree.members where try !members.holds(process) {
       throw TargetError(
         .invalidCgroup,
         "process \(process.pid) is not in the cgroup that was frozen: name one that holds the whole tree")
     }
+    tree.note(CgroupGuests(of: members, beside: tree))
+    times = ProcessTimes(of: tree.members)
   }
 
   /// The freezer interrupts everything that sleeps: who writes a core, and the kernel's own workers, which end then what
@@ -76,19 +89,28 @@ public struct StoppedTree: ~Copyable {
   /// The processes with requests that wait in workers of an io_uring.
   public var withWaitingWorkers: Set<Int32> { workers.busyProcesses }
 
-  private func isHeld(_ process: TargetProcess) throws(TargetError) -> Bool {
-    // Optional chaining would consume it.
-    switch cgroup {
-    case .some(let cgroup): try cgroup.holds(process)
-    case .none: true
-    }
+  /// Whether everything has stood still since `stop`, up to this moment.
+  ///
+  /// What is traced only its tracer lets go on. But a cgroup can be thawed by everybody who may write to its files.
+  ///
+  /// - Throws: `TargetError` when the kernel does not tell.
+  public mutating func stoodStill(_ tree: ProcessTree) throws(TargetError) -> Bool {
+    try cgroup?.stoodStill(tree.members, since: times) ?? true
+  }
+
+  /// The same, where nothing can be done about it.
+  ///
+  /// - Throws: `TargetError` when it has not, too.
+  public mutating func checkStoodStill(_ tree: ProcessTree) throws(TargetError) {
+    guard try !stoodStill(tree), let error = cgroup?.wasThawed() else { return }
+    throw error
   }
 
   /// Ends the hold and leaves the tree stopped: by SIGSTOP, until SIGCONT, or in its frozen cgroup.
   ///
   /// - Throws: `TargetError`; it runs on then.
   public mutating func leaveStopped() throws(TargetError) {
-    cgroup?.leaveFrozen()
+    try cgroup?.leaveFrozen()
     try threads?.leaveStopped()
   }
 

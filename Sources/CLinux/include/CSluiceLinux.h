@@ -8,6 +8,7 @@
 #define CSLUICELINUX_H
 
 #include "sluice_capabilities.h"
+#include "sluice_cgroup.h"
 #include "sluice_errno.h"
 #include "sluice_faults.h"
 #include "sluice_files.h"

@@ -1,0 +1,88 @@
+#define _GNU_SOURCE
+#include "sluice_cgroup.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "faults.h"
+
+int sluice_list_cgroups(int directory, void *context, void (*visit)(void *context, const char *name)) {
+  int own = FAULTY(SLUICE_FAULT_LIST_DIRECTORY, openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (own < 0) return -errno;
+  DIR *stream = fdopendir(own);
+  if (stream == NULL) {
+    int error = errno;
+    close(own);
+    return -error;
+  }
+  for (;;) {
+    errno = 0;
+    const struct dirent *entry = readdir(stream);
+    if (entry == NULL) break;
+    // The kernel tells the kind of what is in such a filesystem (kernfs), whose only directories are cgroups.
+    if (entry->d_type != DT_DIR || strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+    visit(context, entry->d_name);
+  }
+  int error = errno;
+  closedir(stream);
+  return -error;
+}
+
+void sluice_wait_for_cgroup_events(int file, int milliseconds) {
+  struct pollfd watched = {.fd = file, .events = POLLPRI};
+  (void)poll(&watched, 1, milliseconds);
+}
+
+int sluice_cgroup_watch_start(void) {
+  int watch = FAULTY(SLUICE_FAULT_OPEN, inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  return watch < 0 ? -errno : watch;
+}
+
+int sluice_cgroup_watch_add(int watch, int directory) {
+  // The call takes paths only; this one leads to the very directory that is open.
+  char path[64];
+  snprintf(path, sizeof path, "/proc/self/fd/%d", directory);
+  return inotify_add_watch(watch, path, IN_MODIFY | IN_ONLYDIR) < 0 ? -errno : 0;
+}
+
+// cgroup.events, which the kernel itself has changed, is none of them.
+static bool decides_what_runs(const struct inotify_event *event) {
+  if (event->mask & IN_Q_OVERFLOW) return true;
+  static const char *const names[] = {"cgroup.freeze", "cgroup.procs", "cgroup.threads"};
+  for (size_t at = 0; at < sizeof names / sizeof *names; at++)
+    if (event->len > 0 && strcmp(event->name, names[at]) == 0) return true;
+  return false;
+}
+
+int sluice_cgroup_watch_saw(int watch) {
+  _Alignas(struct inotify_event) char block[4096];
+  bool saw = false;
+  for (;;) {
+    ssize_t length = TEMP_FAILURE_RETRY(read(watch, block, sizeof block));
+    if (length < 0) return errno == EAGAIN ? saw : -errno;
+    for (ssize_t at = 0; at < length;) {
+      const struct inotify_event *event = (const struct inotify_event *)(block + at);
+      at += (ssize_t)(sizeof *event + event->len);
+      saw = saw || decides_what_runs(event);
+    }
+  }
+}
+
+int sluice_process_time(pid_t pid, uint64_t *nanoseconds) {
+  clockid_t clock;
+  int error = clock_getcpuclockid(pid, &clock);
+  if (error != 0) return -error;
+  struct timespec time;
+  // It may have ended since.
+  if (clock_gettime(clock, &time) < 0) return errno == EINVAL ? -ESRCH : -errno;
+  *nanoseconds = (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+  return 0;
+}
