@@ -1,158 +1,228 @@
-/// Lets a script that calls `criu pre-dump` call `sluice pre-dump` instead: CRIU's spellings are translated, and what
-/// concerns files, sockets and namespaces, which a pre-dump of memory has nothing to do with, is left out.
+import ArgumentParser
+import Glibc
+
+/// What CRIU's options of a pre-dump come to in Sluice's own: its spellings are translated, what concerns files, sockets
+/// and namespaces, which a pre-dump of memory has nothing to do with, is left out, and what only CRIU can do is told.
 ///
-/// The options are those of criu(8), versions 3.17 and 4.2.
+/// So a script that calls `criu pre-dump` can call `sluice pre-dump` instead, or have us in CRIU's place.
 struct CriuOptions {
   /// What is wrong with an option.
   struct Problem: Error {
     let message: String
-    /// Whether it is something that CRIU can do, and Sluice cannot.
-    var isRefusal = false
   }
 
-  /// Options without a value that say what Sluice does anyway, or that concern what it does not touch.
-  private static let ignoredFlags: Set<String> = [
-    "--track-mem", "--leave-running", "-R", "--shell-job", "-j", "--tcp-established", "--tcp-close",
-    "--skip-in-flight", "--file-locks", "-l", "--link-remap", "--evasive-devices", "--force-irmap",
-    "--enable-external-sharing", "--enable-external-masters", "--unprivileged", "--weak-sysctls", "--log-pid",
-    "--ext-unix-sk", "-x", "--manage-cgroups", "--mntns-compat-mode", "--allow-uprobes",
-    "--no-default-config",
-  ]
-  /// The same with a value.
-  private static let ignoredValues: Set<String> = [
-    "--ghost-limit", "--external", "--enable-fs", "--cgroup-root", "--cgroup-props", "--cgroup-props-file",
-    "--cgroup-dump-controller", "--cgroup-yard", "--empty-ns", "--network-lock", "--lsm-profile",
-    "--lsm-mount-context", "--cpu-cap", "--ext-mount-map", "--action-script", "--libdir", "-L",
-    "--file-validation", "--skip-mnt", "--join-ns", "--irmap-scan-path",
-  ]
-  /// What Sluice cannot do, and what to do instead.
-  private static let refused: [String: String] = [
-    "--page-server": "write into a directory, and copy that",
-    "--lazy-pages": "leave it out: it concerns the final dump",
-    "--stream": "write into a directory",
-    "-s": "a pre-dump leaves the process running",
-  ]
+  /// By whom a pre-dump is asked for.
+  enum Caller: Sendable {
+    /// One who calls Sluice by its own name, and may give its own options, too.
+    case sluice
+    /// One who calls Sluice by the name `criu`, and means CRIU.
+    case criu
+    /// A container engine. What its configuration file says goes before what it asks for.
+    case engine(configuration: String?)
+  }
+
+  /// What is looked at beside the arguments.
+  struct Surroundings {
+    /// The user's home directory, where a configuration file may be.
+    var home: String?
+    /// A further configuration file, which the environment's CRIU_CONFIG_FILE names.
+    var configuration: String?
+    /// Reads a configuration file, or gives nil where there is none.
+    var read: (String) -> String?
+    /// Whether a cgroup that is to be frozen is one that can be; one that cannot is left out, where others than Sluice's
+    /// own users name it: LXC and engines name that of the freezer, whichever version it has.
+    var freezes: (String) -> Bool
+  }
 
   /// The arguments as Sluice's own parser takes them.
   private(set) var arguments: [String] = []
+  /// What was left out, a line each.
+  private(set) var leftOut: [String] = []
 
-  /// Reads the text of a configuration file, or gives nil where there is none.
-  typealias ConfigReader = (String) -> String?
-  /// Whether a cgroup that is to be frozen is one that can be.
-  private let freezes: (String) -> Bool
+  private let caller: Caller
+  private let surroundings: Surroundings
 
-  /// Translates the arguments of `pre-dump`, without the verb.
+  /// Translates the arguments of `pre-dump`; the verb is among them where they are meant for CRIU, which takes it anywhere.
   ///
-  /// - Parameters:
-  ///   - home: the user's home directory, where a configuration file may be.
-  ///   - freezes: whether a cgroup can be frozen; one that cannot is left out. Called for cgroups only.
-  ///   - read: reads a file; called for configuration files only.
-  init(
-    _ given: [String], home: String?, freezes: @escaping (String) -> Bool = { _ in true }, read: ConfigReader
-  ) throws(Problem) {
-    self.freezes = freezes
-    var all: [String] = []
-    if !given.contains("--no-default-config") {
-      for path in ["/etc/criu/default.conf"] + (home.map { ["\($0)/.criu/default.conf"] } ?? []) {
-        all += read(path).map(Self.options) ?? []
-      }
+  /// - Throws: `Problem`. Where CRIU is meant, it is CRIU that has to say what is wrong, or to do it.
+  init(_ arguments: [String], for caller: Caller, in surroundings: Surroundings) throws(Problem) {
+    self.caller = caller
+    self.surroundings = surroundings
+    let own = try parse(arguments)
+    if case .criu = caller { try Self.checkVerb(own.others) }
+    var given = try configured(before: own) + own.given.map { Choice($0, isFromFile: false) }
+    if case .engine(let file?) = caller { given += try options(in: file) }
+    try take(given)
+    if case .sluice = caller { self.arguments += own.others }
+  }
+
+  /// Whether a pre-dump is asked for, and nothing else.
+  private static func checkVerb(_ others: [String]) throws(Problem) {
+    if let option = others.first(where: { $0.hasPrefix("-") }) {
+      throw Problem(message: "\(option) is none of CRIU's options that Sluice knows")
     }
-    let fromFiles = all.count
-    all += given
-    var index = 0
-    while index < all.count {
-      let isOurs = index >= fromFiles
-      index += try take(all[index...], isFromFile: !isOurs, read: read)
+    guard others == [PreDumpCommand.configuration.commandName] else {
+      throw Problem(message: "Sluice makes pre-dumps, and nothing else, by one command")
+    }
+  }
+}
+
+extension CriuOptions.Surroundings {
+  /// Those of this program.
+  static var ours: Self {
+    Self(
+      home: variable("HOME"), configuration: variable("CRIU_CONFIG_FILE"), read: CriuConfigurationFile.read,
+      freezes: EnginePreDump.freezes)
+  }
+
+  private static func variable(_ name: String) -> String? {
+    unsafe getenv(name).map { unsafe String(cString: $0) }
+  }
+}
+
+extension CriuOptions {
+  /// An option that was given.
+  private struct Choice {
+    let option: CriuOption
+    let value: String?
+    let isTakenBack: Bool
+    /// Whether a configuration file has it, which is CRIU's.
+    let isFromFile: Bool
+
+    init(_ given: CriuArguments.Given, isFromFile: Bool) {
+      (option, value, isTakenBack) = (given.option, given.value, given.isTakenBack)
+      self.isFromFile = isFromFile
     }
   }
 
-  /// Takes the first option, and its value where it has one.
-  ///
-  /// - Returns: how many arguments that were.
-  private mutating func take(
-    _ rest: ArraySlice<String>, isFromFile: Bool, read: ConfigReader
-  ) throws(Problem) -> Int {
-    guard let first = rest.first else { return 0 }
-    let (name, attached) = Self.split(first)
-    let value = attached ?? rest.dropFirst().first
-    let count = attached == nil ? 2 : 1
-    if let flag = Self.withoutNo(name), Self.ignoredFlags.contains(flag) { return 1 }
-    if Self.ignoredFlags.contains(name) { return 1 }
-    if Self.ignoredValues.contains(name) { return count }
-    if let advice = Self.refused[name] {
-      throw Problem(
-        message: "\(name) is not something that a pre-dump by Sluice does: \(advice)", isRefusal: true)
+  private var isForCriu: Bool {
+    if case .sluice = caller { false } else { true }
+  }
+
+  private func parse(_ arguments: [String]) throws(Problem) -> CriuArguments {
+    do throws(CriuArguments.Problem) {
+      return try CriuArguments(arguments, abbreviates: isForCriu)
+    } catch {
+      throw Problem(message: error.message)
     }
-    switch name {
-    case "--config":
-      guard let value, let text = read(value) else {
-        throw Problem(message: "the configuration file \(value ?? "") cannot be read")
+  }
+
+  /// What configuration files say. As CRIU has it, one that is named stands for those that are always looked for, but not
+  /// for the environment's, and one that is not there has nothing to say.
+  private func configured(before own: CriuArguments) throws(Problem) -> [Choice] {
+    let named = own.given.last { $0.option.name == "config" }?.value
+    var files: [String] = []
+    if named == nil, !own.given.contains(where: { $0.option.name == "no-default-config" }) {
+      files += ["/etc/criu/default.conf"] + (surroundings.home.map { ["\($0)/.criu/default.conf"] } ?? [])
+    }
+    if let configuration = surroundings.configuration { files.append(configuration) }
+    if let named {
+      guard isForCriu || surroundings.read(named) != nil else {
+        throw Problem(message: "the configuration file \(named) cannot be read")
       }
-      let options = Self.options(in: text)
-      var index = 0
-      while index < options.count {
-        index += try take(options[index...], isFromFile: true, read: read)
+      files.append(named)
+    }
+    var choices: [Choice] = []
+    for file in files { choices += try options(in: file) }
+    return choices
+  }
+
+  private func options(in file: String) throws(Problem) -> [Choice] {
+    guard let text = surroundings.read(file) else { return [] }
+    let arguments: [String]
+    do throws(CriuConfigurationFile.Malformed) {
+      arguments = try CriuConfigurationFile(text: text).arguments
+    } catch {
+      throw Problem(
+        message: "the line '\(error.line)' of the configuration file \(file) cannot be understood")
+    }
+    let parsed: CriuArguments
+    do throws(CriuArguments.Problem) {
+      parsed = try CriuArguments(arguments, abbreviates: true)
+    } catch {
+      throw Problem(message: "\(error.message) (in the configuration file \(file))")
+    }
+    // What a file holds beside may be meant for other versions. A flag may have a value there, which CRIU passes over.
+    if isForCriu, let other = parsed.others.first(where: { $0.hasPrefix("-") }) {
+      throw Problem(
+        message: "\(other) in the configuration file \(file) is none of CRIU's options that Sluice knows")
+    }
+    return parsed.given.map { Choice($0, isFromFile: true) }
+  }
+
+  /// Of each option the last one counts, but that -v adds up.
+  private mutating func take(_ choices: [Choice]) throws(Problem) {
+    var last: [String: Choice] = [:]
+    var order: [String] = []
+    var level = Self.defaultLevel
+    for choice in choices {
+      let name = choice.option.name
+      if case .done(.verbosity) = choice.option.treatment {
+        level = try Self.level(after: level, choice.value)
       }
-      return count
-    case "--pre-dump-mode":
+      if last.updateValue(choice, forKey: name) == nil { order.append(name) }
+    }
+    for choice in order.compactMap({ last[$0] }) { try take(choice) }
+    // More than two Sluice has nothing to say for.
+    arguments += Array(repeating: "-v", count: min(2, max(0, level - Self.defaultLevel)))
+    if isForCriu, last["images-dir"] == nil { arguments.append("--images-dir=.") }
+  }
+
+  private mutating func take(_ choice: Choice) throws(Problem) {
+    let (option, value) = (choice.option, choice.value)
+    switch option.treatment {
+    case .done(let meaning): try take(meaning, value ?? "", choice)
+    case .leftOut(let reason): leave(option, because: reason.rawValue)
+    case .handedOn(let advice):
+      guard !choice.isTakenBack else { return }
+      throw Problem(message: "--\(option.name) is not something that a pre-dump by Sluice does: \(advice)")
+    }
+  }
+
+  private mutating func take(
+    _ meaning: CriuOption.Meaning, _ value: String, _ choice: Choice
+  ) throws(Problem) {
+    switch meaning {
+    case .process: arguments.append("--tree=\(value)")
+    case .imagesDirectory: arguments.append("--images-dir=\(value)")
+    case .workDirectory: arguments.append("--work-dir=\(value)")
+    case .parent: arguments.append("--prev-images-dir=\(value)")
+    case .logFile: arguments.append("--log-file=\(value)")
+    case .dedup: if !choice.isTakenBack { arguments.append("--auto-dedup") }
+    case .frozenCgroup:
+      guard !isForCriu || surroundings.freezes(value) else {
+        return leave(choice.option, because: "\(value) is no cgroup of version 2 that can be frozen")
+      }
+      arguments.append("--freeze-cgroup=\(value)")
+    case .stopTimeout:
+      guard isForCriu || choice.isFromFile else { return arguments.append("--timeout=\(value)") }
+      leave(
+        choice.option, because: "to CRIU it is the time for stopping the processes, not for the whole run")
+    case .preDumpMode:
       // Both mean to read the memory; Sluice knows but one way.
-      guard let value, ["read", "splice"].contains(value) else {
+      guard ["read", "splice"].contains(value) else {
         throw Problem(message: "--pre-dump-mode takes read or splice")
       }
-      return count
-    case "--freeze-cgroup":
-      if let value, !freezes(value) { return count }
-    case "--pidfile":
-      arguments += ["--pid-file"] + (value.map { [$0] } ?? [])
-      return count
-    default: break
+      leave(choice.option, because: "Sluice reads the memory in its own way")
+    case .aboutTheProgram:
+      guard !isForCriu else { throw Problem(message: "--\(choice.option.name) asks about CRIU") }
+      arguments.append("--\(choice.option.name)")
+    case .verbosity, .configuration: break
     }
-    if let level = Self.verbosity(name) {
-      arguments += Array(repeating: "-v", count: max(0, level - 2))
-      return 1
-    }
-    // What a file holds may be meant for other verbs, and other versions.
-    if isFromFile && !Self.isKnownInFiles(name) {
-      return attached == nil && value?.hasPrefix("-") == false ? 2 : 1
-    }
-    arguments.append(first)
-    return 1
   }
 
-  private static func isKnownInFiles(_ name: String) -> Bool {
-    !name.hasPrefix("-")
-      || [
-        "--tree", "--images-dir", "--work-dir", "--prev-images-dir", "--log-file", "--timeout",
-        "--freeze-cgroup",
-        "--auto-dedup", "--display-stats",
-      ].contains(name)
+  private mutating func leave(_ option: CriuOption, because reason: String) {
+    leftOut.append("CRIU's option --\(option.name) is left out: \(reason)")
   }
 
-  private static func split(_ argument: String) -> (name: String, value: String?) {
-    guard argument.hasPrefix("--"), let sign = argument.firstIndex(of: "=") else { return (argument, nil) }
-    return (String(argument[..<sign]), String(argument[argument.index(after: sign)...]))
-  }
+  /// Warnings are shown, which is what Sluice does without -v.
+  private static let defaultLevel = 2
 
-  /// Every flag of CRIU's has a form that takes it back.
-  private static func withoutNo(_ name: String) -> String? {
-    name.hasPrefix("--no-") ? "--" + name.dropFirst("--no-".count) : nil
-  }
-
-  /// The level in -v4 or -v0: 2 are warnings, which is what is shown anyway.
-  private static func verbosity(_ name: String) -> Int? {
-    guard name.hasPrefix("-v"), name.count > 2 else { return nil }
-    return Int(name.dropFirst(2))
-  }
-
-  /// The options in a configuration file: one a line, without dashes; "#" begins a comment.
-  static func options(in text: String) -> [String] {
-    text.split(separator: "\n").flatMap { line -> [String] in
-      let words = line.prefix(while: { $0 != "#" })
-        .split(maxSplits: 1, whereSeparator: { $0 == " " || $0 == "\t" || $0 == "=" })
-      guard let name = words.first else { return [] }
-      let value = words.dropFirst().first.map { $0.filter { $0 != "\"" } }?
-        .split(whereSeparator: { $0 == " " || $0 == "\t" }).joined(separator: " ")
-      return ["--\(name)"] + (value.map { [$0] } ?? [])
-    }
+  /// The level after -v, -vv, -v4, --verbosity or --verbosity=4.
+  private static func level(after level: Int, _ value: String?) throws(Problem) -> Int {
+    guard let value else { return level + 1 }
+    if value.allSatisfy({ $0 == "v" }) { return level + 1 + value.count }
+    guard let number = Int(value) else { throw Problem(message: "-v takes a number, or further letters v") }
+    return number
   }
 }

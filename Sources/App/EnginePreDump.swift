@@ -4,8 +4,12 @@ import SluiceImages
 
 /// A pre-dump as an engine asks for it, as the command `sluice pre-dump` that does the same.
 struct EnginePreDump {
-  /// Where messages go.
-  let logPath: String
+  /// The file that messages go to; nil for standard error.
+  let logPath: String?
+  /// Options that a pre-dump of memory has no use for, and that were set.
+  private let unused: [String]
+  /// A configuration file, which goes before all that is asked for.
+  private let configuration: String?
   /// The arguments of the command.
   private let arguments: [String]
 
@@ -32,33 +36,30 @@ struct EnginePreDump {
       try Self.directory(descriptor, of: engine, "work")
     }
     let log = options.logFile ?? Self.logName
-    logPath = log.hasPrefix("/") ? log : "\(work ?? images)/\(log)"
+    logPath =
+      options.logsToStandardError ? nil : log.hasPrefix("/") ? log : "\(work ?? images)/\(log)"
 
     // With the values attached, whatever they begin with.
-    var arguments = ["--tree=\(pid)", "--images-dir=\(images)", "--progress=none", "-v\(options.logLevel)"]
+    var arguments = ["--tree=\(pid)", "--images-dir=\(images)", "-v\(options.logLevel)"]
     if let work { arguments.append("--work-dir=\(work)") }
     if let parent = options.parent { arguments.append("--prev-images-dir=\(parent)") }
     if options.dedups { arguments.append("--auto-dedup") }
-    if let cgroup = options.freezeCgroup, Self.freezes(cgroup) {
-      arguments.append("--freeze-cgroup=\(cgroup)")
-    }
-    // Engines name one that need not be there.
-    if let file = options.configurationFile, unsafe access(file, R_OK) == 0 {
-      arguments.append("--config=\(file)")
-    }
+    if let cgroup = options.freezeCgroup { arguments.append("--freeze-cgroup=\(cgroup)") }
     self.arguments = arguments
+    configuration = options.configurationFile
+    unused = options.leftOut
   }
 
-  /// The command.
+  /// The command, and what was left out, a line each.
   ///
-  /// - Throws: `EngineAnswer.Failure` when it, or a configuration file, cannot be understood.
-  func command() throws(EngineAnswer.Failure) -> PreDumpCommand {
+  /// - Throws: `CriuOptions.Problem` where a configuration file has what only CRIU can do, or say what is wrong with;
+  ///   `EngineAnswer.Failure` when the command cannot be understood.
+  func command() throws -> (command: PreDumpCommand, leftOut: [String]) {
+    let options = try CriuOptions(
+      arguments, for: .engine(configuration: configuration), in: .ours)
     do {
-      let home = unsafe getenv("HOME").map { unsafe String(cString: $0) }
-      let options = try CriuOptions(arguments, home: home, read: SmallFile.text)
-      return try PreDumpCommand.parse(options.arguments)
-    } catch let problem as CriuOptions.Problem {
-      throw Self.invalid(problem.message)
+      let command = try PreDumpCommand.parse(options.arguments + ["--progress=none"])
+      return (command, unused.map { "the engine's option \($0) is left out" } + options.leftOut)
     } catch {
       throw Self.invalid(PreDumpCommand.message(for: error))
     }

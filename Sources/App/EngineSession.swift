@@ -119,15 +119,33 @@ extension EngineSession {
     return features
   }
 
+  /// The command of a pre-dump. What only CRIU can do is handed on to it.
+  private func parse(_ preDump: EnginePreDump) throws(EngineAnswer.Failure) -> PreDumpCommand {
+    do {
+      let (command, leftOut) = try preDump.command()
+      command.tell(leftOut)
+      return command
+    } catch let problem as CriuOptions.Problem {
+      Terminal.message("sluice: the request is handed on to CRIU: \(problem.message)")
+      throw try handOn()
+    } catch let failure as EngineAnswer.Failure {
+      throw failure
+    } catch {
+      throw EngineAnswer.Failure(errno: EINVAL, message: "\(error)")
+    }
+  }
+
   private func preDump(_ options: EngineRequest.Options?) async throws(EngineAnswer.Failure) {
     let preDump = try EnginePreDump(options, engine: socket.peer)
-    do throws(Terminal.LogFailed) { try Terminal.sendMessages(toFileAt: preDump.logPath) } catch {
-      throw EngineAnswer.Failure(
-        errno: error.errno, message: "\(error.doing): \(CommandFailure.text(error.errno))")
+    if let path = preDump.logPath {
+      do throws(Terminal.LogFailed) { try Terminal.sendMessages(toFileAt: path) } catch {
+        throw EngineAnswer.Failure(
+          errno: error.errno, message: "\(error.doing): \(CommandFailure.text(error.errno))")
+      }
     }
+    let command = try parse(preDump)
     let limit = DescriptorLimit.raise()
     defer { DescriptorLimit.set(limit) }
-    let command = try preDump.command()
     let (result, _) = await SignalCancellation.run { () async throws(PreDumpError) in
       try await command.runOnce()
     }

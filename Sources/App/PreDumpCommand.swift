@@ -1,4 +1,5 @@
 import ArgumentParser
+import Logging
 import Sluice
 
 /// `sluice pre-dump`
@@ -140,17 +141,33 @@ struct PreDumpCommand: AsyncParsableCommand {
     guard (1...1024).contains(queueDepth) else {
       throw ValidationError("--queue-depth takes a number from 1 to 1024")
     }
+    // Of no directory at all a full copy would be made, which is not what was meant.
+    guard prevImagesDir?.isEmpty != true else {
+      throw ValidationError("--prev-images-dir takes a directory, and not an empty name")
+    }
   }
 
   func run() async throws {
-    let status = try await runOptions.run(logsIn: workDir ?? imagesDir) { () async throws(PreDumpError) in
-      try await runRounds()
-    }
-    if status != 0 { throw ExitCode(status) }
+    try await run(tellingOf: [])
   }
 }
 
 extension PreDumpCommand {
+  /// - Parameter leftOut: lines about options that mean nothing here.
+  func run(tellingOf leftOut: [String]) async throws {
+    let status = try await runOptions.run(logsIn: workDir ?? imagesDir) { () async throws(PreDumpError) in
+      tell(leftOut)
+      return try await runRounds()
+    }
+    if status != 0 { throw ExitCode(status) }
+  }
+
+  /// Tells those who ask for everything which options mean nothing here.
+  func tell(_ leftOut: [String]) {
+    let logger = StandardErrorLog.logger(verbosity: verbose)
+    for line in leftOut { logger.debug("\(line)") }
+  }
+
   /// Makes one pre-dump for an engine, which prints nothing but messages.
   ///
   /// - Returns: whether the figures could be written where they were asked for.

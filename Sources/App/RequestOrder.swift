@@ -17,15 +17,15 @@ struct RequestOrder {
   private var isAfterPreDump = false
 
   func action(for request: EngineRequest) -> Action {
-    let hasPageServer = request.options?.hasPageServer == true
+    let isForCriu = request.options?.forCriu.isEmpty == false
     switch request.kind {
-    // Images of ours go into directories only.
-    case .preDump: return hasPageServer ? .handOn : .preDump
+    // Images of ours go into directories only, and what is not known here CRIU may know.
+    case .preDump: return isForCriu ? .handOn : .preDump
     case .dump where isAfterPreDump: return .handOn
     case _ where isAfterPreDump:
       return .refuse(
         "after a pre-dump only another one or a dump may be asked for, not \(request.kind.rawValue)")
-    case .singlePreDump: return hasPageServer ? .handOn : .preDump
+    case .singlePreDump: return isForCriu ? .handOn : .preDump
     case .version: return .answerVersion
     case .featureCheck: return .answerFeatures
     default: return .handOn

@@ -27,15 +27,16 @@ struct SluiceCommand: AsyncParsableCommand {
     ])
 
   static func main() async {
-    let isCriu = CriuName.isOurs
-    if isCriu, !CriuName.verbs.contains(CommandLine.arguments.dropFirst().first ?? "") { CriuName.handOn() }
     // A reader that went away shows as a failed write (EPIPE), not as our death in the middle.
     _ = signal(SIGPIPE, SIG_IGN)
     do {
-      var command = try parseAsRoot(arguments(calledAsCriu: isCriu))
+      let (parsed, leftOut) = CriuName.isOurs ? try CriuName.command() : try command()
+      var command = parsed
       // CRIU, which may follow in our place, has its own view of it.
       if !(command is SwrkCommand) { DescriptorLimit.raise() }
-      if var command = command as? any AsyncParsableCommand {
+      if let preDump = command as? PreDumpCommand {
+        try await preDump.run(tellingOf: leftOut)
+      } else if var command = command as? any AsyncParsableCommand {
         try await command.run()
       } else {
         try command.run()
@@ -62,21 +63,17 @@ extension SluiceCommand {
     return "sluice \(name) --help"
   }
 
-  /// The arguments, those of `pre-dump` translated where they are CRIU's. Where only CRIU can do what they ask for, it
-  /// is its turn if we are called by its name.
-  private static func arguments(calledAsCriu: Bool) throws -> [String] {
+  /// The command that was given, and which of CRIU's options it leaves out, a line each.
+  private static func command() throws -> (command: any ParsableCommand, leftOut: [String]) {
     let given = Array(CommandLine.arguments.dropFirst())
-    guard given.first == PreDumpCommand.configuration.commandName else { return given }
-    do throws(CriuOptions.Problem) {
-      let home = unsafe getenv("HOME").map { unsafe String(cString: $0) }
-      // A script names the cgroup that it has; LXC the one of the freezer, whichever version it has.
-      let options = try CriuOptions(
-        Array(given.dropFirst()), home: home,
-        freezes: { !calledAsCriu || EnginePreDump.freezes($0) }, read: SmallFile.text)
-      return given.prefix(1) + options.arguments
-    } catch {
-      if calledAsCriu, error.isRefusal { CriuName.handOn() }
-      throw ValidationError(error.message)
+    guard given.first == PreDumpCommand.configuration.commandName else {
+      return (try parseAsRoot(given), [])
+    }
+    do {
+      let options = try CriuOptions(Array(given.dropFirst()), for: .sluice, in: .ours)
+      return (try parseAsRoot(given.prefix(1) + options.arguments), options.leftOut)
+    } catch let problem as CriuOptions.Problem {
+      throw ValidationError(problem.message)
     }
   }
 }

@@ -2,11 +2,6 @@ import FoundationEssentials
 
 /// Files that are read as a whole.
 enum SmallFile {
-  /// The text of a file; nil where there is none, or it cannot be read.
-  static func text(_ path: String) -> String? {
-    try? String(contentsOfFile: path, encoding: .utf8)
-  }
-
   /// Copies a file over another.
   ///
   /// - Returns: whether that succeeded.

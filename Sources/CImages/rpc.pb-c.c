@@ -253,7 +253,7 @@ const ProtobufCMessageDescriptor sluice__rpc_page_server__descriptor =
 static const int32_t sluice__rpc_options__images_dir_fd__default_value = -1;
 static const int32_t sluice__rpc_options__log_level__default_value = 2;
 static const int32_t sluice__rpc_options__work_dir_fd__default_value = -1;
-static const ProtobufCFieldDescriptor sluice__rpc_options__field_descriptors[11] =
+static const ProtobufCFieldDescriptor sluice__rpc_options__field_descriptors[14] =
 {
   {
     "images_dir_fd",
@@ -364,6 +364,18 @@ static const ProtobufCFieldDescriptor sluice__rpc_options__field_descriptors[11]
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "lazy_pages",
+    48,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_BOOL,
+    offsetof(Sluice__RpcOptions, has_lazy_pages),
+    offsetof(Sluice__RpcOptions, lazy_pages),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "config_file",
     51,
     PROTOBUF_C_LABEL_OPTIONAL,
@@ -387,30 +399,59 @@ static const ProtobufCFieldDescriptor sluice__rpc_options__field_descriptors[11]
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "leave_stopped",
+    69,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_BOOL,
+    offsetof(Sluice__RpcOptions, has_leave_stopped),
+    offsetof(Sluice__RpcOptions, leave_stopped),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "log_to_stderr",
+    71,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_BOOL,
+    offsetof(Sluice__RpcOptions, has_log_to_stderr),
+    offsetof(Sluice__RpcOptions, log_to_stderr),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned sluice__rpc_options__field_indices_by_name[] = {
   6,   /* field[6] = auto_dedup */
-  9,   /* field[9] = config_file */
+  10,   /* field[10] = config_file */
   8,   /* field[8] = freeze_cgroup */
-  10,   /* field[10] = images_dir */
+  11,   /* field[11] = images_dir */
   0,   /* field[0] = images_dir_fd */
+  9,   /* field[9] = lazy_pages */
+  12,   /* field[12] = leave_stopped */
   3,   /* field[3] = log_file */
   2,   /* field[2] = log_level */
+  13,   /* field[13] = log_to_stderr */
   5,   /* field[5] = parent_img */
   1,   /* field[1] = pid */
   4,   /* field[4] = ps */
   7,   /* field[7] = work_dir_fd */
 };
-static const ProtobufCIntRange sluice__rpc_options__number_ranges[7 + 1] =
+static const ProtobufCIntRange sluice__rpc_options__number_ranges[9 + 1] =
 {
   { 1, 0 },
   { 9, 2 },
   { 14, 5 },
   { 16, 6 },
   { 44, 8 },
-  { 51, 9 },
-  { 68, 10 },
-  { 0, 11 }
+  { 48, 9 },
+  { 51, 10 },
+  { 68, 11 },
+  { 71, 13 },
+  { 0, 14 }
 };
 const ProtobufCMessageDescriptor sluice__rpc_options__descriptor =
 {
@@ -420,10 +461,10 @@ const ProtobufCMessageDescriptor sluice__rpc_options__descriptor =
   "Sluice__RpcOptions",
   "sluice",
   sizeof(Sluice__RpcOptions),
-  11,
+  14,
   sluice__rpc_options__field_descriptors,
   sluice__rpc_options__field_indices_by_name,
-  7,  sluice__rpc_options__number_ranges,
+  9,  sluice__rpc_options__number_ranges,
   (ProtobufCMessageInit) sluice__rpc_options__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

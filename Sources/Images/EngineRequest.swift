@@ -50,6 +50,12 @@ public struct EngineRequest: Hashable, Sendable {
     public var freezeCgroup: String?
     /// A configuration file, which goes before all of this.
     public var configurationFile: String?
+    /// Whether messages go to standard error instead of a file.
+    public var logsToStandardError: Bool
+    /// The names of options that are set and that a pre-dump of memory has no use for.
+    public var leftOut: [String] = []
+    /// Options that are set and that are not known here, by their numbers, or that only CRIU can do, by their names.
+    public var forCriu: [String] = []
 
     init(_ options: Sluice__RpcOptions) {
       let (images, work) = unsafe (options.images_dir_fd, options.work_dir_fd)
@@ -60,10 +66,23 @@ public struct EngineRequest: Hashable, Sendable {
       logLevel = unsafe options.log_level
       logFile = unsafe Self.text(options.log_file)
       hasPageServer = unsafe options.ps != nil
-      parent = unsafe Self.text(options.parent_img)
+      // An empty one is a mistake, and not the wish for none.
+      parent = unsafe options.parent_img.map { unsafe String(cString: $0) }
       dedups = unsafe options.auto_dedup != 0
       freezeCgroup = unsafe Self.text(options.freeze_cgroup)
       configurationFile = unsafe Self.text(options.config_file)
+      logsToStandardError = unsafe options.log_to_stderr != 0
+      if unsafe options.lazy_pages != 0 { forCriu.append("lazy_pages") }
+      if unsafe options.leave_stopped != 0 { forCriu.append("leave_stopped") }
+      if hasPageServer { forCriu.append("ps") }
+      for index in unsafe 0..<Int(options.base.n_unknown_fields) {
+        let number = unsafe options.base.unknown_fields[index].tag
+        if let known = EngineOption.leftOut.first(where: { $0.number == number }) {
+          if !leftOut.contains(known.name) { leftOut.append(known.name) }
+        } else {
+          forCriu.append("\(number)")
+        }
+      }
     }
 
     private static func text(_ string: UnsafePointer<CChar>?) -> String? {

@@ -3,59 +3,117 @@ import Testing
 @testable import sluice
 
 @Suite struct CriuOptionsTests {
+  private func options(
+    _ arguments: String, for caller: CriuOptions.Caller = .sluice, files: [String: String] = [:],
+    configuration: String? = nil
+  ) throws -> CriuOptions {
+    try CriuOptions(
+      arguments.split(separator: " ").map(String.init), for: caller,
+      in: CriuOptions.Surroundings(
+        home: "/users/me", configuration: configuration, read: { files[$0] }, freezes: { $0 == "/new" }))
+  }
+
   private func translated(
-    _ arguments: String, files: [String: String] = [:]
+    _ arguments: String, for caller: CriuOptions.Caller = .sluice, files: [String: String] = [:],
+    configuration: String? = nil
   ) throws -> String {
-    let options = try CriuOptions(
-      arguments.split(separator: " ").map(String.init), home: "/users/me", read: { files[$0] })
-    return options.arguments.joined(separator: " ")
+    try options(arguments, for: caller, files: files, configuration: configuration)
+      .arguments.joined(separator: " ")
   }
 
   @Test(arguments: [
     // As runc, LXC and scripts call it.
     (
       "-t 12 -D /images --prev-images-dir ../1 --track-mem -v4 -o log --tcp-established --shell-job -j",
-      "-t 12 -D /images --prev-images-dir ../1 -v -v -o log"
+      "--tree=12 --images-dir=/images --prev-images-dir=../1 --log-file=log -v -v"
     ),
     (
       "--tree 12 --images-dir d --external mnt[/x]:y --ghost-limit=1M --manage-cgroups=full -l --leave-running",
-      "--tree 12 --images-dir d"
+      "--tree=12 --images-dir=d"
     ),
-    ("-v0 -t 1", "-t 1"), ("-v3 -t 1", "-v -t 1"), ("-v -t 1", "-v -t 1"),
-    ("--no-tcp-established --no-track-mem -t 1", "-t 1"),
-    ("--pre-dump-mode read -t 1 --pre-dump-mode=splice", "-t 1"),
-    ("--pidfile p -t 1", "--pid-file p -t 1"),
-    ("--network-lock iptables --cgroup-root x -L lib -t 1", "-t 1"),
+    ("--no-tcp-established --no-track-mem -t 1", "--tree=1"),
+    ("--pre-dump-mode read -t 1 --pre-dump-mode=splice", "--tree=1"),
+    ("--pidfile p -t 1", "--tree=1"), ("-t 1 --pidfile=p", "--tree=1"),
+    ("--network-lock iptables --cgroup-root x -L lib -t 1", "--tree=1"),
+    ("--root / -r / --status-fd 7 --ghost-fiemap --inherit-fd fd[3]:x --veth-pair a=b -t 1", "--tree=1"),
+    ("--daemon --close 9 --skip-file-rwx-check --port 9 --address h --tls -t 1", "--tree=1"),
+    // The last one counts.
+    ("-t 1 -t 2 --auto-dedup --no-auto-dedup", "--tree=2"), ("--auto-dedup -t 1", "--auto-dedup --tree=1"),
+    ("--page-server --no-page-server --stream --no-stream -t 1", "--tree=1"),
+    // Letters, joined and with their values.
+    ("-jlt5 -Ddir", "--tree=5 --images-dir=dir"), ("-jRdt 5", "--tree=5"),
+    ("-x -t1 -xuid -M a:b -J net:5", "--tree=1"),
+    // A value that looks like an option is one all the same.
+    ("-D -t -t 1", "--images-dir=-t --tree=1"),
     // Sluice's own stay as they are.
-    ("--rounds 3 --no-sync --memory-budget=16M -t 1", "--rounds 3 --no-sync --memory-budget=16M -t 1"),
-    ("--unheard-of -t 1", "--unheard-of -t 1"),
+    (
+      "--rounds 3 --no-sync --memory-budget=16M -t 1 --timeout 5",
+      "--tree=1 --timeout=5 --rounds 3 --no-sync --memory-budget=16M"
+    ),
+    ("--unheard-of -t 1", "--tree=1 --unheard-of"), ("--help", "--help"), ("-h", "--help"),
   ])
   func `CRIU's options are understood or left out`(given: String, ours: String) throws {
     #expect(try translated(given) == ours)
   }
 
-  @Test func `a cgroup that cannot be frozen is left out`() throws {
-    let given = "--freeze-cgroup /old -t 1 --freeze-cgroup=/old --freeze-cgroup /new --freeze-cgroup=/new"
-    let options = try CriuOptions(
-      given.split(separator: " ").map(String.init), home: nil, freezes: { $0 == "/new" }, read: { _ in nil })
-    #expect(options.arguments == ["-t", "1", "--freeze-cgroup", "/new", "--freeze-cgroup=/new"])
-  }
-
-  @Test func `configuration files hold long options without dashes`() throws {
-    let files = [
-      "/etc/criu/default.conf": "# ours\ntcp-established\nlog-file \"from etc\" # why\n\nunknown-to-us 7\n",
-      "/users/me/.criu/default.conf": "timeout=5",
-      "extra.conf": "pre-dump-mode read\nimages-dir /from/file",
-    ]
-    #expect(try translated("-t 1", files: files) == "--log-file from etc --timeout 5 -t 1")
-    #expect(try translated("--no-default-config -t 1", files: files) == "-t 1")
-    #expect(
-      try translated("--no-default-config --config extra.conf -t 1", files: files)
-        == "--images-dir /from/file -t 1")
+  @Test(arguments: [
+    ("", 0), ("-v", 1), ("-v -v", 2), ("-vv", 2), ("-vvvv", 2), ("-v0", 0), ("-v1", 0), ("-v2", 0),
+    ("-v3", 1), ("-v4", 2), ("--verbosity", 1), ("--verbosity=4", 2), ("--verbosity=vv", 2), ("-v4 -v2", 0),
+    ("-v2000000000", 2), ("-v-5", 0),
+  ])
+  func `there is as much to read as CRIU would write`(given: String, count: Int) throws {
+    #expect(try translated(given).split(separator: " ").filter { $0 == "-v" }.count == count)
   }
 
   @Test(arguments: [
-    "--page-server --address x", "--lazy-pages", "--config /nowhere", "--pre-dump-mode tape", "-s",
+    ("pre-dump -t 1", "--tree=1 --images-dir=."),
+    // The verb may stand anywhere.
+    ("-t 1 -v4 pre-dump -D d", "--tree=1 --images-dir=d -v -v"),
+    // Names may be cut off where no other begins so.
+    (
+      "pre-dump --tre 1 --im d --prev ../1 --work w --log-f l",
+      "--tree=1 --images-dir=d --prev-images-dir=../1 --work-dir=w --log-file=l"
+    ),
+    // To CRIU it is the time for stopping the processes.
+    ("pre-dump -t 1 --timeout 5 -D d", "--tree=1 --images-dir=d"),
+    ("pre-dump -t 1 -D d --freeze-cgroup /old", "--tree=1 --images-dir=d"),
+    (
+      "pre-dump -t 1 -D d --freeze-cgroup /old --freeze-cgroup=/new",
+      "--tree=1 --images-dir=d --freeze-cgroup=/new"
+    ),
+    ("pre-dump -t 1 -D d --config /nowhere", "--tree=1 --images-dir=d"),
+  ])
+  func `in CRIU's place they mean what they mean to CRIU`(given: String, ours: String) throws {
+    #expect(try translated(given, for: .criu) == ours)
+  }
+
+  @Test(arguments: [
+    "", "dump -t 1", "check", "pre-dump more -t 1", "pre-dump --rounds 3 -t 1", "pre-dump --unheard-of -t 1",
+    "pre-dump --tr 1", "pre-dump --memory-dump-mode read -t 1", "pre-dump -t", "pre-dump -t 1 -s",
+    "pre-dump -t 1 --page-server --port 9", "pre-dump -t 1 --lazy-pages", "pre-dump -t 1 --stream",
+    "pre-dump -t 1 -v 4", "pre-dump -t 1 -vj", "pre-dump --help", "-V", "pre-dump -t 1 --pre-dump-mode tape",
+    "pre-dump -t 1 -Z",
+    "pre-dump --no-lazy-pages -t 1", "pre-dump --tcp-established=yes -t 1", "pre-dump -t 1 -- x",
+  ])
+  func `in CRIU's place all else is CRIU's`(given: String) {
+    #expect(throws: CriuOptions.Problem.self) { try translated(given, for: .criu) }
+  }
+
+  @Test func `a cgroup is taken as it is from one who calls Sluice`() throws {
+    #expect(try translated("--freeze-cgroup /old -t 1") == "--freeze-cgroup=/old --tree=1")
+  }
+
+  @Test func `what is left out is told`() throws {
+    let leftOut = try options("pre-dump -t 1 --pidfile p --tcp-close --timeout 3 -L x", for: .criu).leftOut
+    #expect(leftOut.count == 4)
+    for name in ["--pidfile", "--tcp-close", "--timeout", "--libdir"] {
+      #expect(leftOut.contains { $0.contains(name) && $0.contains("left out: ") }, "\(leftOut)")
+    }
+  }
+
+  @Test(arguments: [
+    "--page-server --address x", "--lazy-pages", "--config /nowhere", "--pre-dump-mode tape", "-s", "-t",
+    "--exec-cmd", "--tcp-close=1", "-vx",
   ])
   func `what cannot be done is refused`(given: String) {
     #expect(throws: CriuOptions.Problem.self) { try translated(given) }

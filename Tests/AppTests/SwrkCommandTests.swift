@@ -93,7 +93,8 @@ struct SwrkCommandTests {
 
   /// What an engine may get wrong, and a word of what it is told.
   enum Mistake: CaseIterable {
-    case noOptions, noProcess, noDirectory, closedDirectory, file, goneProcess, usedDirectory, noParent, noLog
+    case noOptions, noProcess, noDirectory, closedDirectory, file, goneProcess, usedDirectory, noParent
+    case emptyParent, noLog
 
     var words: String {
       switch self {
@@ -104,6 +105,7 @@ struct SwrkCommandTests {
       case .goneProcess: "process"
       case .usedDirectory: "images"
       case .noParent: "nothing"
+      case .emptyParent: "--prev-images-dir"
       case .noLog: "log file"
       }
     }
@@ -128,6 +130,7 @@ struct SwrkCommandTests {
         case .usedDirectory:
           try "".write(toFile: "\(images.path)/pages-1.img", atomically: true, encoding: .utf8)
         case .noParent: options.append((14, .text("../nowhere")))
+        case .emptyParent: options.append((14, .text("")))
         case .noLog: options.append((10, .text("no/such/log")))
         }
         try await Engine.run { engine in
@@ -226,6 +229,9 @@ struct SwrkCommandTests {
     (
       WireMessage.request(preDump, [(1, .integer(5)), (11, .message(WireMessage([(2, .integer(9))])))]), false
     ),
+    // Pages that come when they are needed, and an option of a newer CRIU.
+    (WireMessage.request(preDump, [(1, .integer(5)), (48, .integer(1))]), false),
+    (WireMessage.request(singlePreDump, [(1, .integer(5)), (172, .text("new"))]), false),
     // In the middle of a session.
     (WireMessage.request(dump, [(1, .integer(5)), (14, .text("../1"))]), true),
   ])
@@ -257,6 +263,71 @@ struct SwrkCommandTests {
             #expect(call.descriptors == Int(plain.rlim_cur))
           }
         }
+      }
+    }
+  }
+
+  @Test func handsOnWhatAConfigurationFileHasForCriu() async throws {
+    try await withTemporaryDirectory { directory in
+      try await StandInCriu.with { criu in
+        let (images, file) = (try OpenDirectory(making: "\(directory)/1"), "\(directory)/conf")
+        try "page-server\nport 9\n".write(toFile: file, atomically: false, encoding: .utf8)
+        try await Engine.run(criu: criu.path) { engine in
+          let packet = WireMessage.request(
+            Self.preDump, [(1, .integer(Int(images.number))), (2, .integer(1)), (51, .text(file))])
+          let answer = try await engine.ask(packet)
+          #expect(answer.failure == nil)
+          #expect(try await engine.program.result().end == .exited(0))
+          #expect(try criu.calls().last?.packet == hexadecimalText(packet))
+        }
+      }
+    }
+  }
+
+  @Test func tellsStandardErrorWhereThatIsAskedFor() async throws {
+    try await MemoryTarget.run(["--size", "1M"]) { target in
+      try await withTemporaryDirectory { directory in
+        let images = try OpenDirectory(making: "\(directory)/1")
+        try await Engine.run { engine in
+          let answer = try await engine.ask(
+            WireMessage.request(
+              Self.singlePreDump,
+              [
+                (1, .integer(Int(images.number))), (2, .integer(Int(target.pid))), (9, .integer(4)),
+                (10, .text("log")), (5, .integer(1)), (45, .integer(1)), (71, .integer(1)),
+              ]))
+          #expect(answer.failure == nil)
+          let result = try await engine.program.result()
+          for text in ["pages", "tcp_established is left out", "timeout is left out"] {
+            #expect(result.errors.contains(text), "\(result.errors)")
+          }
+          #expect(names(in: images.path)?.contains("log") == false)
+        }
+      }
+    }
+  }
+
+  @Test func makesPreDumpsByTheNameOfCriu() async throws {
+    try await MemoryTarget.run(["--size", "1M"]) { target in
+      try await withTemporaryDirectory { directory in
+        let (link, images, file) = ("\(directory)/criu", "\(directory)/1", "\(directory)/pid")
+        try FileManager.default.createSymbolicLink(
+          atPath: link, withDestinationPath: try Command.builtPath("sluice"))
+        try "\(target.pid)\n".write(toFile: file, atomically: false, encoding: .utf8)
+        var command = Command(
+          link,
+          [
+            "--verbosity=4", "pre-dump", "--tre", "\(target.pid)", "-D\(images)", "--pidfile", file,
+            "--timeout", "1",
+            "--config", "/dev/null", "--root", "/", "-r/", "--status-fd", "9", "--ghost-fiemap", "--daemon",
+            "--skip-file-rwx-check", "--inherit-fd", "fd[9]:x", "--veth-pair", "a=b", "--close", "9", "-jl",
+          ])
+        command.environment = ["SLUICE_CRIU": "/nowhere/criu"]
+        let result = try await command.run()
+        #expect(result.end == .exited(0), "\(result.errors)")
+        #expect(looksFinished(images))
+        #expect(result.errors.contains("--pidfile is left out"), "\(result.errors)")
+        #expect(try String(contentsOfFile: file, encoding: .utf8) == "\(target.pid)\n")
       }
     }
   }
@@ -314,8 +385,16 @@ struct SwrkCommandTests {
         command.environment = ["SLUICE_CRIU": criu.path]
         #expect(try await command.run().end == .exited(7))
         #expect(try criu.calls().last?.arguments == command.arguments)
-        command.arguments = ["pre-dump", "-t", "1", "-D", "/x", "--nonsense"]
-        expectFailure(try await command.run(), code: 64, saying: "--nonsense")
+        // What nobody can do CRIU refuses.
+        for wrong in [
+          ["--nonsense"], ["--prev-images-dir", ""], ["-t", "one"], ["--help"], ["--rounds", "3"],
+        ] {
+          command.arguments = ["pre-dump", "-t", "1", "-D", "/x"] + wrong
+          #expect(try await command.run().end == .exited(7))
+          #expect(try criu.calls().last?.arguments == command.arguments)
+        }
+        command.environment = ["SLUICE_CRIU": "/nowhere/criu"]
+        expectFailure(try await command.run(), code: 66, saying: "/nowhere/criu", "--rounds")
         command.arguments = ["--version"]
         command.environment = ["SLUICE_CRIU": link]
         expectFailure(try await command.run(), code: 66, saying: "no CRIU")

@@ -46,6 +46,55 @@ import Testing
     #expect(found.workDescriptor == nil)
   }
 
+  /// The numbers and names in CRIU's own description of its protocol, of 3.17.1 (to 65) and 4.2.
+  private static let options =
+    """
+    1 images_dir_fd 2 pid 3 leave_running 4 ext_unix_sk 5 tcp_established 6 evasive_devices 7 shell_job 8 file_locks
+    9 log_level 10 log_file 11 ps 12 notify_scripts 13 root 14 parent_img 15 track_mem 16 auto_dedup 17 work_dir_fd
+    18 link_remap 19 veths 20 cpu_cap 21 force_irmap 22 exec_cmd 23 ext_mnt 24 manage_cgroups 25 cg_root
+    26 rst_sibling 27 inherit_fd 28 auto_ext_mnt 29 ext_sharing 30 ext_masters 31 skip_mnt 32 enable_fs
+    33 unix_sk_ino 34 manage_cgroups_mode 35 ghost_limit 36 irmap_scan_paths 37 external 38 empty_ns 39 join_ns
+    41 cgroup_props 42 cgroup_props_file 43 cgroup_dump_controller 44 freeze_cgroup 45 timeout
+    46 tcp_skip_in_flight 47 weak_sysctls 48 lazy_pages 49 status_fd 50 orphan_pts_master 51 config_file
+    52 tcp_close 53 lsm_profile 54 tls_cacert 55 tls_cacrl 56 tls_cert 57 tls_key 58 tls 59 tls_no_cn_verify
+    60 cgroup_yard 61 pre_dump_mode 62 pidfd_store_sk 63 lsm_mount_context 64 network_lock 65 mntns_compat_mode
+    66 skip_file_rwx_check 67 unprivileged 68 images_dir 69 leave_stopped 70 display_stats 71 log_to_stderr
+    """
+  /// Those that a pre-dump goes by.
+  private static let done: Set<UInt32> = [1, 2, 9, 10, 14, 16, 17, 44, 51, 68, 71]
+  /// Those that only CRIU can do.
+  private static let handedOn: Set<UInt32> = [11, 48, 69]
+
+  @Test func `every option of an engine's is done, left out, or CRIU's`() throws {
+    let words = Self.options.split(whereSeparator: \.isWhitespace)
+    var numbers: Set<UInt32> = []
+    for index in stride(from: 0, to: words.count, by: 2) {
+      let (number, name) = (try #require(UInt32(words[index])), String(words[index + 1]))
+      numbers.insert(number)
+      let leftOut = EngineOption.leftOut.contains { $0.number == number && $0.name == name }
+      let verdicts = [Self.done.contains(number), Self.handedOn.contains(number), leftOut]
+      #expect(verdicts.filter { $0 }.count == 1, "\(name)")
+    }
+    #expect(EngineOption.leftOut.allSatisfy { numbers.contains($0.number) })
+    #expect(Set(EngineOption.leftOut.map(\.number)).count == EngineOption.leftOut.count)
+  }
+
+  @Test func `options that are left out or CRIU's are known by name or number`() throws {
+    // 7 shell_job, 37 external twice, 45 timeout; 48 lazy_pages, and 99.
+    let options: [UInt8] =
+      [0x38, 1, 0xaa, 2, 1, 0x61, 0xaa, 2, 1, 0x62, 0xe8, 2, 5, 0x80, 3, 1, 0x98, 6, 1]
+    let request = try #require(EngineRequest(packet: [0x08, 4, 0x12, UInt8(options.count)] + options))
+    #expect(request.options?.leftOut == ["shell_job", "external", "timeout"])
+    #expect(request.options?.forCriu == ["lazy_pages", "99"])
+    #expect(request.options?.parent == nil)
+    // 14, without a text; lazy_pages, leave_stopped and log_to_stderr that are false.
+    let none: [UInt8] = [0x72, 0, 0x80, 3, 0, 0xa8, 4, 0, 0xb8, 4, 0]
+    let other = try #require(EngineRequest(packet: [0x08, 4, 0x12, UInt8(none.count)] + none))
+    #expect(other.options?.parent == "")
+    #expect(other.options?.forCriu == [])
+    #expect(other.options?.logsToStandardError == false)
+  }
+
   @Test func `a question for features is what is asked about`() throws {
     let request = try #require(EngineRequest(packet: [0x08, 9, 0x2a, 4, 0x08, 1, 0x18, 0]))
     let features = try #require(request.features)

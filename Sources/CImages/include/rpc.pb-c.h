@@ -62,15 +62,21 @@ struct  Sluice__RpcOptions
   protobuf_c_boolean has_work_dir_fd;
   int32_t work_dir_fd;
   char *freeze_cgroup;
+  protobuf_c_boolean has_lazy_pages;
+  protobuf_c_boolean lazy_pages;
   char *config_file;
   /*
    * Instead of images_dir_fd.
    */
   char *images_dir;
+  protobuf_c_boolean has_leave_stopped;
+  protobuf_c_boolean leave_stopped;
+  protobuf_c_boolean has_log_to_stderr;
+  protobuf_c_boolean log_to_stderr;
 };
 #define SLUICE__RPC_OPTIONS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&sluice__rpc_options__descriptor) \
-    , 0, -1, 0, 0, 0, 2, NULL, NULL, NULL, 0, 0, 0, -1, NULL, NULL, NULL }
+    , 0, -1, 0, 0, 0, 2, NULL, NULL, NULL, 0, 0, 0, -1, NULL, 0, 0, NULL, NULL, 0, 0, 0, 0 }
 
 
 struct  Sluice__RpcFeatures
