@@ -79,6 +79,15 @@ final class PidFile: Sendable {
       throw CommandFailure.cannotCreate(
         "\(path) is there and is no pid file: it is left alone; choose another")
     }
+    // That of a run which was killed names nobody any more; that of a process which lives, and is none of ours, is
+    // somebody else's.
+    let pid = String(decoding: bytes[..<count], as: UTF8.self).split(separator: "\n").first.flatMap {
+      Int32($0)
+    }
+    guard let pid, pid > 0, kill(pid, 0) == 0 || errno == EPERM else { return }
+    throw CommandFailure.cannotCreate(
+      "the pid file \(path) is that of process \(pid), which is at work: it is left alone; choose another, or remove it"
+    )
   }
 
   private static func writePid(to file: Int32, _ path: String) throws(ExitCode) {

@@ -96,6 +96,21 @@ struct PidFileTests {
     }
   }
 
+  @Test func leavesTheFileOfAnotherProgramAlone() async throws {
+    try await MemoryTarget.run(["--size", "1M"]) { target in
+      try await withTemporaryDirectory { directory in
+        let file = "\(directory)/pid"
+        try "\(target.pid)\n".write(toFile: file, atomically: false, encoding: .utf8)
+        expectFailure(
+          try await SluiceCommandLine.preDump(
+            pid: target.pid, images: "\(directory)/images", ["--pid-file", file]),
+          code: 73, saying: file, "process \(target.pid)")
+        #expect(try text(of: file) == "\(target.pid)\n")
+        #expect(names(in: directory) == ["pid"])
+      }
+    }
+  }
+
   @Test(arguments: [("/nowhere/pid", "ENOENT"), ("/tmp", "EISDIR"), ("/dev/null", "no pid file")])
   func refusesPlacesWhereNoFileCanBe(path: String, word: String) async throws {
     let result = try await SluiceCommandLine.preDump(pid: 1, images: "/nowhere/images", ["--pid-file", path])
