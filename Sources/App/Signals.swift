@@ -10,8 +10,11 @@ enum CancellationCause: Hashable, Sendable {
   case timeout
 }
 
-/// Runs work that SIGINT, SIGTERM and SIGHUP cancel, and the end of its time. A signal after that ends the program
-/// on the spot: what is left then has no inventory.img, so it does not look finished.
+/// Runs work that SIGINT, SIGTERM and SIGHUP cancel, and the end of its time. A signal a noticeable time after that ends
+/// the program on the spot: what is left then has no inventory.img, so it does not look finished.
+///
+/// Signals of one moment are one: timeout(1) sends its own to the child and then to the child's group, a terminal that is
+/// closed sends SIGHUP while the shell sends SIGTERM, a service manager sends both at once.
 struct SignalCancellation {
   private static let signals = [SIGINT, SIGTERM, SIGHUP]
 
@@ -40,12 +43,15 @@ struct SignalCancellation {
       let source = DispatchSource.makeSignalSource(signal: number)
       source.setRegistrationHandler { watching.yield() }
       source.setEventHandler {
-        guard received.isFirst(number) else {
+        switch received.take(number) {
+        case .first:
+          Terminal.message("sluice: stopping (once more to stop at once)")
+          task.cancel()
+        case .same: break
+        case .further:
           beforeAbruptEnd()
           _exit(128 + number)
         }
-        Terminal.message("sluice: stopping (once more to stop at once)")
-        task.cancel()
       }
       source.resume()
       return source
@@ -53,7 +59,7 @@ struct SignalCancellation {
     let timer = timeout.map { timeout in
       let timer = DispatchSource.makeTimerSource()
       timer.setEventHandler {
-        guard received.isFirst(Received.timeout) else { return }
+        guard received.take(Received.timeout) == .first else { return }
         Terminal.message("sluice: stopping, for the time of --timeout is up (a signal stops at once)")
         task.cancel()
       }
@@ -72,22 +78,39 @@ struct SignalCancellation {
     for number in signals { _ = signal(number, SIG_DFL) }
   }
 
-  /// What came first.
+  /// What came first, and when.
   private final class Received: Sendable {
     /// No signal has this number.
     static let timeout: Int32 = -1
+    /// Shorter than anybody takes to see that the program is stopping and to send another signal, longer than programs
+    /// take between two of theirs on a busy machine.
+    private static let moment = Duration.milliseconds(500)
 
-    private let number = Atomic<Int32>(0)
+    enum Turn {
+      case first
+      /// Of the same moment as the first.
+      case same
+      case further
+    }
 
-    func isFirst(_ signal: Int32) -> Bool {
-      number.compareExchange(expected: 0, desired: signal, ordering: .sequentiallyConsistent).exchanged
+    private let first = Mutex<(number: Int32, time: ContinuousClock.Instant)?>(nil)
+
+    func take(_ number: Int32) -> Turn {
+      first.withLock { first in
+        let now = ContinuousClock.now
+        guard let former = first else {
+          first = (number, now)
+          return .first
+        }
+        return former.time.duration(to: now) < Self.moment ? .same : .further
+      }
     }
 
     var cause: CancellationCause? {
-      switch number.load(ordering: .sequentiallyConsistent) {
-      case 0: nil
-      case Self.timeout: .timeout
-      case let signal: .signal(signal)
+      switch first.withLock({ $0?.number }) {
+      case nil: nil
+      case Self.timeout?: .timeout
+      case let signal?: .signal(signal)
       }
     }
   }

@@ -29,14 +29,67 @@ struct SignalsTests {
     }
   }
 
-  @Test func endARunAtOnceWhenTheyComeTwice() async throws {
+  @Test func areOneWhenTheyAreOfOneMoment() async throws {
     try await interrupt { preDump, _ in
-      // Two different ones: of two that are alike the kernel keeps one.
-      preDump.sluice.send(SIGINT)
-      preDump.sluice.send(SIGTERM)
-      let end = try await preDump.goOn().end
-      #expect(end == .exited(130) || end == .exited(143))
-      #expect(!looksFinished(preDump.images))
+      for signal in [SIGTERM, SIGINT, SIGHUP] { preDump.sluice.send(signal) }
+      let result = try await preDump.goOn()
+      #expect([129, 130, 143].map { .exited($0) }.contains(result.end), "\(result.end)")
+      #expect(result.errorLines.last?.contains("nothing was kept") == true, "\(result.errors)")
+      #expect(names(in: preDump.images) == nil)
+    }
+  }
+
+  /// It sends its signal to the program, and then to the program's group.
+  @Test func areOneWhenTheyAreOfTimeout() async throws {
+    try await MemoryTarget.run(["--size", "512M", "--write-rate", "1000"]) { target in
+      try await withTemporaryDirectory { directory in
+        var interrupted = 0
+        for attempt in 0..<20 {
+          let images = "\(directory)/\(attempt)"
+          let command = try Command(
+            installed: "timeout",
+            [
+              "0.\(10 + attempt * 3)", try Command.builtPath("sluice"), "pre-dump", "-t", "\(target.pid)",
+              "-D", images,
+            ])
+          let result = try await command.run()
+          if looksFinished(images) { continue }
+          #expect(result.end == .exited(124), "\(result.errors)")
+          #expect(names(in: images) == nil, "\(result.errors)")
+          interrupted += 1
+          if interrupted == 10 { break }
+        }
+        #expect(interrupted > 0)
+      }
+      try await target.check()
+    }
+  }
+
+  @Test func endARunAtOnceWhenTheyComeAgain() async throws {
+    try await MemoryTarget.run(["--size", "1M"]) { target in
+      try await withTemporaryDirectory { directory in
+        let (images, started) = ("\(directory)/images", "\(directory)/started")
+        // It does not end when it is told to, and so the run does not either.
+        let then = "trap '' TERM; echo $$ >\(started).new; mv \(started).new \(started); exec sleep 1000"
+        let command = try Command(
+          built: "sluice", ["pre-dump", "-t", "\(target.pid)", "-D", images, "--rounds", "1", "--then", then])
+        try await withProgram(command) { sluice in
+          try await eventually("the command has begun") { fileSize(started) != nil }
+          let text = try String(contentsOfFile: started, encoding: .utf8)
+          let child = try #require(Int32(text.split(separator: "\n").first ?? ""))
+          let again = Task {
+            while !Task.isCancelled {
+              sluice.send(SIGTERM)
+              try? await Task.sleep(for: .milliseconds(100))
+            }
+          }
+          let result = try await sluice.result()
+          again.cancel()
+          kill(child, SIGKILL)
+          #expect(result.end == .exited(143))
+          #expect(result.errors.contains("once more to stop at once"), "\(result.errors)")
+        }
+      }
     }
   }
 
