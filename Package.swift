@@ -1,8 +1,8 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-/// What every Swift target of this package is compiled with.
-let swiftSettings: [SwiftSetting] = [
+/// What programs that embed the library by the older rule for asynchronous functions are compiled with.
+let embedderSettings: [SwiftSetting] = [
   .swiftLanguageMode(.v6),
   // Unsafe code is marked where it stands, so that a reader can find all of it (SE-0458).
   .strictMemorySafety(),
@@ -13,11 +13,16 @@ let swiftSettings: [SwiftSetting] = [
   .enableUpcomingFeature("InternalImportsByDefault"),
   // https://github.com/swiftlang/swift-evolution/blob/main/proposals/0444-member-import-visibility.md
   .enableUpcomingFeature("MemberImportVisibility"),
-  // https://github.com/swiftlang/swift-evolution/blob/main/proposals/0461-async-function-isolation.md
-  .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
   // Spans that are held by a type of ours: SE-0446 and what came of it.
   .enableExperimentalFeature("Lifetimes"),
 ]
+
+/// What every Swift target of this package is compiled with.
+let swiftSettings =
+  embedderSettings + [
+    // https://github.com/swiftlang/swift-evolution/blob/main/proposals/0461-async-function-isolation.md
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault")
+  ]
 
 let package = Package(
   name: "sluice",
@@ -90,6 +95,13 @@ let package = Package(
     .executableTarget(
       name: "trial-target", path: "Tests/Programs/trial-target",
       linkerSettings: [.linkedLibrary("pthread")]),
+    // One program that embeds the library, by both rules for where asynchronous functions run.
+    .executableTarget(
+      name: "embedder", dependencies: ["Sluice"], path: "Tests/Programs/embedder",
+      swiftSettings: swiftSettings),
+    .executableTarget(
+      name: "embedder-concurrent", dependencies: ["Sluice"], path: "Tests/Programs/embedder-concurrent",
+      swiftSettings: embedderSettings),
     .target(
       name: "SluiceTestSupport", dependencies: ["CSluiceLinux"], path: "Tests/Support",
       swiftSettings: swiftSettings),

@@ -40,11 +40,7 @@ public struct FlattenImages: Sendable {
   ///
   /// - Throws: `PreDumpError`: `malformedImages` for a chain that is unfinished or lacks pages.
   public func run() async throws(PreDumpError) -> Report {
-    let coordinator = ThreadExecutor(name: "sluice-coord")
-    defer { coordinator.shutdown() }
-    return try await withTaskExecutorPreference(coordinator) { () async throws(PreDumpError) in
-      try await runHere()
-    }
+    try await Coordinator.run { () async throws(PreDumpError) in try await runHere() }
   }
 
   private func open() throws(PreDumpError) -> (ImageChain, [ChainTask]) {

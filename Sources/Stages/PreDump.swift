@@ -33,13 +33,7 @@ public struct PreDump: Sendable {
   ///
   /// - Throws: `PreDumpError`. Whatever goes wrong, no directory is left that looks finished.
   public func run() async throws(PreDumpError) -> PreDumpReport {
-    // Tasks that wait for our threads are resumed by them. A thread of libdispatch that is made on such an
-    // occasion would inherit our thread's CPUs: so the tasks of a run are on an executor of its own.
-    let coordinator = ThreadExecutor(name: "sluice-coord")
-    defer { coordinator.shutdown() }
-    return try await withTaskExecutorPreference(coordinator) { () async throws(PreDumpError) in
-      try await runHere()
-    }
+    try await Coordinator.run { () async throws(PreDumpError) in try await runHere() }
   }
 
   @concurrent
