@@ -97,7 +97,7 @@ void   sluice__stats_entry__free_unpacked
   assert(message->base.descriptor == &sluice__stats_entry__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor sluice__dump_stats_entry__field_descriptors[9] =
+static const ProtobufCFieldDescriptor sluice__dump_stats_entry__field_descriptors[14] =
 {
   {
     "freezing_time",
@@ -207,6 +207,66 @@ static const ProtobufCFieldDescriptor sluice__dump_stats_entry__field_descriptor
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "page_pipes",
+    10,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_UINT64,
+    offsetof(Sluice__DumpStatsEntry, has_page_pipes),
+    offsetof(Sluice__DumpStatsEntry, page_pipes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "page_pipe_bufs",
+    11,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_UINT64,
+    offsetof(Sluice__DumpStatsEntry, has_page_pipe_bufs),
+    offsetof(Sluice__DumpStatsEntry, page_pipe_bufs),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "shpages_scanned",
+    12,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_UINT64,
+    offsetof(Sluice__DumpStatsEntry, has_shpages_scanned),
+    offsetof(Sluice__DumpStatsEntry, shpages_scanned),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "shpages_skipped_parent",
+    13,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_UINT64,
+    offsetof(Sluice__DumpStatsEntry, has_shpages_skipped_parent),
+    offsetof(Sluice__DumpStatsEntry, shpages_skipped_parent),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "shpages_written",
+    14,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_UINT64,
+    offsetof(Sluice__DumpStatsEntry, has_shpages_written),
+    offsetof(Sluice__DumpStatsEntry, shpages_written),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned sluice__dump_stats_entry__field_indices_by_name[] = {
   0,   /* field[0] = freezing_time */
@@ -214,15 +274,20 @@ static const unsigned sluice__dump_stats_entry__field_indices_by_name[] = {
   7,   /* field[7] = irmap_resolve */
   2,   /* field[2] = memdump_time */
   3,   /* field[3] = memwrite_time */
+  10,   /* field[10] = page_pipe_bufs */
+  9,   /* field[9] = page_pipes */
   8,   /* field[8] = pages_lazy */
   4,   /* field[4] = pages_scanned */
   5,   /* field[5] = pages_skipped_parent */
   6,   /* field[6] = pages_written */
+  11,   /* field[11] = shpages_scanned */
+  12,   /* field[12] = shpages_skipped_parent */
+  13,   /* field[13] = shpages_written */
 };
 static const ProtobufCIntRange sluice__dump_stats_entry__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 9 }
+  { 0, 14 }
 };
 const ProtobufCMessageDescriptor sluice__dump_stats_entry__descriptor =
 {
@@ -232,7 +297,7 @@ const ProtobufCMessageDescriptor sluice__dump_stats_entry__descriptor =
   "Sluice__DumpStatsEntry",
   "sluice",
   sizeof(Sluice__DumpStatsEntry),
-  9,
+  14,
   sluice__dump_stats_entry__field_descriptors,
   sluice__dump_stats_entry__field_indices_by_name,
   1,  sluice__dump_stats_entry__number_ranges,

@@ -30,6 +30,14 @@ public struct DumpStatistics: Hashable, Sendable {
     unsafe dump.pages_scanned = pagesScanned
     unsafe dump.pages_skipped_parent = pagesSkippedParent
     unsafe dump.pages_written = pagesWritten
+    // CRIU writes all of these, and programs that read them do not ask whether they are there. Sluice has no such pipes,
+    // and leaves shared memory alone.
+    unsafe dump.has_irmap_resolve = 1
+    unsafe dump.has_page_pipes = 1
+    unsafe dump.has_page_pipe_bufs = 1
+    unsafe dump.has_shpages_scanned = 1
+    unsafe dump.has_shpages_skipped_parent = 1
+    unsafe dump.has_shpages_written = 1
     return unsafe withUnsafeMutablePointer(to: &dump) { pointer in
       var entry = unsafe Sluice__StatsEntry.blank
       unsafe entry.dump = pointer

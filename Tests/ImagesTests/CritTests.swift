@@ -44,6 +44,8 @@ import Testing
     let dump: NSDictionary = [
       "freezing_time": 0, "frozen_time": 1_234, "memdump_time": 0, "memwrite_time": 0,
       "pages_scanned": 99, "pages_skipped_parent": 0, "pages_written": 1 << 40, "pages_lazy": 0,
+      "irmap_resolve": 0, "page_pipes": 0, "page_pipe_bufs": 0, "shpages_scanned": 0,
+      "shpages_skipped_parent": 0, "shpages_written": 0,
     ]
     #expect(stats.entries as [NSDictionary] == [["dump": dump]])
   }

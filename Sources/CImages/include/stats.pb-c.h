@@ -37,10 +37,23 @@ struct  Sluice__DumpStatsEntry
   protobuf_c_boolean has_irmap_resolve;
   uint32_t irmap_resolve;
   uint64_t pages_lazy;
+  protobuf_c_boolean has_page_pipes;
+  uint64_t page_pipes;
+  protobuf_c_boolean has_page_pipe_bufs;
+  uint64_t page_pipe_bufs;
+  /*
+   * Of shared memory, which a pre-dump leaves alone; programs that read CRIU's figures rely on these.
+   */
+  protobuf_c_boolean has_shpages_scanned;
+  uint64_t shpages_scanned;
+  protobuf_c_boolean has_shpages_skipped_parent;
+  uint64_t shpages_skipped_parent;
+  protobuf_c_boolean has_shpages_written;
+  uint64_t shpages_written;
 };
 #define SLUICE__DUMP_STATS_ENTRY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&sluice__dump_stats_entry__descriptor) \
-    , 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+    , 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 
 struct  Sluice__StatsEntry
