@@ -10,17 +10,27 @@ enum ParentPath {
     return isDirectory(fromImages) || !isDirectory(path) ? fromImages : path
   }
 
-  /// The images directory need not be there yet, so steps up are taken here and not by the kernel.
+  /// The images directory need not be there yet: so steps up out of what is not there are taken here, and not by the
+  /// kernel. What there is may be a link, and steps up from there are the kernel's.
   private static func join(_ directory: String, _ path: String) -> String {
-    if isDirectory(directory) { return directory + "/" + path }
-    var (base, rest) = (directory.split(separator: "/", omittingEmptySubsequences: true)[...], path[...])
-    while rest.hasPrefix("../"), let last = base.last, last != "..", last != "." {
-      base.removeLast()
-      rest = rest.dropFirst(3).drop(while: { $0 == "/" })
-    }
     let root = directory.hasPrefix("/") ? "/" : ""
-    let steps = base.isEmpty ? (root.isEmpty ? ["."] : []) : base.map(String.init)
-    return root + (steps + [String(rest)]).joined(separator: "/")
+    var base = steps(directory)[...]
+    var rest = steps(path)[...]
+    func text(_ steps: some Collection<Substring>) -> String {
+      steps.isEmpty && root.isEmpty ? "." : root + steps.joined(separator: "/")
+    }
+    while !rest.isEmpty, !isDirectory(text(base)) {
+      let step = rest.removeFirst()
+      if step == "..", let last = base.last, last != ".." { base.removeLast() } else { base.append(step) }
+    }
+    return rest.isEmpty
+      ? text(base)
+      : "\(base.isEmpty ? (root.isEmpty ? "./" : root) : text(base) + "/")\(rest.joined(separator: "/"))"
+  }
+
+  /// The parts of a path, but for those that lead nowhere.
+  private static func steps(_ path: String) -> [Substring] {
+    path.split(separator: "/").filter { $0 != "." }
   }
 
   private static func isDirectory(_ path: String) -> Bool {
