@@ -12,16 +12,26 @@ enum ImageFormat {
   /// Sluice's own; no kind of CRIU's has it.
   static let trackedMagic: UInt32 = 0x536c_7401
   /// Sluice's own too.
-  static let hashesMagic: UInt32 = 0x536c_7402
+  static let hashesMagic: UInt32 = 0x536c_7404
+  /// That of hashes without a seed, which earlier versions wrote.
+  static let seedlessHashesMagic: UInt32 = 0x536c_7402
+
+  /// Sluice's own too.
+  static let deduplicatedMagic: UInt32 = 0x536c_7403
 
   static let inventoryName = "inventory.img"
   static let statsName = "stats-dump"
   static let trackedName = "tracked.img"
   static let parentName = "parent"
 
-  static func pagemapName(pid: Int32) -> String { "pagemap-\(pid).img" }
+  static let pagemapPrefix = "pagemap-"
+  static let hashesPrefix = "hashes-"
+
+  static func pagemapName(pid: Int32) -> String { "\(pagemapPrefix)\(pid).img" }
   /// The hashes of a task's pages, beside its pagemap: "hashes-17.img" of task 17.
-  static func hashesName(pagemap: String) -> String { "hashes-" + pagemap.dropFirst("pagemap-".count) }
+  static func hashesName(pagemap: String) -> String {
+    hashesPrefix + pagemap.dropFirst(pagemapPrefix.count)
+  }
   static func pagesName(id: UInt32) -> String { "pages-\(id).img" }
 
   /// The longest record that is read: those of the files that Sluice reads have a few dozen bytes.

@@ -10,25 +10,32 @@ public struct PageHashHead: Hashable, Sendable {
   public let startTime: UInt64
   /// That of the inventory beside it, in microseconds since the machine started.
   public let dumpUptime: UInt64
+  /// That of the hashes: one for a whole chain, which nobody else knows, so that nobody can prepare two pages of one hash.
+  public let seed: UInt64
   /// Of /proc/sys/kernel/random/boot_id.
   public let bootID: String
 
   /// The head of the hashes that stand beside images of that moment.
-  public init(pageSize: UInt64, pid: Int32, startTime: UInt64, dumpUptime: UInt64, bootID: String) {
+  public init(
+    pageSize: UInt64, pid: Int32, startTime: UInt64, dumpUptime: UInt64, seed: UInt64, bootID: String
+  ) {
     self.pageSize = pageSize
     self.pid = pid
     self.startTime = startTime
     self.dumpUptime = dumpUptime
+    self.seed = seed
     self.bootID = bootID
   }
 
   /// The longest text that is kept whole, in bytes; a boot id has 36.
   private static let longestText = 64
+  /// The words before the text, of which the last is its length.
+  private static let numbers = 6
 
   /// The words of its block.
   var words: [UInt64] {
     let text = Array(bootID.utf8.prefix(Self.longestText))
-    var words = [pageSize, UInt64(UInt32(bitPattern: pid)), startTime, dumpUptime, UInt64(text.count)]
+    var words = [pageSize, UInt64(UInt32(bitPattern: pid)), startTime, dumpUptime, seed, UInt64(text.count)]
     for start in stride(from: 0, to: text.count, by: 8) {
       words.append(text[start..<min(start + 8, text.count)].reversed().reduce(0) { $0 << 8 | UInt64($1) })
     }
@@ -38,13 +45,15 @@ public struct PageHashHead: Hashable, Sendable {
   /// - Returns: nil where these are not the words of a head.
   init?(words: ArraySlice<UInt64>) {
     let words = words.map { UInt64(littleEndian: $0) }
-    guard words.count >= 5, let length = Int(exactly: words[4]), length <= Self.longestText,
-      words.count == 5 + (length + 7) / 8
+    guard words.count >= Self.numbers, let length = Int(exactly: words[Self.numbers - 1]),
+      length <= Self.longestText, words.count == Self.numbers + (length + 7) / 8
     else { return nil }
-    let text = (0..<length).map { UInt8(truncatingIfNeeded: words[5 + $0 / 8] >> UInt64($0 % 8 * 8)) }
+    let text = (0..<length).map {
+      UInt8(truncatingIfNeeded: words[Self.numbers + $0 / 8] >> UInt64($0 % 8 * 8))
+    }
     self.init(
       pageSize: words[0], pid: Int32(bitPattern: UInt32(truncatingIfNeeded: words[1])), startTime: words[2],
-      dumpUptime: words[3], bootID: String(decoding: text, as: UTF8.self))
+      dumpUptime: words[3], seed: words[4], bootID: String(decoding: text, as: UTF8.self))
   }
 }
 

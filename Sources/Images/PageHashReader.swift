@@ -98,6 +98,11 @@ public struct PageHashReader: ~Copyable {
   ) throws(ImagesError) -> Int {
     let got = try file.read(at: offset, into: &words) / 8
     guard got >= PageHashBlock.headWords else { throw malformed(path, "it ends before its end") }
+    guard UInt64(littleEndian: words[0]) >> 32 != UInt64(ImageFormat.seedlessHashesMagic) else {
+      throw ImagesError(
+        .malformed,
+        "\(path) was made by an earlier Sluice: its hashes have no seed, so that they prove nothing")
+    }
     guard UInt64(littleEndian: words[0]) == PageHashBlock.mark(number: number) else {
       throw malformed(path, "block \(number) does not begin as one")
     }

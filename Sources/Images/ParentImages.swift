@@ -80,6 +80,25 @@ public final class ParentImages: Sendable {
       to: try DirectoryPath.real(of: directory.descriptor, named: path))
   }
 
+  /// The seed of the hashes of the pages; nil where there are none that can be read.
+  public var hashSeed: UInt64? {
+    do throws(ImagesError) {
+      let prefix = ImageFormat.hashesPrefix
+      for name in try directory.names() where name.hasPrefix(prefix) && name.hasSuffix(".img") {
+        let hashes = try PageHashReader.open(
+          pagemap: ImageFormat.pagemapPrefix + name.dropFirst(prefix.count), in: directory)
+        switch hashes {
+        case .some(let hashes): return hashes.head.seed
+        case .none: continue
+        }
+      }
+      return nil
+    } catch {
+      // What is wrong with them is told when they are to be compared with.
+      return nil
+    }
+  }
+
   /// Takes the inventory away, before the dirty tracker is cleared.
   ///
   /// - Throws: `ImagesError` with `cannotCreate`; the inventory is where it was then.

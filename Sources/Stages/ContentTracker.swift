@@ -24,15 +24,17 @@ struct ContentTracker: DirtyTracker {
       (try Uptime.microseconds(), try Uptime.bootID())
     }
     var start = RoundStart(of: tree, tracker: .content, uptime: uptime)
+    // That of the chain; a new chain has a new one.
+    let seed = parent?.hashSeed ?? UInt64.random(in: 0...UInt64.max)
     start.contents = ContentRound(
-      parent: parent,
+      parent: parent, seed: seed,
       tasks: start.tasks.map { task in
         ContentRound.Task(
           pid: task.process.pid, isParents: isParentOf.contains(task.process.pid),
           head: PageHashHead(
             pageSize: UInt64(sluice_page_size()), pid: task.process.namespacePid,
             startTime: task.process.startTime,
-            dumpUptime: uptime, bootID: bootID))
+            dumpUptime: uptime, seed: seed, bootID: bootID))
       },
       logger: configuration.logger)
     return start
@@ -53,6 +55,8 @@ struct ContentRound: Sendable {
 
   /// The images of the last round; nil where there are none that can be built on.
   let parent: ParentImages?
+  /// That of the hashes.
+  let seed: UInt64
   /// In the order of the round's tasks.
   let tasks: [Task]
   let logger: Logger

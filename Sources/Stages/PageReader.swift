@@ -31,24 +31,24 @@ actor PageReader {
   private let chunks: ChunkChannel
   private nonisolated let watch = ReadWatch()
   private let readTimeLimit: Duration
-  private let hashesPages: Bool
+  private let hashSeed: UInt64?
   private var turns = LockTurns()
   private var counts = Counts()
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
   nonisolated var taskExecutor: any TaskExecutor { executor }
 
-  /// - Parameter hashesPages: whether what was read is hashed.
+  /// - Parameter hashSeed: what was read is hashed with it; nil where it is not hashed.
   init(
     tasks: [DumpTask], pageSize: Int, plans: PlanChannel, chunks: ChunkChannel, readTimeLimit: Duration,
-    hashesPages: Bool, executor: ThreadExecutor
+    hashSeed: UInt64?, executor: ThreadExecutor
   ) {
     self.tasks = tasks
     self.pageSize = pageSize
     self.plans = plans
     self.chunks = chunks
     self.readTimeLimit = readTimeLimit
-    self.hashesPages = hashesPages
+    self.hashSeed = hashSeed
     self.executor = executor
   }
 
@@ -94,7 +94,7 @@ actor PageReader {
         table: buffer.runTable, runCount: buffer.runCount, into: buffer.bytes, turns: &turns)
     }
     buffer.keep(runCount: outcome?.runCount ?? 0, byteCount: outcome?.byteCount ?? 0)
-    if hashesPages { buffer.hashPages() }
+    if let hashSeed { buffer.hashPages(seed: hashSeed) }
     counts.vanishedBytes += outcome?.vanishedBytes ?? 0
     counts.forcedBytes += outcome?.forcedBytes ?? 0
   }

@@ -73,3 +73,4 @@ enum ParentVerdict: Hashable, Sendable {
     return .usable
   }
 }
+    if head.seed != now.seed { return .ignored("the hashes are not of the same chain as those of others") }

@@ -74,7 +74,7 @@ public struct PreDump: Sendable {
     let readers = readerThreads.map {
       PageReader(
         tasks: start.tasks, pageSize: ring.layout.pageSize, plans: plans, chunks: chunks,
-        readTimeLimit: configuration.readTimeLimit, hashesPages: start.contents != nil, executor: $0)
+        readTimeLimit: configuration.readTimeLimit, hashSeed: start.contents?.seed, executor: $0)
     }
     let writer = ImageWriter(
       images: images, first: first, tasks: start.tasks,

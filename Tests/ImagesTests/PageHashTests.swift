@@ -6,7 +6,7 @@ import Testing
 
 @Suite struct PageHashTests {
   private static let head = PageHashHead(
-    pageSize: 4096, pid: 17, startTime: 1 << 40, dumpUptime: 300,
+    pageSize: 4096, pid: 17, startTime: 1 << 40, dumpUptime: 300, seed: 7 << 50,
     bootID: "0b4c1a5e-7d3f-4a52-9d0e-6a6f1b1f0c11")
 
   /// Writes hashes, and leaves them unpublished under their final name.
@@ -144,13 +144,25 @@ import Testing
 
   @Test func `a head that is none is refused`() throws {
     let heads: [[UInt64]] = [
-      [], [4096, 17, 1, 300], [4096, 17, 1, 300, 36, 0], [4096, 17, 1, 300, 1 << 60], [0, 17, 1, 300, 0],
+      [], [4096, 17, 1, 300, 9], [4096, 17, 1, 300, 9, 36, 0], [4096, 17, 1, 300, 9, 1 << 60],
+      [0, 17, 1, 300, 9, 0],
     ]
     for head in heads {
       let directory = try TemporaryDirectory()
       try directory.write(Self.file([head, []]), to: "hashes-17.img")
       #expect(throws: ImagesError.self) { _ = try Self.open(directory.path) }
     }
+  }
+
+  /// They were the same for everybody: who is copied could prepare two pages with one hash.
+  @Test func `hashes without a seed are refused, with that as the reason`() throws {
+    let directory = try TemporaryDirectory()
+    var bytes = Self.file([[4096, 17, 1, 300, 0], []])
+    bytes.replaceSubrange(4..<8, with: [0x02, 0x74, 0x6c, 0x53])
+    try directory.write(bytes, to: "hashes-17.img")
+    let error = try #require(throws: ImagesError.self) { _ = try Self.open(directory.path) }
+    #expect(error.code == .malformed)
+    #expect(error.message.contains("no seed"), "\(error)")
   }
 
   @Test func `what an interrupted run leaves is taken for unfinished, and goes`() throws {

@@ -10,7 +10,7 @@ import Testing
 @Suite struct PageComparisonTests {
   private static let pageSize = UInt64(sluice_page_size())
   private static let head = PageHashHead(
-    pageSize: pageSize, pid: 17, startTime: 1, dumpUptime: 2, bootID: "this")
+    pageSize: pageSize, pid: 17, startTime: 1, dumpUptime: 2, seed: 3, bootID: "this")
   private static let pagemap = "pagemap-17.img"
 
   /// What a page holds: its first word.
@@ -27,7 +27,7 @@ import Testing
       }
       unsafe buffer.bytes.storeBytes(of: pages[page] ?? 0, toByteOffset: start, as: UInt64.self)
     }
-    buffer.hashPages()
+    buffer.hashPages(seed: 3)
     return buffer
   }
 

@@ -72,15 +72,16 @@ import Testing
   private func verdict(
     ofHashesOfOthers change: (
       pageSize: UInt64, pid: Int32, startTime: UInt64, dumpUptime: UInt64, bootID: String
-    )
+    ), seed: UInt64 = 4
   ) -> ParentVerdict {
     ParentVerdict.judge(
       hashesOf: PageHashHead(
         pageSize: change.pageSize, pid: change.pid, startTime: change.startTime,
-        dumpUptime: change.dumpUptime,
+        dumpUptime: change.dumpUptime, seed: seed,
         bootID: change.bootID),
       // This round begins later.
-      for: PageHashHead(pageSize: 4096, pid: 7, startTime: 100, dumpUptime: 900_000_000, bootID: "this"),
+      for: PageHashHead(
+        pageSize: 4096, pid: 7, startTime: 100, dumpUptime: 900_000_000, seed: 4, bootID: "this"),
       inventory: Self.inventory)
   }
 
@@ -92,7 +93,9 @@ import Testing
     expectIgnored(
       verdict(ofHashesOfOthers: (4096, 7, 100, 500_000_001, "this")), because: "not of these images")
     expectIgnored(verdict(ofHashesOfOthers: (65536, 7, 100, 500_000_000, "this")), because: "65536")
-    let now = PageHashHead(pageSize: 4096, pid: 7, startTime: 100, dumpUptime: 9, bootID: "this")
+    let now = PageHashHead(pageSize: 4096, pid: 7, startTime: 100, dumpUptime: 9, seed: 4, bootID: "this")
+    expectIgnored(
+      verdict(ofHashesOfOthers: (4096, 7, 100, 500_000_000, "this"), seed: 5), because: "the same chain")
     expectIgnored(
       ParentVerdict.judge(hashesOf: nil, for: now, inventory: Self.inventory), because: "no hashes")
   }

@@ -94,8 +94,10 @@ public struct PageBuffer: ~Copyable, @unchecked Sendable {
   }
 
   /// Hashes the data, page by page, while it is in the cache.
-  public func hashPages() {
-    unsafe sluice_hash_pages(bytes.baseAddress, byteCount / pageSize, pageSize, hashTable.baseAddress)
+  ///
+  /// - Parameter seed: hashes of another seed cannot be compared with these.
+  public func hashPages(seed: UInt64) {
+    unsafe sluice_hash_pages(bytes.baseAddress, byteCount / pageSize, pageSize, seed, hashTable.baseAddress)
   }
 
   /// Drops the data of pages, and lists them instead: what stays moves together. The hashes are then of no use any more.

@@ -146,18 +146,21 @@ import Testing
     _ = buffer.adding(page: 10, count: 2)
     _ = buffer.adding(page: 20, count: 2)
     buffer.stamp()
-    buffer.hashPages()
+    buffer.hashPages(seed: 5)
     let first = buffer.hashes
     // Of four pages with different contents, each differs from the others.
     #expect(Set(first).count == 4)
-    buffer.hashPages()
+    buffer.hashPages(seed: 5)
     #expect(buffer.hashes == first)
     // Not in place: under ThreadSanitizer, Swift 6.3.1 emits broken code for that ("Invalid bitcast").
     let last = 3 * Int(Self.page) - 1
     let byte = unsafe buffer.bytes.load(fromByteOffset: last, as: UInt8.self)
     unsafe buffer.bytes.storeBytes(of: byte ^ 1, toByteOffset: last, as: UInt8.self)
-    buffer.hashPages()
+    buffer.hashPages(seed: 5)
     #expect(zip(buffer.hashes, first).map { $0 == $1 } == [true, true, false, true])
+    let third = buffer.hashes
+    buffer.hashPages(seed: 6)
+    #expect(zip(buffer.hashes, third).allSatisfy { $0 != $1 }, "with another seed, none is the same")
   }
 
   @Test func `a buffer that was used comes back empty`() async throws {
