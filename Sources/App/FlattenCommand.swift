@@ -46,9 +46,15 @@ struct FlattenCommand: AsyncParsableCommand {
       Terminal.message(
         "sluice: \(report.depth) directories became one: \(report.pages) pages, \(ByteCount.text(Int(report.bytes))),"
           + " in \(output)")
+      if !report.isBase {
+        Terminal.message(
+          "sluice: no round can build on \(output), as none can on \(imagesDir): one was, or was to be, built on that already"
+        )
+      }
       let figures = FlattenOutput(
         imagesDir: imagesDir, output: output, depth: report.depth, pagemaps: report.pagemaps,
-        pages: report.pages, bytes: report.bytes, holeBytes: report.holeBytes)
+        pages: report.pages, bytes: report.bytes, holeBytes: report.holeBytes,
+        isBase: report.isBase)
       if json, !Terminal.json(figures) { throw CommandFailure.outputFailed }
     case .failure(let error):
       throw CommandFailure.report(error, after: cause)
@@ -65,4 +71,5 @@ private struct FlattenOutput: Encodable {
   let pages: UInt64
   let bytes: UInt64
   let holeBytes: UInt64
+  let isBase: Bool
 }

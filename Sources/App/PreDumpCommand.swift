@@ -208,6 +208,11 @@ extension PreDumpCommand {
       if completed > 0 {
         let rounds = completed == 1 ? "1 round was" : "\(completed) rounds were"
         Terminal.message("sluice: \(rounds) completed before, and what they made stays in \(imagesDir)")
+        if try ImagesSummary(path: "\(imagesDir)/\(completed)").isSetAside {
+          Terminal.message(
+            "sluice: those in \(imagesDir)/\(completed) are complete and set aside: no further round can build on them, and 'sluice flatten' can"
+          )
+        }
       }
       throw error
     }
@@ -244,13 +249,22 @@ extension PreDumpCommand {
     return try result.get()
   }
 
+  /// Gives back what the images have anew. They are complete, whatever becomes of that.
+  private func dedup(below directory: String) {
+    do throws(PreDumpError) {
+      _ = try DedupImages(directory: directory).run()
+    } catch {
+      Terminal.message(
+        "sluice: warning: the images in \(directory) are complete, but no space of older ones is given back (--auto-dedup): \(error)"
+      )
+    }
+  }
+
   /// What is to be done with the images of a round, when they are complete.
   ///
   /// - Returns: whether the figures could be written where they were asked for.
   private func finish(_ report: PreDumpReport) throws(PreDumpError) -> Bool {
-    if autoDedup, report.parentDirectory != nil {
-      _ = try DedupImages(directory: report.imagesDirectory).run()
-    }
+    if autoDedup, report.parentDirectory != nil { dedup(below: report.imagesDirectory) }
     guard let workDir else { return true }
     if SmallFile.copy(report.imagesDirectory + "/stats-dump", to: workDir + "/stats-dump") { return true }
     Terminal.message("sluice: \(report.imagesDirectory)/stats-dump cannot be copied to \(workDir)")

@@ -153,6 +153,8 @@ private struct ShowOutput: Encodable {
 
   let imagesDir: String
   let finished: Bool
+  let setAside: Bool
+  let deduplicated: String?
   let dumpUptimeUs: UInt64?
   let preDumpMode: String?
   let parent: String?
@@ -161,6 +163,8 @@ private struct ShowOutput: Encodable {
   init(_ summary: ImagesSummary) {
     imagesDir = summary.path
     finished = summary.isFinished
+    setAside = summary.isSetAside
+    deduplicated = summary.deduplicated
     dumpUptimeUs = summary.dumpUptimeMicroseconds
     preDumpMode = summary.preDumpMode
     parent = summary.parent
@@ -174,6 +178,12 @@ private struct ShowOutput: Encodable {
 
   var text: String {
     var lines = ["\(imagesDir): \(finished ? "finished" : "UNFINISHED (no inventory.img)")"]
+    if setAside {
+      lines.append(
+        "  set aside: no further round can build on them, since one that was to is under way or was interrupted"
+      )
+    }
+    if let deduplicated { lines.append("  NOT WHOLE: \(deduplicated)") }
     if let dumpUptimeUs {
       lines.append(
         "  taken \(dumpUptimeUs / 1_000_000) s after the machine started, mode \(preDumpMode ?? "unknown")")

@@ -83,6 +83,7 @@ private struct VerifyOutput: Encodable {
   let pagemaps: Int
   let pages: UInt64
   let problems: [String]
+  let notes: [String]
   let tasks: [Task]?
 
   init(_ directory: String, _ report: VerifyImages.Report, _ contents: [ContentsCheck.TaskReport]?) {
@@ -91,6 +92,7 @@ private struct VerifyOutput: Encodable {
     pagemaps = report.pagemaps
     pages = report.pages
     problems = report.problems
+    notes = report.notes
     tasks = contents?.map { task in
       Task(
         pid: task.pid, namespacePid: task.namespacePid, hasImages: task.hasImages, equal: task.pages.equal,
@@ -108,6 +110,7 @@ private struct VerifyOutput: Encodable {
   var text: String {
     var lines = ["\(imagesDir): \(pages) pages in \(pagemaps) pagemaps, \(depth) directories in the chain"]
     lines += problems.map { "  WRONG: \($0)" }
+    lines += notes.map { "  note: \($0)" }
     for task in tasks ?? [] {
       lines.append(
         "  process \(task.pid): \(task.isEqual ? "equal" : "DIFFERS"): \(task.equal) pages the same, \(task.differing) differing, "

@@ -112,6 +112,11 @@ int64_t sluice_file_size(int descriptor) {
   return FAULTY(SLUICE_FAULT_FILE_STATUS, fstat(descriptor, &status)) < 0 ? -errno : (int64_t)status.st_size;
 }
 
+int64_t sluice_next_data(int descriptor, uint64_t offset) {
+  off_t data = FAULTY(SLUICE_FAULT_FILE_STATUS, lseek(descriptor, (off_t)offset, SEEK_DATA));
+  return data < 0 ? -errno : (int64_t)data;
+}
+
 int64_t sluice_file_allocated(int descriptor) {
   struct stat status;
   // st_blocks counts units of 512 bytes whatever the filesystem's own block is: stat(2).

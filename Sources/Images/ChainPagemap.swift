@@ -20,8 +20,20 @@ public final class ChainPagemap {
     }
   }
 
-  private var levels: [LevelPagemap]
+  /// The pagemap of one of the directories, opened when pages of it are asked for.
+  private struct Level {
+    let directory: ImageChain.Level
+    /// Nil before it is opened, and where the directory has none.
+    var pagemap: LevelPagemap?
+    var isOpened = false
+    /// Whether pages of it are among those that were asked for.
+    var isNeeded = false
+  }
+
+  private var levels: [Level]
   private let name: String
+
+  private let own: LevelPagemap
 
   /// The number in the name of the chain's own pages file.
   public let pagesID: UInt32
@@ -30,23 +42,30 @@ public final class ChainPagemap {
   /// - Throws: `ImagesError` when it cannot be read.
   public init(name: String, in chain: ImageChain) throws(ImagesError) {
     self.name = name
-    var levels: [LevelPagemap] = []
-    for level in chain.levels {
-      guard let pagemap = try LevelPagemap(name: name, in: level) else { break }
-      levels.append(pagemap)
-    }
-    guard let own = levels.first else {
+    guard let own = try LevelPagemap(name: name, in: chain.levels[0]) else {
       throw ImagesError(.malformed, "\(chain.path)/\(name) has gone")
     }
-    self.levels = levels
+    self.own = own
     pagesID = own.pagesID
+    levels = chain.levels.map { Level(directory: $0) }
+    (levels[0].pagemap, levels[0].isOpened, levels[0].isNeeded) = (own, true, true)
+  }
+
+  /// - Returns: nil where the directory has no such pagemap, or there is no such directory.
+  private func pagemap(of level: Int) throws(ImagesError) -> LevelPagemap? {
+    guard level < levels.count else { return nil }
+    if !levels[level].isOpened {
+      levels[level].pagemap = try LevelPagemap(name: name, in: levels[level].directory)
+      levels[level].isOpened = true
+    }
+    return levels[level].pagemap
   }
 
   /// The next run of pages of the chain's own directory; nil after the last.
   ///
   /// - Throws: `ImagesError` when the image is broken.
   public func next() throws(ImagesError) -> PagemapRun? {
-    while let entry = try levels[0].advance() {
+    while let entry = try own.advance() {
       // Entries of pages that were left to be restored lazily have no contents anywhere.
       if !entry.run.flags.isDisjoint(with: [.present, .parent]) { return entry.run }
     }
@@ -59,9 +78,10 @@ public final class ChainPagemap {
   public func place(of range: Range<UInt64>) throws(ImagesError) -> Place {
     var end = range.upperBound
     for level in levels.indices {
-      guard let entry = try levels[level].entry(at: range.lowerBound) else { break }
+      guard let entry = try pagemap(of: level)?.entry(at: range.lowerBound) else { break }
       end = min(end, entry.range.upperBound)
       if entry.run.flags.contains(.present) {
+        levels[level].isNeeded = true
         return Place(
           level: level, offset: entry.offset + (range.lowerBound - entry.range.lowerBound), end: end)
       }
@@ -70,6 +90,8 @@ public final class ChainPagemap {
   }
 
   /// Makes sure that the chain has every page that it promises. Ends the pagemap: nothing is asked of it after.
+  ///
+  /// What a parent has that no page is left to is not looked at.
   ///
   /// - Returns: how many pages that are.
   /// - Throws: `ImagesError` with `malformed` for pages that no directory has, or a pages file of another size.
@@ -83,7 +105,7 @@ public final class ChainPagemap {
       let end = run.address + run.pageCount * pageSize
       while position < end { position = try place(of: position..<end).end }
     }
-    for level in levels { try level.checkSize() }
+    for level in levels where level.isNeeded { try level.pagemap?.checkSize() }
     return pages
   }
 
@@ -93,9 +115,9 @@ public final class ChainPagemap {
   /// - Parameter level: the directory to begin with.
   /// - Throws: `ImagesError` with `malformed` when the chain is broken.
   func first(of range: Range<UInt64>, from level: Int) throws(ImagesError) -> (start: UInt64, place: Place)? {
-    guard level < levels.count else { return nil }
+    guard let pagemap = try pagemap(of: level) else { return nil }
     var position = range.lowerBound
-    while position < range.upperBound, let entry = try levels[level].entry(atOrAbove: position),
+    while position < range.upperBound, let entry = try pagemap.entry(atOrAbove: position),
       entry.range.lowerBound < range.upperBound
     {
       let start = max(entry.range.lowerBound, position)
@@ -116,7 +138,7 @@ public final class ChainPagemap {
   ///
   /// - Throws: `ImagesError` when they are not there or cannot be read.
   public func read(_ place: Place, into bytes: UnsafeMutableRawBufferPointer) throws(ImagesError) {
-    unsafe try levels[place.level].read(at: place.offset, into: bytes)
+    unsafe try pagemap(of: place.level)?.read(at: place.offset, into: bytes)
   }
 
   /// Reads bytes of a directory's pages file to a part of an array.
@@ -134,11 +156,18 @@ public final class ChainPagemap {
     if let failure { throw failure }
   }
 
+  /// Finds out whether space of a pages file can be given back at all, and gives none.
+  ///
+  /// - Throws: `ImagesError` with `io` where it cannot.
+  func preparePunching(_ place: Place) throws(ImagesError) {
+    try pagemap(of: place.level)?.preparePunching()
+  }
+
   /// Gives the space of pages back to the filesystem.
   ///
   /// - Throws: `ImagesError` with `io`.
   func punch(_ place: Place, byteCount: UInt64) throws(ImagesError) {
-    try levels[place.level].punch(at: place.offset, byteCount: byteCount)
+    try pagemap(of: place.level)?.punch(at: place.offset, byteCount: byteCount)
   }
 
   private func missing(_ address: UInt64) -> ImagesError {
@@ -230,11 +259,24 @@ private final class LevelPagemap {
     }
   }
 
+  /// Punches a hole behind the end of the file, where nothing is.
+  func preparePunching() throws(ImagesError) {
+    try open(forWriting: true)
+    let size = sluice_file_size(descriptor)
+    guard size >= 0 else { throw ImagesError(.io, "looking at \(path)", errno: SystemErrno(returned: size)) }
+    let pageSize = level.directory.pageSize
+    try punch(at: (UInt64(size) + pageSize - 1) / pageSize * pageSize, byteCount: pageSize)
+  }
+
   func punch(at offset: UInt64, byteCount: UInt64) throws(ImagesError) {
     try open(forWriting: true)
     let result = sluice_punch_hole(descriptor, offset, byteCount)
     guard result == 0 else {
-      throw ImagesError(.io, "punching holes into \(path)", errno: SystemErrno(returned: result))
+      let errno = SystemErrno(returned: result)
+      let advice =
+        errno.name == "EOPNOTSUPP"
+        ? ", which its filesystem cannot: the images stay as large as they are" : ""
+      throw ImagesError(.io, "punching holes into \(path)\(advice)", errno: errno)
     }
   }
 

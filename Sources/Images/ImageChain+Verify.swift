@@ -7,6 +7,8 @@ extension ImageChain {
     public var pages: UInt64 = 0
     /// What is wrong, a line each.
     public var problems: [String] = []
+    /// What is not wrong, and yet to be known, a line each.
+    public var notes: [String] = []
   }
 
   /// Reads everything that has a form, and checks that it fits together.
@@ -15,6 +17,7 @@ extension ImageChain {
   public func verify() throws(ImagesError) -> Verified {
     var verified = Verified()
     for index in levels.indices { try verifyInventory(of: levels[index], isOwn: index == 0, &verified) }
+    verified.problems += try dedupProblems()
     for name in try pagemapNames() {
       verified.pagemaps += 1
       do throws(ImagesError) {
@@ -33,8 +36,15 @@ extension ImageChain {
   ) throws(ImagesError) {
     do throws(ImagesError) {
       // A parent's may be aside while, or since, a round was made upon it; restoring asks for none of theirs.
-      if try level.directory.inventory() == nil, isOwn {
+      switch try level.directory.completion() {
+      case .complete: break
+      case .unfinished where isOwn:
         verified.problems.append("\(level.directory.path) has no inventory.img: its run was interrupted")
+      case .setAside where isOwn:
+        verified.notes.append(
+          "\(level.directory.path) is complete and set aside: no further round can build on it, since one that was to is under way or was interrupted"
+        )
+      case .unfinished, .setAside: break
       }
     } catch {
       guard error.code == .malformed else { throw error }

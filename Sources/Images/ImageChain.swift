@@ -9,19 +9,34 @@ public struct ImageChain: Sendable {
     init(_ directory: consuming ImagesDirectory) {
       self.directory = directory
     }
+
+    /// The pagemaps in it, sorted.
+    func pagemapNames() throws(ImagesError) -> [String] {
+      try directory.names().filter { $0.hasPrefix("pagemap-") && $0.hasSuffix(".img") }
+    }
   }
+
+  /// More directories than this are not opened: each takes descriptors, and memory when it is read.
+  public static let mostLevels = 1000
 
   /// The directory itself first, the oldest last.
   let levels: [Level]
 
   /// Opens a directory and its parents.
   ///
-  /// - Throws: `ImagesError` with `noSuchDirectory`, `io`, or `malformed` for parents that go round in a circle.
+  /// - Throws: `ImagesError` with `noSuchDirectory`, `io`, or `malformed` for parents that go round in a circle, or
+  ///   are too many.
   public init(path: String) throws(ImagesError) {
     var levels: [Level] = []
     var seen: Set<String> = []
     var next: String? = path
     while let path = next {
+      guard levels.count < Self.mostLevels else {
+        throw ImagesError(
+          .malformed,
+          "\(levels[0].directory.path) builds on more than \(Self.mostLevels - 1) directories: make one of them ('sluice flatten') before there are so many"
+        )
+      }
       let directory: ImagesDirectory
       do throws(ImagesError) {
         directory = try ImagesDirectory(path: path)
@@ -44,56 +59,81 @@ public struct ImageChain: Sendable {
   /// How many directories there are.
   public var depth: Int { levels.count }
 
-  /// Whether the directory's images are complete.
+  /// How far the directory's images have come.
   ///
   /// - Throws: `ImagesError` when its inventory cannot be read.
-  public func isFinished() throws(ImagesError) -> Bool {
-    try levels[0].directory.inventory() != nil
+  public func completion() throws(ImagesError) -> ImagesDirectory.Completion {
+    try levels[0].directory.completion()
+  }
+
+  /// Makes sure that what is read in this chain means what it says: that no directory is of a version that is not known,
+  /// and none lacks pages that were given back for another chain's sake.
+  ///
+  /// - Throws: `ImagesError` with `malformed` when it is not so.
+  public func checkLevels() throws(ImagesError) {
+    for level in levels { _ = try level.directory.completion() }
+    if let problem = try dedupProblems().first { throw ImagesError(.malformed, problem) }
   }
 
   /// The pagemaps in the directory: "pagemap-17.img" of task 17, "pagemap-shmem-5.img" of shared memory.
   ///
   /// - Throws: `ImagesError` when the directory cannot be listed.
   public func pagemapNames() throws(ImagesError) -> [String] {
-    try levels[0].directory.names().filter { $0.hasPrefix("pagemap-") && $0.hasSuffix(".img") }
+    try levels[0].pagemapNames()
   }
 
-  /// All other files of the directory but its pages and its inventory.
+  /// All other files of the directory that a copy of it has as they are: not its pages and its inventory, nor what is
+  /// true of this directory alone.
   ///
   /// - Throws: `ImagesError` when the directory cannot be listed.
   public func otherNames() throws(ImagesError) -> [String] {
-    let links = [ImageFormat.parentName, ParentImages.childName]
+    var own = [
+      ImageFormat.parentName, ParentImages.childName, ImageFormat.inventoryName, ParentImages.asideName,
+      ImageFormat.deduplicatedName,
+    ]
+    if try isBuiltUpon() { own.append(ImageFormat.trackedName) }
     return try levels[0].directory.names().filter { name in
-      !name.hasPrefix("pagemap-") && !name.hasPrefix("pages-") && name != ImageFormat.inventoryName
-        && !links.contains(name) && !name.hasSuffix(UnfinishedImages.suffix)
+      !name.hasPrefix("pagemap-") && !name.hasPrefix("pages-") && !own.contains(name)
+        && !name.hasSuffix(UnfinishedImages.suffix)
     }
   }
 
-  /// The bytes of inventory.img.
+  /// Whether what was written since these images were made was taken from the kernel for a further round: then neither
+  /// they nor a copy of them are a base for another one.
+  ///
+  /// - Throws: `ImagesError` when that cannot be read.
+  public func isBuiltUpon() throws(ImagesError) -> Bool {
+    if case .setAside = try completion() { return true }
+    return try levels[0].directory.link(named: ParentImages.childName) != nil
+  }
+
+  /// The bytes of inventory.img for a copy of the directory.
   ///
   /// - Throws: `ImagesError` with `malformed` when there is none.
   func inventoryBytes() throws(ImagesError) -> [UInt8] {
-    let path = "\(path)/\(ImageFormat.inventoryName)"
-    guard let file = try InputFile(opening: ImageFormat.inventoryName, in: levels[0].directory, path: path)
-    else {
-      throw ImagesError(.malformed, "\(path) is not there: the run that makes the images was interrupted")
+    let isAside: Bool
+    if case .setAside = try completion() { isAside = true } else { isAside = false }
+    let name = isAside ? ParentImages.asideName : ImageFormat.inventoryName
+    guard var reader = try RecordReader(opening: name, in: levels[0].directory) else {
+      throw ImagesError(
+        .malformed, "\(path)/\(name) is not there: the run that makes the images was interrupted")
     }
-    var bytes = [UInt8](repeating: 0, count: ImageFormat.longestRecord)
-    let count = try file.read(at: 0, into: &bytes)
-    return [UInt8](bytes[..<count])
+    // Without that moment neither CRIU nor Sluice takes the copy for a base.
+    return try Inventory.copy(reading: &reader, withoutUptime: try isBuiltUpon())
   }
 
-  /// Copies a file of the directory.
+  /// Copies a file of the directory. Its holes stay such: a file may be far longer than what it takes on its disk.
   func copy(_ name: String, to output: OutputFile) throws(ImagesError) {
     let path = "\(path)/\(name)"
     guard let file = try InputFile(opening: name, in: levels[0].directory, path: path) else { return }
     var bytes = [UInt8](repeating: 0, count: ImageFormat.longestRecord)
     var offset: UInt64 = 0
-    while true {
-      let count = try file.read(at: offset, into: &bytes)
-      guard count > 0 else { return }
-      try output.write(Array(bytes[..<count]), at: offset)
-      offset += UInt64(count)
+    while let data = try file.nextData(from: offset) {
+      let count = try file.read(at: data, into: &bytes)
+      guard count > 0 else { break }
+      try output.write(Array(bytes[..<count]), at: data)
+      offset = data + UInt64(count)
     }
+    try output.setSize(try file.byteCount())
   }
 }

@@ -22,6 +22,7 @@ enum ImageFormat {
   static let inventoryName = "inventory.img"
   static let statsName = "stats-dump"
   static let trackedName = "tracked.img"
+  static let deduplicatedName = "deduplicated.img"
   static let parentName = "parent"
 
   static let pagemapPrefix = "pagemap-"
@@ -33,6 +34,12 @@ enum ImageFormat {
     hashesPrefix + pagemap.dropFirst(pagemapPrefix.count)
   }
   static func pagesName(id: UInt32) -> String { "pages-\(id).img" }
+
+  /// The versions that inventory.img may say: 0 in a pre-dump, 1 and 2 in full dumps of all CRIUs up to 4.2. Version 3
+  /// is that of compressed images.
+  static let knownVersions: ClosedRange<UInt32> = 0...2
+  /// Fields of inventory.img, up to CRIU 4.2, that say nothing about memory.
+  static let otherInventoryFields: [ClosedRange<UInt32>] = [2...6, 10...14]
 
   /// The longest record that is read: those of the files that Sluice reads have a few dozen bytes.
   static let longestRecord = 64 << 10
@@ -51,6 +58,9 @@ public struct PagemapFlags: OptionSet, Hashable, Sendable {
   public static let lazy = PagemapFlags(rawValue: 2)
   /// The pages' bytes are in the pages file.
   public static let present = PagemapFlags(rawValue: 4)
+
+  /// All flags that there are up to CRIU 4.2. Others say where the bytes of pages are, or what was made of them.
+  static let known: PagemapFlags = [.parent, .lazy, .present]
 }
 
 /// A run of pages in a pagemap image.

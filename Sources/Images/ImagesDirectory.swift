@@ -25,23 +25,32 @@ public struct ImagesDirectory: ~Copyable, Sendable {
     _ = sluice_close(descriptor)
   }
 
+  /// More files than this are not listed. A process has three in a pre-dump, and some fifteen in a full dump.
+  static let mostNames = 1 << 17
+
   /// The names of all files in the directory, sorted.
   ///
-  /// - Throws: `ImagesError` with `io`.
+  /// - Throws: `ImagesError` with `io`, or `malformed` where there are too many.
   func names() throws(ImagesError) -> [String] {
     try Self.names(in: descriptor, path: path)
   }
 
   static func names(in descriptor: Int32, path: String) throws(ImagesError) -> [String] {
+    // One more than there may be tells that there are too many.
     var names: [String] = []
     let result = unsafe withUnsafeMutablePointer(to: &names) { pointer in
       unsafe sluice_list_directory(descriptor, pointer) { context, name in
         guard let context = unsafe context, let name = unsafe name else { return }
-        unsafe context.assumingMemoryBound(to: [String].self).pointee.append(String(cString: name))
+        let names = unsafe context.assumingMemoryBound(to: [String].self)
+        guard unsafe names.pointee.count <= ImagesDirectory.mostNames else { return }
+        unsafe names.pointee.append(String(cString: name))
       }
     }
     guard result == 0 else {
       throw ImagesError(.io, "listing the images directory \(path)", errno: SystemErrno(returned: result))
+    }
+    guard names.count <= mostNames else {
+      throw ImagesError(.malformed, "\(path) has more than \(mostNames) files: it is no directory of images")
     }
     return names.sorted()
   }
@@ -52,6 +61,37 @@ public struct ImagesDirectory: ~Copyable, Sendable {
   public func inventory() throws(ImagesError) -> Inventory? {
     guard var reader = try RecordReader(opening: ImageFormat.inventoryName, in: self) else { return nil }
     return try Inventory(reading: &reader)
+  }
+
+  /// How far the images of a directory have come.
+  public enum Completion: Hashable, Sendable {
+    /// A run was interrupted, or is under way.
+    case unfinished
+    /// They are whole.
+    case complete(Inventory)
+    /// They are whole, and no further round can build on them: one that was to do so is under way, or was interrupted
+    /// after it had taken from the kernel what was written since.
+    case setAside(Inventory)
+
+    /// What the inventory says, wherever it is.
+    public var inventory: Inventory? {
+      switch self {
+      case .unfinished: nil
+      case .complete(let inventory), .setAside(let inventory): inventory
+      }
+    }
+  }
+
+  /// How far the images have come.
+  ///
+  /// - Throws: `ImagesError` when the inventory cannot be read.
+  public func completion() throws(ImagesError) -> Completion {
+    if let inventory = try inventory() { return .complete(inventory) }
+    if var reader = try RecordReader(opening: ParentImages.asideName, in: self) {
+      return .setAside(try Inventory(reading: &reader))
+    }
+    // It may have been put back between these two looks.
+    return try inventory().map { .complete($0) } ?? .unfinished
   }
 
   /// The pids that there are pagemap images of, in order.

@@ -24,6 +24,26 @@ struct InputFile: ~Copyable {
     _ = sluice_close(descriptor)
   }
 
+  /// The file's length in bytes.
+  ///
+  /// - Throws: `ImagesError` with `io`.
+  func byteCount() throws(ImagesError) -> UInt64 {
+    let size = sluice_file_size(descriptor)
+    guard size >= 0 else { throw ImagesError(.io, "looking at \(path)", errno: SystemErrno(returned: size)) }
+    return UInt64(size)
+  }
+
+  /// Where the next bytes are that are in no hole; nil where only a hole follows, or nothing.
+  ///
+  /// - Throws: `ImagesError` with `io`.
+  func nextData(from offset: UInt64) throws(ImagesError) -> UInt64? {
+    let data = sluice_next_data(descriptor, offset)
+    guard data < 0 else { return UInt64(data) }
+    let errno = SystemErrno(returned: data)
+    guard errno.name == "ENXIO" else { throw ImagesError(.io, "reading \(path)", errno: errno) }
+    return nil
+  }
+
   /// Reads as many bytes as there are, and as there is room for.
   ///
   /// - Returns: how many bytes; 0 at the end.

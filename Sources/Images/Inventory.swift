@@ -44,10 +44,29 @@ public struct Inventory: Hashable, Sendable {
   init(reading reader: inout RecordReader) throws(ImagesError) {
     try reader.expect(magics: [ImageFormat.inventoryMagic])
     let inventory = try unsafe reader.next(
-      like: Sluice__InventoryEntry.blank
+      like: Sluice__InventoryEntry.blank, besides: ImageFormat.otherInventoryFields
     ) { unsafe Inventory($0) }
     guard let inventory else { throw reader.malformed("it has no record") }
+    guard ImageFormat.knownVersions.contains(inventory.imageVersion) else {
+      throw reader.newer("its images are of version \(inventory.imageVersion), which is not known")
+    }
     self = inventory
+  }
+
+  /// The bytes of an inventory.img with everything that another one says, known here or not.
+  ///
+  /// - Parameter withoutUptime: leaves out when the images were made.
+  static func copy(reading reader: inout RecordReader, withoutUptime: Bool) throws(ImagesError) -> [UInt8] {
+    try reader.expect(magics: [ImageFormat.inventoryMagic])
+    let bytes = try unsafe reader.next(
+      like: Sluice__InventoryEntry.blank, besides: ImageFormat.otherInventoryFields
+    ) { entry in
+      var entry = unsafe entry
+      if withoutUptime { unsafe entry.has_dump_uptime = 0 }
+      return unsafe Records.file(magics: [ImageFormat.inventoryMagic], message: entry)
+    }
+    guard let bytes else { throw reader.malformed("it has no record") }
+    return bytes
   }
 
   private init(_ entry: Sluice__InventoryEntry) {

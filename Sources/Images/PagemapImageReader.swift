@@ -40,8 +40,12 @@ public struct PagemapImageReader: ~Copyable {
   public mutating func next() throws(ImagesError) -> PagemapRun? {
     while let run = try unsafe reader.next(like: Sluice__PagemapEntry.blank, body: { unsafe PagemapRun($0) })
     {
-      guard run.pageCount > 0 else { continue }
       let at = "the entry at 0x\(String(run.address, radix: 16))"
+      guard run.flags.isSubset(of: .known) else {
+        let unknown = run.flags.subtracting(.known).rawValue
+        throw reader.newer("\(at) has the flag 0x\(String(unknown, radix: 16)), which is not known")
+      }
+      guard run.pageCount > 0 else { continue }
       guard run.address % pageSize == 0 else { throw reader.malformed("\(at) does not begin with a page") }
       guard run.address < Self.highestEnd, run.pageCount <= (Self.highestEnd - run.address) / pageSize else {
         throw reader.malformed("\(at) leaves the address space")

@@ -21,19 +21,40 @@ public final class ParentImages: Sendable {
   public let isSetAside: Bool
   /// The text of the link to a round that was built on these images already.
   public let child: String?
+  /// Why pages of the images are gone that a newer directory has anew; nil where none are.
+  public let dedupMark: DedupMark?
   private let directory: ImagesDirectory
+  /// The images with those that they build on, or why these cannot be read.
+  private let chain: Result<ImageChain, ImagesError>
 
   /// - Throws: `ImagesError` with `noSuchDirectory`, `io` or `malformed`.
   public init(path: String) throws(ImagesError) {
     let directory = try ImagesDirectory(path: path)
     self.path = path
-    let inventory = try directory.inventory()
-    self.inventory = inventory
+    switch try directory.completion() {
+    case .unfinished: (inventory, isSetAside) = (nil, false)
+    case .complete(let found): (inventory, isSetAside) = (found, false)
+    case .setAside: (inventory, isSetAside) = (nil, true)
+    }
     tracked = try Self.tracked(in: directory)
-    let names = try directory.names()
-    isSetAside = inventory == nil && names.contains(Self.asideName)
     child = try directory.link(named: Self.childName)
+    dedupMark = try directory.dedupMark()
     self.directory = directory
+    do throws(ImagesError) {
+      let chain = try ImageChain(path: path)
+      try chain.checkLevels()
+      self.chain = .success(chain)
+    } catch {
+      chain = .failure(error)
+    }
+  }
+
+  /// How many directories there are, with all that these images build on.
+  public var depth: Int {
+    switch chain {
+    case .success(let chain): chain.depth
+    case .failure: 1
+    }
   }
 
   private static func tracked(in directory: borrowing ImagesDirectory) throws(ImagesError) -> TrackedTasks? {
@@ -59,27 +80,6 @@ public final class ParentImages: Sendable {
     try PageHashReader.open(pagemap: pagemap, in: directory)
   }
 
-  /// Makes sure that the images, and those that they build on in their turn, have every page of a task that they
-  /// promise.
-  ///
-  /// - Parameter pid: in the task's own pid namespace.
-  /// - Throws: `ImagesError` with `malformed` when they do not.
-  public func checkChain(pid: Int32) throws(ImagesError) {
-    let name = ImageFormat.pagemapName(pid: pid)
-    guard try directory.names().contains(name) else { return }
-    try ChainPagemap(name: name, in: ImageChain(path: path)).check()
-  }
-
-  /// The way from another directory to this one, as a link in it says it: relative, so that the chain can be
-  /// moved as a whole.
-  ///
-  /// - Throws: `ImagesError` with `io` when the kernel does not tell where the directories are.
-  func relativePath(from descriptor: Int32, named name: String) throws(ImagesError) -> String {
-    RelativePath.from(
-      try DirectoryPath.real(of: descriptor, named: name),
-      to: try DirectoryPath.real(of: directory.descriptor, named: path))
-  }
-
   /// The seed of the hashes of the pages; nil where there are none that can be read.
   public var hashSeed: UInt64? {
     do throws(ImagesError) {
@@ -97,6 +97,35 @@ public final class ParentImages: Sendable {
       // What is wrong with them is told when they are to be compared with.
       return nil
     }
+  }
+
+  /// Makes sure that the images, and those that they build on in their turn, have every page of a task that they
+  /// promise.
+  ///
+  /// - Parameter pid: in the task's own pid namespace.
+  /// - Throws: `ImagesError` with `malformed` when they do not.
+  public func checkChain(pid: Int32) throws(ImagesError) {
+    let chain = try chain.get()
+    guard try has(pid: pid) else { return }
+    try ChainPagemap(name: ImageFormat.pagemapName(pid: pid), in: chain).check()
+  }
+
+  /// Whether there are images of a task.
+  ///
+  /// - Parameter pid: in the task's own pid namespace.
+  /// - Throws: `ImagesError` with `io`.
+  public func has(pid: Int32) throws(ImagesError) -> Bool {
+    try RecordReader(opening: ImageFormat.pagemapName(pid: pid), in: directory) != nil
+  }
+
+  /// The way from another directory to this one, as a link in it says it: relative, so that the chain can be
+  /// moved as a whole.
+  ///
+  /// - Throws: `ImagesError` with `io` when the kernel does not tell where the directories are.
+  func relativePath(from descriptor: Int32, named name: String) throws(ImagesError) -> String {
+    RelativePath.from(
+      try DirectoryPath.real(of: descriptor, named: name),
+      to: try DirectoryPath.real(of: directory.descriptor, named: path))
   }
 
   /// Takes the inventory away, before the dirty tracker is cleared.

@@ -3,9 +3,13 @@ internal import CSluiceLinux
 /// Reads an image record by record, in memory of a fixed size. The file may come from anywhere: nothing in
 /// it is believed before it was checked.
 struct RecordReader: ~Copyable {
-  static let bufferBytes = 2 * ImageFormat.longestRecord
+  /// The bytes that a reader holds, if no record is longer: those that are have no place in a pagemap, and grow it to
+  /// no more than the longest.
+  static let bufferBytes = 16 << 10
 
   let path: String
+  /// Whose files of this kind are, and who may one day write into them what is not known here.
+  var maker = "CRIU"
   private let descriptor: Int32
   private var buffer = [UInt8](repeating: 0, count: RecordReader.bufferBytes)
   private var position = 0
@@ -32,6 +36,11 @@ struct RecordReader: ~Copyable {
     ImagesError(.malformed, "\(path) is not what its name says: \(reason)")
   }
 
+  /// Nothing is believed of a file that says something which is not understood: it may be about the rest of it.
+  func newer(_ reason: String) -> ImagesError {
+    ImagesError(.malformed, "\(path) was made by a newer \(maker): \(reason); a newer Sluice may know it")
+  }
+
   mutating func expect(magics: [UInt32]) throws(ImagesError) {
     for magic in magics {
       guard let found = try number() else { throw malformed("it ends before its first record") }
@@ -42,8 +51,11 @@ struct RecordReader: ~Copyable {
   }
 
   /// The next message, of the kind of `blank`, as `body` makes it; nil at the end of the file.
+  ///
+  /// - Parameter harmless: numbers of fields that messages of this kind may have beside those that `blank` has.
+  /// - Throws: `ImagesError`; also for a field that is not known at all, as a later version may have.
   mutating func next<Message, Result>(
-    like blank: Message, body: (Message) -> Result
+    like blank: Message, besides harmless: [ClosedRange<UInt32>] = [], body: (Message) -> Result
   ) throws(ImagesError) -> Result? {
     guard let size = try number() else { return nil }
     guard size <= ImageFormat.longestRecord else { throw malformed("a record of \(size) bytes is too long") }
@@ -51,9 +63,13 @@ struct RecordReader: ~Copyable {
     let bytes = position..<position + Int(size)
     let result = unsafe buffer.withUnsafeBytes { all in
       unsafe Records.unpack(
-        UnsafeRawBufferPointer(rebasing: all[bytes]), like: blank, body: body)
+        UnsafeRawBufferPointer(rebasing: all[bytes]), like: blank
+      ) { message in
+        (body(message), unknown: Records.unknownField(of: message, besides: harmless))
+      }
     }
-    guard let result else { throw malformed("a record lacks what it must have") }
+    guard let (result, unknown) = result else { throw malformed("a record lacks what it must have") }
+    if let unknown { throw newer("a record has the field \(unknown), which is not known") }
     position += Int(size)
     return result
   }
@@ -75,6 +91,7 @@ struct RecordReader: ~Copyable {
     buffer.replaceSubrange(0..<length - position, with: buffer[position..<length])
     length -= position
     position = 0
+    if buffer.count < count { buffer += [UInt8](repeating: 0, count: count - buffer.count) }
     while length < count {
       let (used, room) = (length, buffer.count - length)
       let got = unsafe buffer.withUnsafeMutableBytes {

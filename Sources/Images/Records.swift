@@ -43,6 +43,20 @@ enum Records {
     return head + record[..<size]
   }
 
+  /// The number of a field that the message came with and its kind does not have; nil where there is none.
+  ///
+  /// - Parameter harmless: fields that may be there all the same.
+  static func unknownField<Message>(of message: Message, besides harmless: [ClosedRange<UInt32>]) -> UInt32? {
+    unsafe withUnsafePointer(to: message) { pointer in
+      unsafe pointer.withMemoryRebound(to: ProtobufCMessage.self, capacity: 1) { base in
+        let fields = unsafe UnsafeBufferPointer(
+          start: base.pointee.unknown_fields, count: Int(base.pointee.n_unknown_fields))
+        let numbers = unsafe fields.map { unsafe $0.tag }
+        return numbers.first { number in !harmless.contains { $0.contains(number) } }
+      }
+    }
+  }
+
   /// Takes a message apart that is of the kind of `blank`; `body` sees it while it exists.
   ///
   /// - Returns: nil when the bytes are no such message.
@@ -98,6 +112,14 @@ extension Sluice__TrackedTask {
   static var blank: Self {
     var message = unsafe Self()
     unsafe sluice__tracked_task__init(&message)
+    return unsafe message
+  }
+}
+
+extension Sluice__DeduplicatedEntry {
+  static var blank: Self {
+    var message = unsafe Self()
+    unsafe sluice__deduplicated_entry__init(&message)
     return unsafe message
   }
 }

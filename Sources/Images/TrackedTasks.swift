@@ -17,6 +17,9 @@ public struct TrackedTasks: Hashable, Sendable {
     }
   }
 
+  /// More than this are not read: one of them takes descriptors of a run, and there are not so many.
+  static let most = 1 << 17
+
   /// Of /proc/sys/kernel/random/boot_id.
   public let bootID: String
   /// The tasks, in the order of their pagemaps.
@@ -48,6 +51,7 @@ public struct TrackedTasks: Hashable, Sendable {
 
   /// Reads tracked.img.
   init(reading reader: inout RecordReader) throws(ImagesError) {
+    reader.maker = "Sluice"
     try reader.expect(magics: [ImageFormat.commonMagic, ImageFormat.trackedMagic])
     let bootID = try unsafe reader.next(like: Sluice__TrackedHead.blank) {
       unsafe String(cString: $0.boot_id)
@@ -58,6 +62,7 @@ public struct TrackedTasks: Hashable, Sendable {
       like: Sluice__TrackedTask.blank,
       body: { unsafe Task(pid: Int32(bitPattern: $0.pid), startTime: $0.start_time) })
     {
+      guard tasks.count < Self.most else { throw reader.malformed("it has more than \(Self.most) tasks") }
       tasks.append(task)
     }
     self.init(bootID: bootID, tasks: tasks)

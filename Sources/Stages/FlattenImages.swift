@@ -34,6 +34,9 @@ public struct FlattenImages: Sendable {
     public let bytes: UInt64
     /// Bytes of zeros that take no space.
     public let holeBytes: UInt64
+    /// Whether rounds can build on the copy as on the original; not where one was, or was to be, built on that: what was
+    /// written since is known for that round alone.
+    public let isBase: Bool
   }
 
   /// Runs to the end. The chain is only read; if it is cancelled or fails, nothing is left of the new images.
@@ -46,7 +49,8 @@ public struct FlattenImages: Sendable {
   private func open() throws(PreDumpError) -> (ImageChain, [ChainTask]) {
     try onImages { () throws(ImagesError) in
       let chain = try ImageChain(path: directory)
-      guard try chain.isFinished() else {
+      try chain.checkLevels()
+      guard try chain.completion() != .unfinished else {
         throw ImagesError(
           .malformed, "\(directory) has no inventory.img: the run that makes these images was interrupted")
       }
@@ -88,10 +92,11 @@ public struct FlattenImages: Sendable {
       throw error
     }
     try await writer.publish(copyOf: chain)
+    let isBase = try onImages { () throws(ImagesError) in try !chain.isBuiltUpon() }
     let total = written.tasks.reduce(into: ImageWriter.Counts()) { $0 += $1 }
     return Report(
       depth: chain.depth, pagemaps: tasks.count, pages: total.pagesWritten, bytes: total.bytesWritten,
-      holeBytes: total.holeBytes)
+      holeBytes: total.holeBytes, isBase: isBase)
   }
 
   /// Runs both side by side; the first error is thrown.

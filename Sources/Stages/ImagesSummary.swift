@@ -28,6 +28,11 @@ public struct ImagesSummary: Sendable {
   public let path: String
   /// Whether there is an inventory, which is written last: without it a run was interrupted.
   public let isFinished: Bool
+  /// Whether no further round can build on the images, though they are finished: one that was to is under way, or was
+  /// interrupted.
+  public let isSetAside: Bool
+  /// Why the images are not right by themselves: pages of them were given back (`DedupImages`). Nil where none were.
+  public let deduplicated: String?
   /// Microseconds since boot when the dirty tracker was cleared.
   public let dumpUptimeMicroseconds: UInt64?
   /// "splice" or "read".
@@ -50,8 +55,11 @@ public struct ImagesSummary: Sendable {
 
   private init(reading directory: consuming ImagesDirectory) throws(ImagesError) {
     path = directory.path
-    let inventory = try directory.inventory()
+    let completion = try directory.completion()
+    let inventory = completion.inventory
     isFinished = inventory != nil
+    if case .setAside = completion { isSetAside = true } else { isSetAside = false }
+    deduplicated = try directory.dedupMark()?.problem(of: path)
     dumpUptimeMicroseconds = inventory?.dumpUptime
     preDumpMode = inventory?.preDumpMode.map { $0 == .read ? "read" : "splice" }
     parent = try directory.parentLink()

@@ -20,8 +20,12 @@ enum ParentVerdict: Hashable, Sendable {
 
   /// Looks at the images as a whole.
   static func judge(
-    inventory: Inventory?, tracked: TrackedTasks?, isSetAside: Bool, child: String?, machine: Machine
+    inventory: Inventory?, tracked: TrackedTasks?, isSetAside: Bool, child: String?,
+    deduplicatedFor newer: String? = nil, machine: Machine
   ) -> ParentVerdict {
+    if let newer {
+      return .ignored("'sluice dedup' has given back pages of them that another round (\(newer)) has anew")
+    }
     if isSetAside {
       return .ignored("a round that was to build on them was interrupted, and with it went what was dirty")
     }
@@ -69,8 +73,8 @@ enum ParentVerdict: Hashable, Sendable {
       return .ignored("the hashes are of another process with that pid")
     }
     if head.pageSize != now.pageSize { return .ignored("the hashes are of pages of \(head.pageSize) bytes") }
+    if head.seed != now.seed { return .ignored("the hashes are not of the same chain as those of others") }
     if head.dumpUptime != inventory?.dumpUptime { return .ignored("the hashes are not of these images") }
     return .usable
   }
 }
-    if head.seed != now.seed { return .ignored("the hashes are not of the same chain as those of others") }

@@ -40,10 +40,15 @@ public struct PreDump: Sendable {
   private func runHere() async throws(PreDumpError) -> PreDumpReport {
     defer { progress.finish() }
     let began = sluice_monotonic_nanoseconds()
-    let budget = try makeBudget()
-    let parent = try openParent()
-    let tree = try onTarget { () throws(TargetError) in try findTree(parent) }
+    let candidate = try openParent()
+    let tree = try onTarget { () throws(TargetError) in try findTree(candidate) }
     let expected = try onTarget { () throws(TargetError) in try tree.ownMemoryBytes() }
+    let dirtyBytes = dirtyBytes(forMemory: expected)
+    // What cannot be had with the least that a parent takes is refused before its chain is read.
+    _ = try makeBudget(parents: 1, dirtyBytes: dirtyBytes)
+    let parent = candidate.flatMap { isWhole($0, for: tree) ? $0 : nil }
+    let budget = try makeBudget(parents: parent?.depth ?? 1, dirtyBytes: dirtyBytes)
+    configuration.logger.info("\(budget)")
     progress.start(expecting: expected)
     var images = try makeImages(of: tree, parent: parent)
     let first = try makeFirstOutput(in: &images, of: tree, expecting: parent == nil ? expected : 0)
@@ -178,7 +183,31 @@ public struct PreDump: Sendable {
     }
   }
 
-  /// The parent's images, if they can be built on.
+  /// Why none of the processes that the parent's images are of can build on them; nil where one can.
+  private func brokenness(of parent: ParentImages, for tree: ProcessTree) -> ImagesError? {
+    var reason: ImagesError?
+    for process in tree.processes {
+      do throws(ImagesError) {
+        guard try parent.has(pid: process.namespacePid) else { continue }
+        try parent.checkChain(pid: process.namespacePid)
+        return nil
+      } catch {
+        reason = reason ?? error
+      }
+    }
+    return reason
+  }
+
+  /// Whether a process of the tree can build on the parent's images, or none of them is in these.
+  private func isWhole(_ parent: ParentImages, for tree: ProcessTree) -> Bool {
+    guard let reason = brokenness(of: parent, for: tree) else { return true }
+    // A link to them would have the new images depend on what they do not need.
+    configuration.logger.warning(
+      "copying everything, since the images in \(parent.path) are no base: \(reason)")
+    return false
+  }
+
+  /// The parent's images, if they can be built on as far as they say themselves.
   private func openParent() throws(PreDumpError) -> ParentImages? {
     guard let path = configuration.parentDirectory, configuration.io != .discard else { return nil }
     let parent = try onImages { () throws(ImagesError) in try ParentImages(path: path) }
@@ -189,7 +218,7 @@ public struct PreDump: Sendable {
     }
     switch ParentVerdict.judge(
       inventory: parent.inventory, tracked: parent.tracked, isSetAside: parent.isSetAside,
-      child: parent.child, machine: machine)
+      child: parent.child, deduplicatedFor: parent.dedupMark?.child, machine: machine)
     {
     case .usable: return parent
     case .ignored(let reason):
@@ -198,37 +227,40 @@ public struct PreDump: Sendable {
     }
   }
 
-  private func makeBudget() throws(PreDumpError) -> MemoryBudget {
+  /// - Parameters:
+  ///   - parents: how many directories the round builds on.
+  ///   - dirtyBytes: the memory for a set of pages that are to be copied.
+  private func makeBudget(parents: Int, dirtyBytes: Int) throws(PreDumpError) -> MemoryBudget {
     do throws(MemoryBudget.TooSmall) {
-      let budget = try MemoryBudget(
+      return try MemoryBudget(
         total: configuration.memoryBudget,
         shares: [
           .init(purpose: "mappings", byteCount: MemoryMap.textBytes),
           .init(purpose: "page states", byteCount: PageScanner.tableBytes),
           .init(purpose: "pagemap records", byteCount: PagemapImageWriter.bufferBytes),
-        ] + sharesForParent + sharesForContents,
+        ] + sharesForParent(parents, dirtyBytes: dirtyBytes) + sharesForContents,
         pageSize: Int(sluice_page_size()))
-      configuration.logger.info("\(budget)")
-      return budget
     } catch {
       throw PreDumpError(error)
     }
   }
 
   /// The memory for a set of pages that are to be copied, because they were written since the parent's images were made
-  /// or may be by devices: a share of the whole.
-  private var dirtyBytes: Int {
-    max(DirtySet.smallestBytes, configuration.memoryBudget / 8 / dirtySets)
+  /// or may be by devices: a share of the whole, and no more than a set can fill. That is a byte for each page where every
+  /// other one was written, and two where the processes grow to twice what they have.
+  private func dirtyBytes(forMemory byteCount: UInt64) -> Int {
+    let most = Int(clamping: 2 * (byteCount / UInt64(sluice_page_size())))
+    return max(DirtySet.smallestBytes, min(configuration.memoryBudget / 8 / dirtySets, most))
   }
 
   /// How many of those sets there are at once: where the walk finds out what was written, one for the next round is
   /// filled while the last one's is looked at.
   private var dirtySets: Int { part.tracking == nil ? 1 : 2 }
 
-  private var sharesForParent: [MemoryBudget.Share] {
+  private func sharesForParent(_ parents: Int, dirtyBytes: Int) -> [MemoryBudget.Share] {
     guard configuration.parentDirectory != nil || part.tracking != nil else { return [] }
     let pagemap = MemoryBudget.Share(
-      purpose: "the parent's pagemap", byteCount: PagemapImageReader.bufferBytes)
+      purpose: "the parents' pagemaps", byteCount: parents * PagemapImageReader.bufferBytes)
     guard configuration.tracker != .content else { return [pagemap] }
     return [
       .init(purpose: "written pages", byteCount: dirtySets * dirtyBytes),

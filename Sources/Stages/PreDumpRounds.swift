@@ -88,7 +88,11 @@ public struct PreDumpRounds: Sendable {
   /// - Throws: `PreDumpError` with `cancelled`.
   public mutating func next() async throws(PreDumpError) -> PreDump? {
     guard let pause = pauseBeforeNext else { return nil }
-    do { try await Task.sleep(for: pause) } catch { throw .cancelled }
+    do {
+      try await Task.sleep(for: pause)
+    } catch {
+      throw PreDumpError(.cancelled, "the rounds were cancelled before round \(number + 1) was begun")
+    }
     if !tries.isAgain {
       isLastBegun = end != nil
       number += 1
@@ -123,6 +127,11 @@ public struct PreDumpRounds: Sendable {
   ///
   /// - Throws: `PreDumpError` where it does not.
   public mutating func failed(_ error: PreDumpError) throws(PreDumpError) {
+    if error.code == .cancelled, number > 1 {
+      throw PreDumpError(
+        .cancelled,
+        "round \(number) was cancelled: what it had made is removed, and the rounds before it stay")
+    }
     guard error.isByExecution else { throw error }
     guard tries.failed() else {
       throw PreDumpError(

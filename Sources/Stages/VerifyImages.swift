@@ -21,6 +21,8 @@ public struct VerifyImages: Sendable {
     public let pages: UInt64
     /// What is wrong, a line each; nothing where all is well.
     public let problems: [String]
+    /// What is not wrong, and yet to be known, a line each.
+    public let notes: [String]
   }
 
   /// Reads all pagemaps of the chain.
@@ -33,12 +35,13 @@ public struct VerifyImages: Sendable {
       chain = try ImageChain(path: directory)
     } catch {
       guard error.code == .malformed else { throw PreDumpError(error) }
-      return Report(depth: 0, pagemaps: 0, pages: 0, problems: [error.description])
+      return Report(depth: 0, pagemaps: 0, pages: 0, problems: [error.description], notes: [])
     }
     return try onImages { () throws(ImagesError) in
       let checked = try chain.verify()
       return Report(
-        depth: chain.depth, pagemaps: checked.pagemaps, pages: checked.pages, problems: checked.problems)
+        depth: chain.depth, pagemaps: checked.pagemaps, pages: checked.pages, problems: checked.problems,
+        notes: checked.notes)
     }
   }
 }

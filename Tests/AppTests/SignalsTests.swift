@@ -123,6 +123,24 @@ struct SignalsTests {
     }
   }
 
+  /// What a run that was interrupted in the middle of a round has left, all commands call complete, and it can be used.
+  private func expectNewestIsWhole(of images: String, saying errors: String) async throws {
+    var number = 1
+    while names(in: "\(images)/\(number + 1)") != nil { number += 1 }
+    let newest = "\(images)/\(number)"
+    let isAside = names(in: newest)?.contains("inventory.img.aside") == true
+    #expect(errors.contains("\(newest) are complete and set aside") == isAside, "\(errors)")
+    let shown = try await SluiceCommandLine.run(["show", newest])
+    #expect(shown.output.hasPrefix("\(newest): finished\n"), "\(shown.output)")
+    #expect(shown.output.contains("  set aside: ") == isAside)
+    let verified = try await SluiceCommandLine.run(["verify", "-D", newest])
+    #expect(verified.end == .exited(0), "\(verified.output)")
+    #expect(verified.output.contains("complete and set aside") == isAside)
+    let flat = try await SluiceCommandLine.run(["flatten", "-D", newest, "-o", "\(images)/flat"])
+    #expect(flat.end == .exited(0), "\(flat.errors)")
+    #expect(flat.errors.contains("no round can build on") == isAside, "\(flat.errors)")
+  }
+
   @Test func keepsTheRoundsThatAreComplete() async throws {
     try await MemoryTarget.run(["--size", "1M", "--write-rate", "max"]) { target in
       try await withTemporaryDirectory { directory in
@@ -143,6 +161,8 @@ struct SignalsTests {
           #expect(
             result.errors.contains("completed before, and what they made stays in \(images)\n"),
             "\(result.errors)")
+          #expect(!result.errors.contains("nothing was kept"), "\(result.errors)")
+          try await expectNewestIsWhole(of: images, saying: result.errors)
         }
       }
       try await target.check()

@@ -13,6 +13,7 @@ public func testOneInput(_ bytes: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   checkTrackedTasks()
   checkCoverage()
   checkChain()
+  checkDedupMark(unsafe Array(UnsafeBufferPointer(start: bytes, count: count)))
   checkMessages(unsafe Array(UnsafeBufferPointer(start: bytes, count: count)))
   return 0
 }
@@ -79,6 +80,14 @@ private func checkTrackedTasks() {
     try TrackedTasks(reading: &reader)
   }
   guard again == tracked else { fatalError("\(tracked) became \(String(describing: again))") }
+}
+
+/// The same of what `dedup` has left.
+private func checkDedupMark(_ bytes: [UInt8]) {
+  let found = readAgain(bytes) { (reader) throws(ImagesError) in try DedupMark(reading: &reader) }
+  guard let mark = found else { return }
+  let again = readAgain(mark.encoded()) { (reader) throws(ImagesError) in try DedupMark(reading: &reader) }
+  guard again == mark else { fatalError("\(mark) became \(String(describing: again))") }
 }
 
 /// Two readers agree on how many pages of a task there are, or that it is malformed.

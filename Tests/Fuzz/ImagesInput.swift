@@ -105,6 +105,7 @@ struct ImagesScratch {
       replace("\(index)/\(ImageFormat.trackedName)", by: level.tracked)
       replace("\(index)/\(ImageFormat.pagemapName(pid: 1))", by: level.pagemap)
       replace("\(index)/\(ImageFormat.pagesName(id: 1))", by: [], pages: level.pagesFileLength)
+      replace("\(index)/\(ImageFormat.deduplicatedName)", by: nil)
       let link = "\(index)/\(ImageFormat.parentName)"
       _ = unsafe sluice_unlink_at(root, link, false)
       guard index + 1 < input.levels.count else { continue }

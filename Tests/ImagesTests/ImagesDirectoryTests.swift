@@ -18,6 +18,20 @@ import Testing
     #expect(pids == [9, 10])
   }
 
+  @Test func `more files than images have are not listed`() throws {
+    let directory = try TemporaryDirectory()
+    try directory.write([], to: "0")
+    for number in 1..<ImagesDirectory.mostNames {
+      try #require(unsafe symlink("0", "\(directory.path)/\(number)") == 0)
+    }
+    let images = try ImagesDirectory(path: directory.path)
+    let count = try images.names().count
+    #expect(count == ImagesDirectory.mostNames)
+    try directory.write([], to: "one-more")
+    let error = #expect(throws: ImagesError.self) { try ImagesDirectory(path: directory.path).names() }
+    #expect(error?.code == .malformed)
+  }
+
   @Test func `the text of the parent link is given as it stands`() throws {
     let directory = try TemporaryDirectory()
     let images = try ImagesDirectory(path: directory.path)

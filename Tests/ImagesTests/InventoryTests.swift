@@ -36,6 +36,57 @@ import Testing
         == Inventory(dumpUptime: 5, preDumpMode: nil, imageVersion: 2))
   }
 
+  /// The fields of all CRIUs up to 4.2, of whatever type.
+  @Test(arguments: [2, 3, 4, 5, 6, 10, 11, 12, 13, 14] as [UInt8])
+  func `fields that say nothing about memory are passed over`(field: UInt8) throws {
+    let message = WireFormat.message([(1, 0), (8, 300), (9, 2), (field, 1)])
+    #expect(
+      try Self.read(WireFormat.inventoryMagic + WireFormat.record(message))
+        == Inventory(dumpUptime: 300, preDumpMode: .read))
+    let text = WireFormat.message([(1, 0), (8, 300), (9, 2)]) + [field << 3 | 2, 1, 0x61]
+    #expect(
+      try Self.read(WireFormat.inventoryMagic + WireFormat.record(text))
+        == Inventory(dumpUptime: 300, preDumpMode: .read))
+  }
+
+  /// Version 3 is that of compressed images.
+  @Test(
+    arguments: [[(1, 3)], [(1, 4), (8, 5)], [(1, 0xffff_ffff)], [(1, 0), (7, 1)], [(1, 2), (15, 1)]]
+      as [[(UInt8, UInt64)]])
+  func `what may change what the images mean is refused`(fields: [(UInt8, UInt64)]) throws {
+    let message = WireFormat.message(fields.map { (number: $0, value: $1) })
+    for bytes in [message, WireFormat.message([(1, 0)]) + [0x82, 0x01, 1, 0x61]] {
+      let error = try #require(throws: ImagesError.self) {
+        try Self.read(WireFormat.inventoryMagic + WireFormat.record(bytes))
+      }
+      #expect(error.code == .malformed)
+      #expect(error.message.contains("inventory.img was made by a newer CRIU"), "\(error)")
+    }
+  }
+
+  @Test(arguments: [0, 1, 2] as [UInt32])
+  func `all versions up to CRIU 4_2 are known`(version: UInt32) throws {
+    let inventory = Inventory(dumpUptime: 5, preDumpMode: nil, imageVersion: version)
+    #expect(try Self.read(inventory.encoded()) == inventory)
+  }
+
+  /// Fields that are not known by name stay.
+  @Test func `a copy says what the original says, but for the moment where that is to go`() throws {
+    let other: [UInt8] = [0x18 | 2, 2, 0x61, 0x62, 0x6a, 1, 0x63]
+    let message = WireFormat.message([(1, 2), (8, 5), (9, 2)]) + other
+    let directory = try TemporaryDirectory()
+    for (withoutUptime, fields) in [(false, [(1, 2), (8, 5), (9, 2)]), (true, [(1, 2), (9, 2)])]
+      as [(Bool, [(UInt8, UInt64)])]
+    {
+      try directory.write(WireFormat.inventoryMagic + WireFormat.record(message), to: "inventory.img")
+      guard var reader = try RecordReader(opening: "inventory.img", in: ImagesDirectory(path: directory.path))
+      else { continue }
+      let copy = try Inventory.copy(reading: &reader, withoutUptime: withoutUptime)
+      let kept = WireFormat.message(fields.map { (number: $0, value: $1) }) + other
+      #expect(copy == WireFormat.inventoryMagic + WireFormat.record(kept))
+    }
+  }
+
   @Test func `a way of reading that is not known is none`() throws {
     let message = WireFormat.message([(1, 0), (8, 1), (9, 7)])
     #expect(

@@ -39,17 +39,44 @@ import Testing
       // Flags have the last word.
       ([(1, 0x1000), (2, 3), (3, 1), (4, 4)], PagemapRun(address: 0x1000, pageCount: 3, flags: .present)),
       ([(1, 0x1000), (2, 3), (4, 0)], PagemapRun(address: 0x1000, pageCount: 3, flags: [])),
-      // Flags of a CRIU to come.
-      (
-        [(1, 0x1000), (2, 3), (4, 12)],
-        PagemapRun(address: 0x1000, pageCount: 3, flags: PagemapFlags(rawValue: 12))
-      ),
     ] as [([(UInt8, UInt64)], PagemapRun)])
   func `understands the entries of all versions`(fields: [(UInt8, UInt64)], run: PagemapRun) throws {
     let bytes = WireFormat.pagemap(entries: [fields.map { (number: $0, value: $1) }])
     let (runs, error) = try Self.read(bytes)
     #expect(error == nil)
     #expect(runs == [run])
+  }
+
+  /// What a CRIU to come may say, such as that the bytes are compressed (field 6, a message) or stand elsewhere (flag 8).
+  @Test(
+    arguments: [
+      (WireFormat.message([(1, 1)]), [[(1, 0x1000), (2, 3), (4, 12)]], "the flag 0x8"),
+      (WireFormat.message([(1, 1)]), [[(1, 0x1000), (2, 3), (4, 4 | 1 << 31)]], "the flag 0x80000000"),
+      // Also of an entry that has no page, which is passed over.
+      (WireFormat.message([(1, 1)]), [[(1, 0x1000), (2, 0), (4, 12)]], "the flag 0x8"),
+      (WireFormat.message([(1, 1)]), [[(1, 0x1000), (2, 3), (4, 4), (6, 1)]], "the field 6"),
+      (WireFormat.message([(1, 1)]), [[(1, 0x1000), (2, 3), (4, 4), (15, 0)]], "the field 15"),
+      (WireFormat.message([(1, 1), (9, 1)]), [[(1, 0x1000), (2, 3), (4, 4)]], "the field 9"),
+    ] as [([UInt8], [[(UInt8, UInt64)]], String)])
+  func `what is not known is not taken for plain`(
+    head: [UInt8], entries: [[(UInt8, UInt64)]], reason: String
+  ) throws {
+    let bytes =
+      WireFormat.pagemapMagics + WireFormat.record(head)
+      + entries.flatMap { WireFormat.record(WireFormat.message($0.map { (number: $0, value: $1) })) }
+    let (runs, error) = try Self.read(bytes)
+    #expect(runs.isEmpty)
+    #expect(error?.code == .malformed)
+    #expect(error?.message.contains("was made by a newer CRIU") == true, "\(String(describing: error))")
+    #expect(error?.message.contains(reason) == true, "\(String(describing: error))")
+  }
+
+  @Test func `a message in a field that is not known is not passed over`() throws {
+    let entry = WireFormat.message([(1, 0x1000), (2, 3), (4, 4)]) + [0x32, 2, 8, 1]
+    let (runs, error) = try Self.read(
+      WireFormat.pagemapMagics + WireFormat.record(WireFormat.message([(1, 1)])) + WireFormat.record(entry))
+    #expect(runs.isEmpty)
+    #expect(error?.message.contains("was made by a newer CRIU") == true)
   }
 
   @Test func `reads records across the end of its buffer`() throws {
@@ -123,10 +150,11 @@ import Testing
   /// 64 KiB; CRIU's own records of these images have a few dozen bytes.
   @Test(arguments: [(0x10000, true), (0x10001, false)])
   func `a record is read up to the longest length that is allowed`(length: Int, isRead: Bool) throws {
-    // A field that is not known fills it up: number 15, a string.
-    var head = WireFormat.message([(1, 3)]) + [0x7a]
-    head += WireFormat.varint(UInt64(length - head.count - 3))
-    head += [UInt8](repeating: 0x20, count: length - head.count)
+    // The one field that it has fills it up, over and over; the last one counts. 3 can be written in two bytes, too.
+    let field: [UInt8] = [0x08, 3]
+    var head = Array(repeatElement(field, count: length / 2).joined())
+    if length % 2 == 1 { head.replaceSubrange(0..<2, with: [0x08, 0x83, 0]) }
+    #expect(head.count == length)
     let entry = WireFormat.record(WireFormat.message([(1, 0x1000), (2, 1)]))
     let (runs, error) = try Self.read(WireFormat.pagemapMagics + WireFormat.record(head) + entry)
     #expect(runs == (isRead ? [PagemapRun(address: 0x1000, pageCount: 1, flags: .present)] : []))

@@ -80,7 +80,10 @@ import Testing
     try parent.setAside()
     #expect(try ImagesDirectory(path: path).inventory() == nil)
     #expect(try ParentImages(path: path).isSetAside)
+    #expect(try ImagesDirectory(path: path).completion().inventory?.dumpUptime == 300)
+    #expect(try ImagesDirectory(path: path).completion() != .complete(try #require(parent.inventory)))
     try parent.putBack()
+    #expect(try ImagesDirectory(path: path).completion() == .complete(try #require(parent.inventory)))
     #expect(try ImagesDirectory(path: path).inventory()?.dumpUptime == 300)
     #expect(try !ParentImages(path: path).isSetAside)
     #expect(throws: ImagesError.self) { try parent.putBack() }
@@ -94,6 +97,30 @@ import Testing
     try parent.noteChild(at: "\(directory.path)/2")
     try parent.noteChild(at: "\(directory.path)/2")
     #expect(try ParentImages(path: "\(directory.path)/1").child == "../2")
+  }
+
+  @Test func `what a later Sluice has written into tracked.img is not passed over`() throws {
+    let directory = try TemporaryDirectory()
+    try publish(at: directory.path, tracked: TrackedTasks(bootID: "x", tasks: []))
+    let bytes = try directory.bytes(of: "tracked.img")
+    let task = WireFormat.message([(1, 1), (2, 2), (3, 3)])
+    try directory.write(bytes + WireFormat.record(task), to: "tracked.img")
+    let error = try #require(throws: ImagesError.self) { try ParentImages(path: directory.path) }
+    #expect(error.code == .malformed)
+    #expect(error.message.contains("tracked.img was made by a newer Sluice"), "\(error)")
+  }
+
+  @Test func `more tasks than there can be take no memory`() throws {
+    let directory = try TemporaryDirectory()
+    try publish(at: directory.path, tracked: TrackedTasks(bootID: "x", tasks: []))
+    let task = WireFormat.record(WireFormat.message([(1, 1), (2, 2)]))
+    let many = Array(repeatElement(task, count: TrackedTasks.most + 1).joined())
+    let bytes = try directory.bytes(of: "tracked.img")
+    try directory.write(bytes + many.dropLast(task.count), to: "tracked.img")
+    #expect(try ParentImages(path: directory.path).tracked?.tasks.count == TrackedTasks.most)
+    try directory.write(bytes + many, to: "tracked.img")
+    let error = try #require(throws: ImagesError.self) { try ParentImages(path: directory.path) }
+    #expect(error.code == .malformed)
   }
 
   @Test func `refuses a broken tracked.img`() throws {

@@ -37,6 +37,29 @@ extension StagesTests {
       }
     }
 
+    /// A file may be far longer than the disk that it is on.
+    @Test func otherFilesKeepTheirHoles() async throws {
+      try await withTemporaryDirectory { directory in
+        let chain = try RandomChain(seed: 3, depth: 2, in: directory)
+        let file = "\(chain.newest)/core-42.img"
+        try Data("abc".utf8).write(to: URL(filePath: file))
+        let handle = try FileHandle(forWritingTo: URL(filePath: file))
+        try handle.seek(toOffset: 1 << 40)
+        try handle.write(contentsOf: Data("def".utf8))
+        try handle.truncate(atOffset: 1 << 41)
+        try handle.close()
+        try await flatten(chain.newest, to: "\(directory)/flat")
+        let copy = "\(directory)/flat/core-42.img"
+        #expect(fileSize(copy) == 1 << 41)
+        let copied = try FileHandle(forReadingFrom: URL(filePath: copy))
+        #expect(try copied.read(upToCount: 4) == Data([0x61, 0x62, 0x63, 0]))
+        try copied.seek(toOffset: 1 << 40)
+        #expect(try copied.read(upToCount: 4) == Data([0x64, 0x65, 0x66, 0]))
+        var status = stat()
+        #expect(unsafe stat(copy, &status) == 0 && status.st_blocks * 512 < 1 << 20)
+      }
+    }
+
     /// The chain means the same afterwards, and what was given back is exactly what is not needed.
     @Test(arguments: 2...5)
     func dedupLeavesTheChainAsItWas(depth: Int) async throws {

@@ -11,10 +11,11 @@ import Testing
 
   private func verdict(
     inventory: Inventory? = inventory, tracked: TrackedTasks? = tracked, isSetAside: Bool = false,
-    child: String? = nil
+    child: String? = nil, deduplicatedFor newer: String? = nil
   ) -> ParentVerdict {
     ParentVerdict.judge(
-      inventory: inventory, tracked: tracked, isSetAside: isSetAside, child: child, machine: Self.machine)
+      inventory: inventory, tracked: tracked, isSetAside: isSetAside, child: child, deduplicatedFor: newer,
+      machine: Self.machine)
   }
 
   private func expectIgnored(
@@ -43,6 +44,7 @@ import Testing
       verdict(inventory: Inventory(dumpUptime: 1_000_000_001, preDumpMode: .read), tracked: nil),
       because: "restarted")
     expectIgnored(verdict(child: "../3"), because: "../3")
+    expectIgnored(verdict(deduplicatedFor: "../4"), because: "../4")
   }
 
   private func verdict(
@@ -92,10 +94,10 @@ import Testing
     expectIgnored(verdict(ofHashesOfOthers: (4096, 7, 101, 500_000_000, "this")), because: "another process")
     expectIgnored(
       verdict(ofHashesOfOthers: (4096, 7, 100, 500_000_001, "this")), because: "not of these images")
-    expectIgnored(verdict(ofHashesOfOthers: (65536, 7, 100, 500_000_000, "this")), because: "65536")
-    let now = PageHashHead(pageSize: 4096, pid: 7, startTime: 100, dumpUptime: 9, seed: 4, bootID: "this")
     expectIgnored(
       verdict(ofHashesOfOthers: (4096, 7, 100, 500_000_000, "this"), seed: 5), because: "the same chain")
+    expectIgnored(verdict(ofHashesOfOthers: (65536, 7, 100, 500_000_000, "this")), because: "65536")
+    let now = PageHashHead(pageSize: 4096, pid: 7, startTime: 100, dumpUptime: 9, seed: 4, bootID: "this")
     expectIgnored(
       ParentVerdict.judge(hashesOf: nil, for: now, inventory: Self.inventory), because: "no hashes")
   }

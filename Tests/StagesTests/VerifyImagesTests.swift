@@ -1,4 +1,5 @@
 import Foundation
+import SluiceImages
 import SluiceTestSupport
 import Testing
 
@@ -50,6 +51,70 @@ extension StagesTests {
         try whole.write(to: URL(filePath: pages))
         try FileManager.default.removeItem(atPath: "\(chain.newest)/inventory.img")
         try expectProblem(chain, "no inventory.img")
+      }
+    }
+
+    /// A parent that nothing is left to may be in whatever state.
+    @Test func asksNothingOfAParentThatIsNotNeeded() async throws {
+      try await MemoryTarget.run(["--size", "1M"]) { target in
+        try await withTemporaryDirectory { directory in
+          for number in 1...2 {
+            var configuration = PreDump.Configuration(
+              pid: target.pid, imagesDirectory: "\(directory)/\(number)")
+            configuration.tracker = .none
+            configuration.parentDirectory = number > 1 ? "\(directory)/1" : nil
+            _ = try await PreDump(configuration).run()
+          }
+          for name in ["pages-1.img", "pagemap-\(target.pid).img"] {
+            #expect(unsafe truncate("\(directory)/1/\(name)", 7) == 0)
+            #expect(try VerifyImages(directory: "\(directory)/1").run().problems.count == 1)
+            #expect(try VerifyImages(directory: "\(directory)/2").run().problems == [])
+          }
+        }
+      }
+    }
+
+    /// A round that finds its parent broken copies everything, and does not lead to it either.
+    @Test(arguments: ["pages-1.img", "pagemap"])
+    func findsNothingWrongWithARoundUponABrokenParent(name: String) async throws {
+      try await MemoryTarget.run(["--size", "1M"]) { target in
+        try await withTemporaryDirectory { directory in
+          var configuration = PreDump.Configuration(pid: target.pid, imagesDirectory: "\(directory)/1")
+          configuration.tracker = .content
+          _ = try await PreDump(configuration).run()
+          let file = name == "pagemap" ? "pagemap-\(target.pid).img" : name
+          let size = try #require(fileSize("\(directory)/1/\(file)"))
+          #expect(unsafe truncate("\(directory)/1/\(file)", size - 5) == 0)
+          configuration.parentDirectory = "\(directory)/1"
+          configuration.imagesDirectory = "\(directory)/2"
+          let report = try await PreDump(configuration).run()
+          #expect(report.pagesSkippedParent == 0 && report.parentDirectory == nil)
+          let summary = try ImagesSummary(path: "\(directory)/2")
+          #expect(summary.parent == nil)
+          #expect(try VerifyImages(directory: "\(directory)/2").run().problems == [])
+        }
+      }
+    }
+
+    @Test func refusesMoreDirectoriesThanAreOpened() async throws {
+      try await withTemporaryDirectory { directory in
+        let most = ImageChain.mostLevels
+        for number in 1...most + 1 {
+          let path = "\(directory)/\(number)"
+          try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
+          guard number > 1 else { continue }
+          try FileManager.default.createSymbolicLink(
+            atPath: "\(path)/parent", withDestinationPath: "\(directory)/\(number - 1)")
+        }
+        let descriptors = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+        var limit = rlimit()
+        unsafe getrlimit(descriptors, &limit)
+        try #require(limit.rlim_max > 2 * most)
+        limit.rlim_cur = limit.rlim_max
+        unsafe setrlimit(descriptors, &limit)
+        #expect(try ImageChain(path: "\(directory)/\(most)").depth == most)
+        let report = try VerifyImages(directory: "\(directory)/\(most + 1)").run()
+        #expect(report.problems.count == 1 && report.problems[0].contains("sluice flatten"), "\(report)")
       }
     }
 

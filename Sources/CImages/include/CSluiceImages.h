@@ -6,6 +6,7 @@
 #include "pagemap.pb-c.h"
 #include "rpc.pb-c.h"
 #include "stats.pb-c.h"
+#include "deduplicated.pb-c.h"
 #include "tracked.pb-c.h"
 
 #endif

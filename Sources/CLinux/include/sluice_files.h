@@ -65,6 +65,9 @@ int sluice_is_in_memory(int descriptor);
 /// The file's size in bytes, or -errno.
 int64_t sluice_file_size(int descriptor);
 
+/// lseek(2) with SEEK_DATA: where the first bytes from an offset on are that are in no hole; ENXIO where none are.
+int64_t sluice_next_data(int descriptor, uint64_t offset);
+
 /// The bytes that the file takes on its disk (holes take none), or -errno.
 int64_t sluice_file_allocated(int descriptor);
 
