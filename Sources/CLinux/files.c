@@ -129,6 +129,11 @@ int sluice_is_regular_file(const char *path) {
   return result < 0 ? -errno : S_ISREG(status.stx_mode);
 }
 
+int sluice_link_may_be_written(const char *path) {
+  struct stat status;
+  return FAULTY(SLUICE_FAULT_FILE_STATUS, lstat(path, &status)) < 0 ? -errno : (status.st_mode & S_IWUSR) != 0;
+}
+
 int sluice_mkdir(int directory, const char *path, unsigned mode) {
   return FAULTY(SLUICE_FAULT_MAKE_DIRECTORY, mkdirat(directory, path, (mode_t)mode)) < 0 ? -errno : 0;
 }

@@ -132,10 +132,10 @@ actor MemoryWalker {
     _ task: DumpTask, watchedBy protection: WriteProtection, _ watch: RoundWatch
   ) async throws(PreDumpError) {
     var areas = MappedAreas(of: task.process)
-    var parts = WatchedParts(of: task.process)
-    if watch.protects {
-      _ = try task.attempt { () throws(TargetError) in try protection.watchNew() }
-    }
+    // In a last round, too: what is new may be watched by somebody else, whose watch tells us nothing.
+    guard let refused = try task.attempt({ () throws(TargetError) in try protection.watchNew() })
+    else { return }
+    var parts = WatchedParts(of: task.process, refused: refused)
     guard
       var scanner = try task.attempt({ () throws(TargetError) in
         try PageScanner(of: task.process, source: .pagemapScan, swapped: swapped)

@@ -37,12 +37,18 @@ public struct PreDumpError: Error, CustomStringConvertible {
   public let errno: SystemErrno?
   /// Whether the target is gone because the process executes another program now, and so can be copied anew.
   public let isByExecution: Bool
+  /// Whether the processes cannot be tracked because somebody else does so.
+  let isByAnotherWatch: Bool
 
-  init(_ code: Code, _ message: String, errno: SystemErrno? = nil, isByExecution: Bool = false) {
+  init(
+    _ code: Code, _ message: String, errno: SystemErrno? = nil, isByExecution: Bool = false,
+    isByAnotherWatch: Bool = false
+  ) {
     self.code = code
     self.message = message
     self.errno = errno
     self.isByExecution = isByExecution
+    self.isByAnotherWatch = isByAnotherWatch
   }
 
   /// The message.
@@ -60,12 +66,14 @@ public struct PreDumpError: Error, CustomStringConvertible {
       case .invalidPid, .invalidCgroup: .invalidArgument
       case .gone, .dumpingCore: .targetGone
       case .notPermitted: .notPermitted
-      case .notTrackable: .notTrackable
+      case .notTrackable, .watchedByAnother: .notTrackable
       case .unreadable: .io
       case .systemCall: .system
       case .cancelled: .cancelled
       }
-    self.init(code, error.description, errno: error.errno, isByExecution: error.isByExecution)
+    self.init(
+      code, error.description, errno: error.errno, isByExecution: error.isByExecution,
+      isByAnotherWatch: error.code == .watchedByAnother)
   }
 
   /// A process that would go on writing while the tree stands still.

@@ -49,9 +49,10 @@ actor RoundStarter {
       return try start(&tree, parent, with: choice.tracker)
     } catch {
       guard choice.mayGiveUp, error.code == .notTrackable else { throw error }
-      part.tracking?.giveUp()
+      part.tracking?.giveUp(othersTrack: error.isByAnotherWatch)
       let other = try chooseTracker()
-      configuration.logger.notice(
+      configuration.logger.log(
+        level: error.isByAnotherWatch ? .warning : .notice,
         "tracker \(other.name.rawValue) instead of \(choice.name.rawValue): \(error)")
       return try start(&tree, parent, with: other.tracker)
     }
@@ -203,7 +204,8 @@ extension RoundStarter {
       if let tracking = part.tracking, !tracking.isGivenUp, protectionRefusal == nil {
         return writeProtect(tracking, seesSoftDirty: hasSoftDirty, mayGiveUp: tracking.isFresh)
       }
-      if hasSoftDirty { return softDirty }
+      // Who clears the soft-dirty bits takes from somebody else, too, what these would have told.
+      if hasSoftDirty, part.tracking?.othersTrack != true { return softDirty }
       // Where no round follows or went before, it would be of no use.
       if part.tracking != nil || configuration.parentDirectory != nil { return content }
     }

@@ -136,7 +136,7 @@ struct WriteProtectTracker: DirtyTracker {
         switch error.code {
         // The walk says so of the one that was asked for.
         case .gone: continue
-        case .notTrackable, .dumpingCore: break
+        case .notTrackable, .watchedByAnother, .dumpingCore: break
         default: throw PreDumpError(error)
         }
         if endsRound(process) { throw PreDumpError(error) }

@@ -51,7 +51,8 @@ final class WriteProtectSampler: WriteSampler {
   func collect(into set: inout DirtySet) throws(TargetError) {
     let process = protection.process
     var areas = MappedAreas(of: process)
-    var watched = WatchedParts(of: process)
+    // What is new is written as a whole.
+    var watched = WatchedParts(of: process, refused: try protection.watchNew())
     var scanner = try PageScanner(of: process, source: .pagemapScan)
     while let area = try areas.next() {
       // The vdso is never written.

@@ -14,6 +14,7 @@ final class WriteTracking: Sendable {
     var protections: [Int32: WriteProtection] = [:]
     var last: Last?
     var isGivenUp = false
+    var othersTrack = false
   }
 
   /// What the last complete round has left.
@@ -32,13 +33,19 @@ final class WriteTracking: Sendable {
   /// Whether the tracker cannot be used for these processes, as was found out in an earlier round.
   var isGivenUp: Bool { state.withLock { $0.isGivenUp } }
 
+  /// Whether that was because somebody else tracks them, who may go by the soft-dirty bits as well.
+  var othersTrack: Bool { state.withLock { $0.othersTrack } }
+
   /// Whether no round has been completed yet.
   var isFresh: Bool { state.withLock { $0.last == nil } }
 
   /// From now on these processes are tracked otherwise.
-  func giveUp() {
+  ///
+  /// - Parameter othersTrack: whether that is because somebody else tracks them.
+  func giveUp(othersTrack: Bool) {
     state.withLock {
       $0.isGivenUp = true
+      $0.othersTrack = othersTrack
       $0.protections = [:]
       $0.last = nil
     }
@@ -72,8 +79,11 @@ final class WriteTracking: Sendable {
     // It blocks, but nobody waits for this lock: rounds come one after the other.
     try state.withLock { (state) throws(TargetError) -> UInt64? in
       if let known = state.protections[process.pid] {
-        if try known.isOf(process) { return nil }
-        // It is another process, or executes another program: its pages are those that nobody watches.
+        let isSame = try known.isOf(process)
+        let hasRoom = !isSame || known.hasRoom
+        if isSame, hasRoom { return nil }
+        // It is another process, executes another program, or needs all the mappings that it may have: its pages are
+        // those that nobody watches.
         state.protections[process.pid] = nil
         state.last = state.last?.without(process.pid)
       }

@@ -54,6 +54,33 @@ public struct PageRules {
     return isOfDevice(vma) ? .skip(.device) : .take
   }
 
+  /// Whether the mapping is watched with those around it, though it may not be one that is taken: it may be made longer
+  /// at any moment, and where it was taken to end it would be cut in two (`WatchableStretches`).
+  ///
+  /// The others have bounds that stay: huge pages that were set aside, the ring of asynchronous I/O and the memory of
+  /// devices and of the kernel X
+  /// watched (EPERM: it lacks VM_MAYWRITE).
+  ///
+  /// - Throws: `TargetError` when the memory is gone, or the kernel refuses to tell what is mapped.
+  mutating func isWatchable(_ vma: VMA) throws(TargetError) -> Bool {
+    switch try treatment(of: vma) {
+    case .take: return true
+    case .skip(.shared): return try !hugetlb.contain(vma) && !isOfDevice(vma) && mayBeWritten(vma)
+    case .takeWhole, .skip: return false
+    }
+  }
+
+  /// Whether the process may be given the right to write a mapping of shared memory. Where it was listed as something
+  /// that it is no longer, nothing speaks against it.
+  private func mayBeWritten(_ vma: VMA) -> Bool {
+    let link = "/proc/\(process.pid)/map_files/\(Self.bounds(of: vma))"
+    return unsafe vma.isWritable || sluice_link_may_be_written(link) != 0
+  }
+
+  private static func bounds(of vma: VMA) -> String {
+    "\(String(vma.start, radix: 16))-\(String(vma.end, radix: 16))"
+  }
+
   /// Whether the mapping is of something else than a file or anonymous memory.
   ///
   /// Only its reason depends on that, as a rule: device memory has no pages of the process' own, and page tables
@@ -69,8 +96,7 @@ public struct PageRules {
     if vma.name.hasPrefix("/sys/devices/") || vma.name.hasPrefix("/proc/bus/") { return true }
     // Private mappings of /dev/zero are ordinary memory, and so are those of regular files, wherever they are.
     guard vma.name.hasPrefix("/dev/"), !vma.name.hasPrefix("/dev/zero") else { return false }
-    let bounds = "\(String(vma.start, radix: 16))-\(String(vma.end, radix: 16))"
-    let isRegular = unsafe sluice_is_regular_file("/proc/\(process.pid)/map_files/\(bounds)")
+    let isRegular = unsafe sluice_is_regular_file("/proc/\(process.pid)/map_files/\(Self.bounds(of: vma))")
     // Who may not ask (it takes CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN) goes by the name.
     return isRegular < 0 ? !vma.name.hasPrefix("/dev/shm/") : isRegular == 0
   }

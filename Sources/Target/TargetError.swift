@@ -20,6 +20,8 @@ public struct TargetError: Error, CustomStringConvertible {
     case cancelled
     /// The writes of the process cannot be tracked without stopping it.
     case notTrackable
+    /// The same, since somebody else tracks them in that way.
+    case watchedByAnother
     /// A page is mapped and yet cannot be read.
     case unreadable
     /// A system call failed in a way that none of the others describes.

@@ -54,14 +54,34 @@ struct UnwatchedScan {
     }
   }
 
+  /// Whether there is a page in a mapping that somebody watches asynchronously, by whatever userfaultfd.
+  ///
+  /// - Throws: `TargetError` when the memory is gone.
+  func findsWatchedPage(in range: Range<UInt64>) throws(TargetError) -> Bool {
+    var scan = Self.allPages(in: range)
+    scan.category_mask = UInt64(SLUICE_PAGE_WPALLOWED.rawValue)
+    scan.max_pages = 1
+    var region = PageRegion()
+    let found = unsafe sluice_pagemap_scan(process.pagemap.descriptor, &scan, &region, 1)
+    guard found >= 0 else {
+      throw process.failure(of: "looking whether the memory is watched", errno: SystemErrno(returned: found))
+    }
+    return found > 0
+  }
+
   private static func scan(_ range: Range<UInt64>, _ areOfFiles: Bool) -> sluice_scan {
-    var scan = sluice_scan()
-    scan.start = range.lowerBound
-    scan.end = range.upperBound
+    var scan = allPages(in: range)
     var unwanted = UInt64(SLUICE_PAGE_WPALLOWED.rawValue)
     if areOfFiles { unwanted |= UInt64(SLUICE_PAGE_FILE.rawValue) }
     scan.category_mask = unwanted
     scan.category_inverted = unwanted
+    return scan
+  }
+
+  private static func allPages(in range: Range<UInt64>) -> sluice_scan {
+    var scan = sluice_scan()
+    scan.start = range.lowerBound
+    scan.end = range.upperBound
     scan.category_anyof_mask = UInt64(SLUICE_PAGE_PRESENT.rawValue | SLUICE_PAGE_SWAPPED.rawValue)
     scan.return_mask = UInt64(SLUICE_PAGE_PRESENT.rawValue)
     return scan

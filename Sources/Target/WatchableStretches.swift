@@ -5,6 +5,7 @@ internal import CSluiceLinux
 /// What is watched is never one mapping as it was listed: it may have been moved or made longer since, and to watch a
 /// part of a mapping splits it, so that the process can no longer move it as one (mremap: EFAULT). So a stretch goes from
 /// one mapping that cannot be watched to the next such one, and whatever begins and ends between them is watched whole.
+/// Shared memory, which is never copied, is watched with the rest for that reason alone, and never protected.
 struct WatchableStretches: ~Copyable {
   /// A mapping in a stretch, as it was listed.
   struct Mapping {
@@ -19,10 +20,14 @@ struct WatchableStretches: ~Copyable {
 
   /// The mappings of the last stretch.
   private(set) var mappings: [Mapping] = []
+  /// All mappings that were listed so far, also those that no stretch has.
+  private(set) var mappingCount = 0
   private var map: MemoryMap
   private var rules: PageRules
   private var ahead: VMA?
-  private var low: UInt64 = 0
+  /// Where the next stretch begins; nil where the first mapping does, below which the kernel lets nothing be watched
+  /// (vm.mmap_min_addr).
+  private var low: UInt64?
 
   init(of process: TargetProcess) {
     map = MemoryMap(of: process)
@@ -36,24 +41,28 @@ struct WatchableStretches: ~Copyable {
     mappings.removeAll(keepingCapacity: true)
     while true {
       var vma = ahead.take()
-      if vma == nil { vma = try map.next() }
+      if vma == nil {
+        vma = try map.next()
+        if vma != nil { mappingCount += 1 }
+      }
       // The kernel's own mapping, above all that a process can have, is the last one.
       guard let vma, vma.start <= Self.highestAddress else {
-        guard let last = mappings.last else { return nil }
-        return low..<last.end
+        guard let first = mappings.first, let last = mappings.last else { return nil }
+        return (low ?? first.start)..<last.end
       }
-      guard try isWatchable(vma) else {
-        let stretch = low..<max(low, vma.start)
+      guard try rules.isWatchable(vma) else {
+        let begin = low ?? mappings.first?.start
         low = vma.end
-        if mappings.isEmpty { continue }
-        return stretch
+        guard let begin, !mappings.isEmpty else { continue }
+        return begin..<max(begin, vma.start)
       }
-      if let last = mappings.last, isFull(before: vma) {
+      if let first = mappings.first, let last = mappings.last, isFull(before: vma) {
         // In the middle of the hole: what grows into it, from either side, is watched whole.
         let middle = last.end + (vma.start - last.end) / 2 / Self.alignment * Self.alignment
-        defer { low = middle }
+        let begin = low ?? first.start
         ahead = vma
-        return low..<middle
+        low = middle
+        return begin..<middle
       }
       mappings.append(Mapping(start: vma.start, end: vma.end))
     }
@@ -69,10 +78,9 @@ struct WatchableStretches: ~Copyable {
     return vma.start - last.end >= 4 * Self.alignment || mappings.count >= Self.mostMappings
   }
 
-  private mutating func isWatchable(_ vma: VMA) throws(TargetError) -> Bool {
-    switch try rules.treatment(of: vma) {
-    case .take: true
-    case .takeWhole, .skip: false
-    }
+  /// Where the part of a stretch begins that has a mapping: in the middle of the hole below it.
+  func boundary(before index: Int) -> UInt64 {
+    let (below, start) = (mappings[index - 1].end, mappings[index].start)
+    return below + (start - below) / 2 / Self.alignment * Self.alignment
   }
 }

@@ -1,9 +1,14 @@
 internal import CSluiceLinux
 import Glibc
+internal import Synchronization
 
 /// Finds out which pages a process has written without ever stopping it: its pages are write-protected
 /// asynchronously (UFFD_FEATURE_WP_ASYNC, Linux 6.7), and the first write to each lifts the protection, of which the
 /// process notices about a microsecond: Documentation/admin-guide/mm/userfaultfd.rst.
+///
+/// A memory has one state of protection, and who asks for it anew takes the news from everybody else. So there is one
+/// watch of a memory at most: the kernel gives a mapping to one userfaultfd and refuses it to others (EBUSY), and who
+/// begins takes all mappings, from low addresses to high ones, before he protects any.
 ///
 /// It lasts as long as this value. When that goes, nothing is left of it in the process.
 public final class WriteProtection: Sendable {
@@ -11,56 +16,61 @@ public final class WriteProtection: Sendable {
   public let process: TargetProcess
   /// How long one of its threads stood still for the beginning, in nanoseconds.
   public let stoppedNanoseconds: UInt64
-  private let userfault: ProcFile
+  private let userfault: Userfault
+  private let lastCount: Atomic<Int>
 
   /// Begins to watch a process, none of whose mappings are watched yet.
   ///
-  /// - Throws: `TargetError` with `notTrackable`, whose message says why, or `gone`.
+  /// - Throws: `TargetError` with `watchedByAnother` or `notTrackable`, whose messages say why, or `gone`.
   public init(of process: TargetProcess, by injector: inout Injector) throws(TargetError) {
-    try Self.checkNobodyWatches(process)
+    // Before anything is done to the process.
+    try Self.check(process)
     let made = try injector.makeUserfault(in: process)
-    let enabled = sluice_userfault_enable(made.userfault.descriptor)
-    guard enabled == 0 else {
-      throw TargetError(
-        .notTrackable,
-        "the userfaultfd of process \(process.pid) is not ours, or does not protect asynchronously",
-        errno: SystemErrno(returned: enabled))
-    }
+    let stoppedNanoseconds = made.stoppedNanoseconds
+    let userfault = try Userfault(of: process, adopting: made.userfault)
+    // If it ends here, closing the userfaultfd is all that there is to be done: nothing is protected yet.
+    let found = try Self.watchNew(of: process, by: userfault, isFirst: true)
     self.process = process
-    stoppedNanoseconds = made.stoppedNanoseconds
-    userfault = made.userfault
+    self.stoppedNanoseconds = stoppedNanoseconds
+    self.userfault = userfault
+    lastCount = Atomic(found.mappingCount)
   }
 
   deinit {
-    unprotect()
+    // Where a list ends early, or what is left cannot be told, closing the descriptor does the rest.
+    try? unprotect()
   }
 
-  /// Makes sure that no other userfaultfd protects memory of the process asynchronously, such as that of another run:
-  /// what one scan is told, the other's is not told any more.
-  private static func checkNobodyWatches(_ process: TargetProcess) throws(TargetError) {
+  /// Makes sure that the process may be watched as far as that can be told from outside: that no userfaultfd protects
+  /// memory of it asynchronously, such as that of another run, and that it has room for mappings.
+  private static func check(_ process: TargetProcess) throws(TargetError) {
     var map = MemoryMap(of: process)
-    var end: UInt64 = 0
+    var (end, count): (UInt64, Int) = (0, 0)
     // The kernel's own, above all that a process can have, is none that it scans.
     while let vma = try map.next() {
-      if vma.name != "[vsyscall]" { end = vma.end }
+      if vma.name != "[vsyscall]" { (end, count) = (vma.end, count + 1) }
     }
-    var scan = sluice_scan()
-    scan.end = end
-    scan.max_pages = 1
-    scan.category_mask = UInt64(SLUICE_PAGE_WPALLOWED.rawValue)
-    scan.category_anyof_mask = UInt64(SLUICE_PAGE_PRESENT.rawValue | SLUICE_PAGE_SWAPPED.rawValue)
-    scan.return_mask = UInt64(SLUICE_PAGE_PRESENT.rawValue)
-    var region = PageRegion()
-    let found = unsafe sluice_pagemap_scan(process.pagemap.descriptor, &scan, &region, 1)
-    guard found >= 0 else {
-      throw process.failure(of: "looking whether its memory is watched", errno: SystemErrno(returned: found))
+    guard try !UnwatchedScan(of: process).findsWatchedPage(in: 0..<end) else {
+      throw watchedByAnother(process)
     }
-    guard found == 0 else {
-      throw TargetError(
-        .notTrackable,
-        "the memory of process \(process.pid) is watched already by another userfaultfd (is another pre-dump of it running?)"
-      )
-    }
+    let room = MappingRoom()
+    guard room.allowsBeginning(with: count) else { throw lacksRoom(process, count, room) }
+  }
+
+  private static func watchedByAnother(_ process: TargetProcess) -> TargetError {
+    TargetError(
+      .watchedByAnother,
+      process.answersFaults
+        ? "the memory of process \(process.pid) is watched already, perhaps by itself: it has a userfaultfd"
+        : "the memory of process \(process.pid) is watched already by another userfaultfd (is another run of sluice busy with it?)"
+    )
+  }
+
+  private static func lacksRoom(_ process: TargetProcess, _ count: Int, _ room: MappingRoom) -> TargetError {
+    TargetError(
+      .notTrackable,
+      "process \(process.pid) has \(count) mappings of the \(room.limit) that vm.max_map_count allows, and what it maps beside watched memory takes more of them: raise that"
+    )
   }
 
   /// Whether this is the process that is watched, with the memory that it had then.
@@ -77,57 +87,74 @@ public final class WriteProtection: Sendable {
     }
   }
 
+  /// How many mappings the process had when they were last looked at.
+  public var mappingCount: Int { lastCount.load(ordering: .relaxed) }
+
+  /// Whether the process had room for further mappings then; else the watch should end.
+  public var hasRoom: Bool { MappingRoom().allowsGoingOn(with: mappingCount) }
+
   /// Has all mappings watched, and protects all pages; what was written until then is not told.
   ///
   /// - Throws: `TargetError` when the memory is gone, or our task was cancelled.
   public func protectAll(swapped: SwappedPages) throws(TargetError) {
-    try watchNew()
     var areas = MappedAreas(of: process)
+    var parts = WatchedParts(of: process, refused: try watchNew())
     var scanner = try PageScanner(of: process, source: .pagemapScan, swapped: swapped)
     let writes = WriteView(authority: .everything, protects: true, seesSoftDirty: false)
     while let area = try areas.next() {
       if area.pages == .all { continue }
-      var position = area.start
-      while position < area.end {
-        try TargetError.checkCancellation()
-        position = try scanner.step(
-          from: position, to: area.end, isFileBacked: area.pages == .copiedFromFile, writes: writes)
-      }
-    }
-  }
-
-  /// Has mappings watched that are not yet and have pages. All of these count as written.
-  ///
-  /// Whether a mapping is watched, nothing tells but a scan: it is asked for pages in mappings that are not. So one that
-  /// was moved, replaced or mapped anew is found, whatever its address.
-  ///
-  /// - Throws: `TargetError` when the memory is gone, or our task was cancelled.
-  public func watchNew() throws(TargetError) {
-    var stretches = WatchableStretches(of: process)
-    while let stretch = try stretches.next() {
-      try TargetError.checkCancellation()
-      let pages = try unwatchedPages(in: stretch)
-      guard pages.runCount > 0 else { continue }
-      if !watch(from: stretch.lowerBound, to: stretch.upperBound) {
-        // Some of it cannot be: mapping by mapping, each with the holes around it.
-        for index in stretches.mappings.indices {
-          let start = index == 0 ? stretch.lowerBound : stretches.mappings[index - 1].end
-          let isLast = index + 1 == stretches.mappings.count
-          _ = watch(from: start, to: isLast ? stretch.upperBound : stretches.mappings[index + 1].start)
+      try parts.cut(area, starts: areas.starts)
+      for part in parts.parts where part.isWatched {
+        var position = part.start
+        while position < part.end {
+          try TargetError.checkCancellation()
+          position = try scanner.step(
+            from: position, to: part.end, isFileBacked: area.pages == .copiedFromFile, writes: writes)
         }
       }
-      forgetProtection(of: pages, in: stretch)
     }
   }
 
-  /// Has the mappings between two addresses watched.
+  /// Has mappings watched that are not yet. All their pages count as written.
   ///
-  /// - Returns: false when one of them cannot be watched: another userfaultfd watches it, or it is gone.
-  private func watch(from start: UInt64, to end: UInt64) -> Bool {
-    sluice_userfault_watch(userfault.descriptor, start, end) == 0
+  /// Whether a mapping is watched, nothing tells but a scan: it is asked for pages in mappings that are not. So one that
+  /// was moved, replaced or mapped anew is found, whatever its address. By whom it is watched, not even that tells, but
+  /// the attempt to watch it.
+  ///
+  /// - Returns: what cannot be watched.
+  /// - Throws: `TargetError` when the memory is gone, or our task was cancelled.
+  public func watchNew() throws(TargetError) -> RefusedMemory {
+    let found = try Self.watchNew(of: process, by: userfault, isFirst: false)
+    lastCount.store(found.mappingCount, ordering: .relaxed)
+    return found.refused
   }
 
-  private func unwatchedPages(in stretch: Range<UInt64>) throws(TargetError) -> DirtySet {
+  /// - Parameter isFirst: whether nothing was watched before, so that what somebody else protects is a reason not to begin.
+  private static func watchNew(
+    of process: TargetProcess, by userfault: borrowing Userfault, isFirst: Bool
+  ) throws(TargetError) -> (refused: RefusedMemory, mappingCount: Int) {
+    var stretches = WatchableStretches(of: process)
+    var refused = RefusedMemory()
+    while let stretch = try stretches.next() {
+      try TargetError.checkCancellation()
+      let pages = try unwatchedPages(in: stretch, of: process)
+      let outcome = try userfault.watch(stretch, of: stretches)
+      for refusal in outcome.refused {
+        if isFirst, refusal.errno.code == EBUSY,
+          try UnwatchedScan(of: process).findsWatchedPage(in: refusal.range)
+        {
+          throw watchedByAnother(process)
+        }
+        refused.add(refusal.range)
+      }
+      forgetProtection(of: pages, in: outcome.watched, by: userfault)
+    }
+    return (refused, stretches.mappingCount)
+  }
+
+  private static func unwatchedPages(
+    in stretch: Range<UInt64>, of process: TargetProcess
+  ) throws(TargetError) -> DirtySet {
     var pages = DirtySet(byteCount: 0, taskCount: 1)
     pages.beginTask()
     let scan = UnwatchedScan(of: process)
@@ -141,13 +168,17 @@ public final class WriteProtection: Sendable {
 
   /// Before Linux 6.13, pages of a mapping that was moved are still marked as protected, and would pass for not written
   /// since: so the marks of those that were not watched are taken away.
-  private func forgetProtection(of pages: DirtySet, in stretch: Range<UInt64>) {
+  private static func forgetProtection(
+    of pages: DirtySet, in watched: [Range<UInt64>], by userfault: borrowing Userfault
+  ) {
     var cursor = pages.cursor(ofTask: 0)
-    var position = stretch.lowerBound
-    while position < stretch.upperBound {
-      let (isUnwatched, end) = cursor.next(in: position..<stretch.upperBound)
-      if isUnwatched { unprotect(from: position, to: end) }
-      position = end
+    for range in watched {
+      var position = range.lowerBound
+      while position < range.upperBound {
+        let (isUnwatched, end) = cursor.next(in: position..<range.upperBound)
+        if isUnwatched { userfault.unprotect(position..<end) }
+        position = end
+      }
     }
   }
 
@@ -159,8 +190,7 @@ public final class WriteProtection: Sendable {
     var map = MemoryMap(of: process)
     while let vma = try map.next() {
       guard vma.isFileBacked, !vma.isShared else { continue }
-      // EINVAL where it is not watched.
-      _ = sluice_userfault_unwatch(userfault.descriptor, vma.start, vma.end)
+      try userfault.unwatchIfOurs(vma.start..<vma.end)
     }
   }
 
@@ -170,29 +200,18 @@ public final class WriteProtection: Sendable {
   ///
   /// The end of the watch looks at each entry of the page tables once more, a stretch at a time, with the mmap_lock held
   /// for writing (mm/userfaultfd.c, userfaultfd_clear_vma). In parts of a mapping it would cut that in two for a moment,
-  /// in which the process could not move it (mremap).
-  private func unprotect() {
+  /// in which the process could not move it (mremap). So the mappings are listed anew when the protection is lifted.
+  private func unprotect() throws(TargetError) {
+    var parts = WatchedParts(of: process, refused: try watchNew())
+    var areas = MappedAreas(of: process)
+    while let area = try areas.next() {
+      if area.pages == .all { continue }
+      try parts.cut(area, starts: areas.starts)
+      for part in parts.parts where part.isWatched { userfault.unprotect(part.start..<part.end) }
+    }
     var stretches = WatchableStretches(of: process)
-    // Where the list ends early, closing the descriptor does the rest.
-    while let stretch = try? stretches.next() {
-      for mapping in stretches.mappings { unprotect(from: mapping.start, to: mapping.end) }
-      _ = sluice_userfault_unwatch(userfault.descriptor, stretch.lowerBound, stretch.upperBound)
+    while let stretch = try stretches.next() {
+      for range in try userfault.watch(stretch, of: stretches).watched { try userfault.unwatch(range) }
     }
   }
-
-  /// As far as it is watched.
-  private func unprotect(from start: UInt64, to end: UInt64) {
-    var turns = LockTurns()
-    var position = start
-    while position < end {
-      let began = sluice_monotonic_nanoseconds()
-      let next = position + min(Self.unprotectedStepBytes, end - position)
-      // Refused where it is not watched, at the first step.
-      guard sluice_userfault_unprotect(userfault.descriptor, position, next) == 0 else { return }
-      turns.held(since: began)
-      position = next
-    }
-  }
-
-  private static let unprotectedStepBytes: UInt64 = 16 << 20
 }

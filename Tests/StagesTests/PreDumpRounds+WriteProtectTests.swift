@@ -1,5 +1,7 @@
 import Foundation
+import Logging
 import Sluice
+import SluicePipeline
 import SluiceTestSupport
 import Testing
 
@@ -93,6 +95,85 @@ extension StagesTests {
           let reports = try await WholeRounds.run(one, rounds: 1)
           #expect(reports.count == 1 && reports[0].frozenMicroseconds > 0)
           try await StagesTests.expectEqual(target.pid, "\(directory)/one/1")
+          target.program.resume()
+          try await target.check()
+        }
+      }
+    }
+
+    /// While a part of a mapping is watched, it cannot be moved or made longer (mremap: EFAULT).
+    @Test func cutNoMappingThatBecomesLonger() async throws {
+      try await TrialTarget.run(["growing"]) { target in
+        try await withTemporaryDirectory { directory in
+          for turn in 1...5 {
+            _ = try await WholeRounds.run(
+              configuration(target.pid, in: "\(directory)/\(turn)"), rounds: 4, last: .resumes)
+            let answer = try await target.check()
+            #expect(answer.hasPrefix("ok "), "\(answer)")
+          }
+        }
+      }
+    }
+
+    /// What one is told of a memory, no other is told any more: the other finds out otherwise, and says so.
+    @Test func twoRunsAtOnceAreBothRight() async throws {
+      for turn in 1...3 {
+        try await MemoryTarget.run(["--size", "16M", "--write-rate", "4000", "--random"]) { target in
+          try await withTemporaryDirectory { directory in
+            let warnings = Locked<[String]>([])
+            var runs: [[PreDumpReport.Tracker]] = []
+            try await withThrowingTaskGroup(of: [PreDumpReport].self) { group in
+              for name in ["one", "other"] {
+                var shared = PreDump.Configuration(
+                  pid: target.pid, imagesDirectory: "\(directory)/\(name)")
+                shared.logger = Logger(label: "test") { _ in Warnings(kept: warnings) }
+                let configuration = shared
+                group.addTask {
+                  try await WholeRounds.run(configuration, rounds: name == "one" ? 8 : 12)
+                }
+              }
+              for try await reports in group { runs.append(reports.map(\.tracker)) }
+            }
+            let kinds = runs.map { Set($0) }
+            #expect(kinds.contains([.content]), "turn \(turn): \(runs)")
+            #expect(kinds.contains([.writeProtect]) || kinds.contains([.both]), "turn \(turn): \(runs)")
+            let said = warnings.withLock { $0 }
+            #expect(said.filter { $0.contains("is watched already") }.count == 1, "turn \(turn): \(said)")
+            try await StagesTests.expectEqual(target.pid, "\(directory)/one/8")
+            try await StagesTests.expectEqual(target.pid, "\(directory)/other/12")
+            target.program.resume()
+            try await target.check()
+          }
+        }
+      }
+    }
+
+    @Test func aRunThatWasAskedToWatchRefusesWhatAnotherWatches() async throws {
+      try await MemoryTarget.run(["--size", "4M", "--write-rate", "100"]) { target in
+        try await withTemporaryDirectory { directory in
+          let reports = try await WholeRounds.run(
+            configuration(target.pid, in: "\(directory)/one"), rounds: 3
+          ) { number in
+            guard number == 1 else { return }
+            // In the middle of the other.
+            do {
+              _ = try await WholeRounds.run(
+                configuration(target.pid, in: "\(directory)/other"), rounds: 2)
+              Issue.record("it took what the other was to be told")
+            } catch let error as PreDumpError {
+              #expect(error.code == .notTrackable)
+            }
+            do {
+              var measurement = DirtyRate(pid: target.pid)
+              measurement.seconds = 0.1
+              _ = try await measurement.run()
+              Issue.record("it took what the other was to be told")
+            } catch let error as PreDumpError {
+              #expect(error.code == .notTrackable)
+            }
+          }
+          #expect(reports[1].tracker == .writeProtect && reports[1].pagesSkippedParent > 512)
+          try await StagesTests.expectEqual(target.pid, "\(directory)/one/3")
           target.program.resume()
           try await target.check()
         }

@@ -45,9 +45,8 @@ struct WriteProtectionTests {
     private func look(
       _ body: (WatchedParts.Part, ScannedRun) -> Range<UInt64>
     ) throws -> [Range<UInt64>] {
-      try protection.watchNew()
       var areas = MappedAreas(of: process)
-      var watched = WatchedParts(of: process)
+      var watched = WatchedParts(of: process, refused: try protection.watchNew())
       var scanner = try PageScanner(of: process, source: .pagemapScan)
       var found: [Range<UInt64>] = []
       while let area = try areas.next() {
@@ -167,11 +166,104 @@ struct WriteProtectionTests {
         _ = try WriteProtection(of: try TargetProcess(pid: target.pid), by: &injector)
         Issue.record("each would take from the other what it knows")
       } catch {
-        #expect(error.code == .notTrackable)
+        #expect(error.code == .watchedByAnother)
         #expect(error.description.contains("is watched already"), "\(error)")
       }
       try await target.tell("stamp \(hexadecimal(start)) 1 7")
       #expect(try watched.written(from: start, to: start + 8 * page) == [pages(start, 0..<1)])
+    }
+  }
+
+  @Test func ofTwoThatBeginAtOnceOneWatches() async throws {
+    try await MappingTarget.run { target in
+      let start = try await target.map(pages: 8)
+      for _ in 0..<20 {
+        let begun = try await withThrowingTaskGroup(of: WriteProtection?.self) { group in
+          for _ in 0..<2 {
+            group.addTask {
+              do throws(TargetError) {
+                var injector = Injector()
+                return try WriteProtection(of: try TargetProcess(pid: target.pid), by: &injector)
+              } catch {
+                #expect(error.code == .watchedByAnother, "\(error)")
+                return nil
+              }
+            }
+          }
+          return try await group.reduce(into: [WriteProtection?]()) { $0.append($1) }
+        }
+        let watching = begun.compactMap { $0 }
+        #expect(watching.count == 1)
+        try watching.first?.protectAll(swapped: .read)
+        let entries = try ProcessMemory.pagemapEntries(of: target.pid, from: start, to: start + 8 * page)
+        #expect(entries.allSatisfy { $0 >> 57 & 1 == 1 })
+      }
+    }
+  }
+
+  /// A memory has one state of protection: what we take from it, the process is not told any more.
+  @Test func whatTheProcessWatchesItselfIsLeftToIt() async throws {
+    try await MappingTarget.run { target in
+      let start = try await target.map(pages: 8)
+      let watched = try Watched(target.pid)
+      let fresh = try await target.map(pages: 8)
+      try await target.tell("watch-itself \(hexadecimal(fresh)) 8")
+      try await target.tell("stamp \(hexadecimal(fresh)) 3 7")
+      try await target.tell("stamp \(hexadecimal(start)) 1 7")
+      #expect(try watched.written(from: fresh, to: fresh + 8 * page) == [pages(fresh, 0..<8)])
+      try watched.protection.protectAll(swapped: .read)
+      #expect(try await target.tell("written \(hexadecimal(fresh)) 8") == 3)
+      // It has looked: now nothing is written, and that is its news and not ours.
+      #expect(try watched.written(from: fresh, to: fresh + 8 * page) == [pages(fresh, 0..<8)])
+    }
+  }
+
+  @Test func whatTheProcessProtectsItselfStaysProtected() async throws {
+    try await MappingTarget.run { target in
+      let start = try await target.map(pages: 8)
+      try await target.tell("catch-writes \(hexadecimal(start)) 8")
+      func areProtected() throws -> Bool {
+        let entries = try ProcessMemory.pagemapEntries(of: target.pid, from: start, to: start + 8 * page)
+        return entries.allSatisfy { $0 >> 57 & 1 == 1 }
+      }
+      let before = try TargetState(target.pid)
+      do {
+        let watched = try Watched(target.pid)
+        for _ in 0..<2 {
+          #expect(try watched.written(from: start, to: start + 8 * page) == [pages(start, 0..<8)])
+          #expect(try areProtected())
+        }
+        try watched.protection.unwatchFiles()
+      }
+      #expect(try areProtected())
+      #expect(try TargetState(target.pid) == before)
+    }
+  }
+
+  /// While it is watched, a new mapping takes one of these more often than otherwise.
+  @Test func aProcessWithAlmostAllMappingsThatItMayHaveIsNotWatched() async throws {
+    try await MappingTarget.run { target in
+      let limit = MappingRoom().limit
+      try await target.tell("pieces \(limit - limit / 16)")
+      do throws(TargetError) {
+        var injector = Injector()
+        _ = try WriteProtection(of: try TargetProcess(pid: target.pid), by: &injector)
+        Issue.record("it could map nothing any more")
+      } catch {
+        #expect(error.code == .notTrackable)
+        #expect(error.description.contains("vm.max_map_count"), "\(error)")
+      }
+    }
+  }
+
+  @Test func theWatchEndsBeforeAllMappingsAreTaken() async throws {
+    try await MappingTarget.run { target in
+      let watched = try Watched(target.pid)
+      #expect(watched.protection.hasRoom)
+      let limit = MappingRoom().limit
+      try await target.tell("pieces \(limit - limit / 32)")
+      _ = try watched.protection.watchNew()
+      #expect(!watched.protection.hasRoom)
     }
   }
 

@@ -75,6 +75,10 @@ int64_t sluice_file_allocated(int descriptor);
 /// filesystem has to ask somebody else for is not asked: a dead server does not keep us waiting.
 int sluice_is_regular_file(const char *path);
 
+/// 1 when the link says that it may be written, 0 when not, or -errno. Those of /proc/PID/map_files say it of the file that
+/// was mapped, as it was opened (fs/proc/base.c).
+int sluice_link_may_be_written(const char *path);
+
 /// mkdirat(2) with the given mode (subject to the umask).
 int sluice_mkdir(int directory, const char *path, unsigned mode);
 

@@ -117,13 +117,17 @@ static void map_high(const struct words *words) {
 
 // A userfaultfd of ours that the range is registered with, or -1. Nobody reads it: who faults waits for good. It stays open, for its end
 // would be the end of what it was used for.
-static int register_faults(const struct words *words, uint64_t features) {
+static int register_as(const struct words *words, uint64_t features, uint64_t mode) {
   struct uffdio_range range = {.start = (uintptr_t)address_in(words, 0), .len = number_in(words, 1) * page_size()};
   struct uffdio_api api = {.api = UFFD_API, .features = features};
-  struct uffdio_register area = {.range = range, .mode = UFFDIO_REGISTER_MODE_MISSING};
+  struct uffdio_register area = {.range = range, .mode = mode};
   int faults = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
   if (faults < 0 || ioctl(faults, UFFDIO_API, &api) < 0 || ioctl(faults, UFFDIO_REGISTER, &area) < 0) return -1;
   return faults;
+}
+
+static int register_faults(const struct words *words, uint64_t features) {
+  return register_as(words, features, UFFDIO_REGISTER_MODE_MISSING);
 }
 
 static void catch_faults(const struct words *words) { answer_result(register_faults(words, 0) < 0 ? -1 : 0); }
@@ -137,6 +141,49 @@ static void catch_faults_elsewhere(const struct words *words) {
   close(faults);
   answer_result(child < 0 ? -1 : 0);
 }
+
+// A userfaultfd of ours that the range is protected by: who writes there waits for good.
+static void catch_writes(const struct words *words) {
+  struct uffdio_range range = {.start = (uintptr_t)address_in(words, 0), .len = number_in(words, 1) * page_size()};
+  struct uffdio_writeprotect protection = {.range = range, .mode = UFFDIO_WRITEPROTECT_MODE_WP};
+  int faults = register_as(words, UFFD_FEATURE_PAGEFAULT_FLAG_WP, UFFDIO_REGISTER_MODE_WP);
+  answer_result(faults < 0 ? -1 : ioctl(faults, UFFDIO_WRITEPROTECT, &protection));
+}
+
+// The kernel's struct pm_scan_arg and page_region.
+struct scan {
+  uint64_t size, flags, start, end, walk_end, regions, capacity, most, inverted, mask, any_of, returned;
+};
+struct region {
+  uint64_t start, end, categories;
+};
+
+// How many pages were written since the last such look, and protects them again: PM_SCAN_WP_MATCHING, PAGE_IS_WRITTEN.
+static long written_pages(const struct words *words) {
+  struct region regions[64];
+  struct scan scan = {.size = sizeof scan,
+                      .flags = 1,
+                      .start = (uintptr_t)address_in(words, 0),
+                      .regions = (uintptr_t)regions,
+                      .capacity = 64,
+                      .mask = 2,
+                      .returned = 2};
+  scan.end = scan.start + number_in(words, 1) * page_size();
+  int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+  int found = ioctl(pagemap, _IOWR('f', 16, struct scan), &scan);
+  close(pagemap);
+  long pages = 0;
+  for (int at = 0; at < found; at++) pages += (long)((regions[at].end - regions[at].start) / page_size());
+  return found < 0 ? -1 : pages;
+}
+
+// The same as Sluice does: pages are protected asynchronously (UFFD_FEATURE_WP_ASYNC and what it needs).
+static void watch_itself(const struct words *words) {
+  int faults = register_as(words, 1 << 15 | 1 << 13 | UFFD_FEATURE_PAGEFAULT_FLAG_WP, UFFDIO_REGISTER_MODE_WP);
+  answer_result(faults < 0 || written_pages(words) < 0 ? -1 : 0);
+}
+
+static void tell_written(const struct words *words) { answer_number(written_pages(words)); }
 
 // The kernel's struct uffdio_poison.
 struct poison {
@@ -170,6 +217,9 @@ const struct command kind_commands[] = {
     {"high", 1, map_high},
     {"catch-faults", 2, catch_faults},
     {"catch-faults-elsewhere", 2, catch_faults_elsewhere},
+    {"catch-writes", 2, catch_writes},
+    {"watch-itself", 2, watch_itself},
+    {"written", 2, tell_written},
     {"poison", 2, poison},
     {NULL, 0, NULL},
 };

@@ -13,6 +13,7 @@
 //   unmap ADDRESS PAGES
 //   move ADDRESS PAGES   to another address -> that
 //   protect ADDRESS PAGES none|r|w|x|rw|...
+//   pieces COUNT         memory that is so many mappings
 //   advise ADDRESS PAGES NUMBER   madvise(2)
 //
 //   file PATH PAGES      a private mapping of a new file, every page read, none written -> its address
@@ -27,6 +28,9 @@
 //   high PAGES           populated memory above 47 bits -> its address
 //   catch-faults ADDRESS PAGES  whoever touches a page of these that is not there waits for good (userfaultfd)
 //   catch-faults-elsewhere ADDRESS PAGES    the same, by a child that does not answer
+//   catch-writes ADDRESS PAGES  whoever writes a page of these waits for good
+//   watch-itself ADDRESS PAGES  it watches by itself which of these are written, asynchronously (Linux 6.7)
+//   written ADDRESS PAGES  looks at what it watches -> how many pages were written since the last look
 //   poison ADDRESS PAGES makes pages that cannot be read by anybody (Linux 6.6)
 //
 //   zombie               a child that has ended and is not waited for -> its pid

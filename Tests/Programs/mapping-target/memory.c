@@ -127,8 +127,26 @@ static void advise(const struct words *words) {
   answer_result(madvise(address_in(words, 0), size, (int)number_in(words, 2)));
 }
 
+// Every other page may be written.
+static void map_pieces(const struct words *words) {
+  size_t count = number_in(words, 0);
+  char *start = map_alone(count, PROT_READ, MAP_PRIVATE | MAP_NORESERVE);
+  if (start == MAP_FAILED) {
+    answer_errno();
+    return;
+  }
+  for (size_t at = 0; at < count; at += 2) {
+    if (mprotect(start + at * page_size(), page_size(), PROT_READ | PROT_WRITE) != 0) {
+      answer_errno();
+      return;
+    }
+  }
+  answer_done();
+}
+
 const struct command memory_commands[] = {
     {"map", 1, map},           {"reserve", 1, reserve},  {"hidden", 1, map_hidden}, {"again", 2, map_again},
     {"fill", 2, fill_range},   {"stamp", 3, stamp_range}, {"read", 2, read_range},   {"unmap", 2, unmap},
-    {"move", 2, move},         {"protect", 3, protect},   {"advise", 3, advise},     {NULL, 0, NULL},
+    {"move", 2, move},         {"protect", 3, protect},   {"advise", 3, advise},     {"pieces", 1, map_pieces},
+    {NULL, 0, NULL},
 };

@@ -261,6 +261,7 @@ KINDS = [
     Kind("write-once", ["write-once", "--rate", "20000"]),
     Kind("churn", ["churn"]),
     Kind("churn-many", ["churn", "--count", "16"]),
+    Kind("growing", ["growing"]),
     Kind("split-collapse", ["split-collapse"]),
     Kind("fork", ["fork", "--size", "8M"]),
     Kind("fork-huge", ["fork", "--size", "8M", "--huge", "--count", "12"]),

@@ -1,0 +1,27 @@
+/// How many mappings a process may have (vm.max_map_count), and how many of these it should have left where its memory is
+/// watched: what it maps beside watched memory is a mapping of its own, which otherwise might have been a part of
+/// another. When none is left, the kernel refuses the process what it asks for.
+public struct MappingRoom: Hashable, Sendable {
+  /// The most mappings that the kernel lets a process have.
+  public let limit: Int
+
+  /// The kernel's limit before anybody changes it (include/linux/mm.h, DEFAULT_MAX_MAP_COUNT).
+  private static let usualLimit = 65530
+
+  init(limit: Int) {
+    self.limit = limit
+  }
+
+  /// As the kernel has it now. Where /proc/sys is not there, as in some containers, the limit is taken for the usual one.
+  public init() {
+    let text = try? ProcFile.text(ofFileAt: "/proc/sys/vm/max_map_count")
+    let number = text.flatMap { text in Int(text.prefix { $0.isNumber }) }
+    self.init(limit: number ?? Self.usualLimit)
+  }
+
+  /// Whether the watch of a process may begin that has so many mappings: an eighth is left to it.
+  public func allowsBeginning(with mappings: Int) -> Bool { mappings <= limit - limit / 8 }
+
+  /// Whether the watch may go on: a sixteenth is left.
+  public func allowsGoingOn(with mappings: Int) -> Bool { mappings <= limit - limit / 16 }
+}

@@ -1,0 +1,25 @@
+/// The memory of a process that cannot be watched, in memory of a fixed size: where it is in many places, what is between
+/// them counts as well.
+public struct RefusedMemory: Sendable {
+  private(set) var pages: DirtySet
+  private var end: UInt64 = 0
+
+  init() {
+    pages = DirtySet(byteCount: 0, taskCount: 1)
+    pages.beginTask()
+  }
+
+  /// Whether all memory could be watched.
+  public var isEmpty: Bool { pages.runCount == 0 }
+
+  /// Adds a range that ends above all that there are.
+  mutating func add(_ range: Range<UInt64>) {
+    if isEmpty {
+      // As a rule there is nothing.
+      pages = DirtySet(byteCount: DirtySet.smallestBytes, taskCount: 1)
+      pages.beginTask()
+    }
+    pages.add(from: max(range.lowerBound, end), to: range.upperBound)
+    end = max(end, range.upperBound)
+  }
+}
