@@ -1,11 +1,16 @@
 #define _GNU_SOURCE
 #include <errno.h>
+#include <limits.h>
 #include <linux/kcmp.h>
+#include <linux/magic.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "faults.h"
@@ -46,6 +51,8 @@ int sluice_has_children_lists(void) { return access("/proc/thread-self/children"
 struct descriptor_search {
   int directory;
   const char *link;
+  // Whether the link may begin with anything.
+  bool by_ending;
   int *found;
   size_t capacity, count;
   int error;
@@ -53,23 +60,40 @@ struct descriptor_search {
 
 static void look_at_descriptor(void *context, const char *name) {
   struct descriptor_search *search = context;
-  char text[64];
+  char text[PATH_MAX];
   ssize_t length = sluice_read_link_at(search->directory, name, text, sizeof text);
   // ENOENT: closed meanwhile.
   if (length < 0 && length != -ENOENT) search->error = (int)length;
-  if (length != (ssize_t)strlen(search->link) || memcmp(text, search->link, (size_t)length) != 0) return;
+  ssize_t before = length - (ssize_t)strlen(search->link);
+  if (before < 0 || (before > 0 && !search->by_ending)) return;
+  if (memcmp(text + before, search->link, strlen(search->link)) != 0) return;
   if (search->count < search->capacity) search->found[search->count] = atoi(name);
   search->count++;
 }
 
-int sluice_find_descriptors(pid_t pid, const char *link, int *found, size_t capacity) {
+int sluice_find_descriptors(pid_t pid, const char *link, bool by_ending, int *found, size_t capacity) {
   char path[32];
   snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
-  struct descriptor_search search = {.link = link, .found = found, .capacity = capacity};
+  struct descriptor_search search = {.link = link, .by_ending = by_ending, .found = found, .capacity = capacity};
   search.directory = sluice_open_at(sluice_current_directory(), path, SLUICE_OPEN_DIRECTORY);
   if (search.directory < 0) return search.directory;
   int listed = sluice_list_directory(search.directory, &search, look_at_descriptor);
   sluice_close(search.directory);
   if (listed < 0) return listed;
   return search.error < 0 ? search.error : (int)search.count;
+}
+
+int sluice_is_of_proc(const char *path) {
+  struct statfs filesystem;
+  if (statfs(path, &filesystem) < 0) return -errno;
+  return filesystem.f_type == PROC_SUPER_MAGIC;
+}
+
+int sluice_kernel_is_at_least(unsigned major, unsigned minor) {
+  struct utsname kernel;
+  unsigned has_major, has_minor;
+  if (uname(&kernel) < 0) return -errno;
+  // No release is called otherwise; one that were would be taken for an old one.
+  if (sscanf(kernel.release, "%u.%u", &has_major, &has_minor) != 2) return 0;
+  return has_major > major || (has_major == major && has_minor >= minor);
 }

@@ -25,6 +25,27 @@ public struct Inventory: Hashable, Sendable {
     self.imageVersion = imageVersion
   }
 
+  /// An inventory with which nobody builds on the images by the soft-dirty bits, since these do not tell all that was
+  /// written from then on. To CRIU it is of a time before any process: "Pid reuse detected", and it takes every page anew.
+  ///
+  /// - Parameter uptime: when that was. It tells such inventories apart, which the hashes of pages are compared with.
+  public static func distrusting(uptime: UInt64, preDumpMode: PreDumpMode?) -> Inventory {
+    Inventory(dumpUptime: distrustingTime(of: uptime), preDumpMode: preDumpMode)
+  }
+
+  /// CRIU compares in clock ticks, of which no machine has more than 100 a second: what is less than one is none.
+  private static let tickMicroseconds: UInt64 = 10_000
+
+  private static func distrustingTime(of uptime: UInt64) -> UInt64 { 1 + uptime % (tickMicroseconds - 1) }
+
+  /// Whether the soft-dirty bits do not tell all that was written since.
+  public var distrustsSoftDirty: Bool { dumpUptime.map { $0 > 0 && $0 < Self.tickMicroseconds } ?? false }
+
+  /// Whether it is the one of images that were made then, in microseconds since boot.
+  public func isOf(uptime: UInt64) -> Bool {
+    dumpUptime == (distrustsSoftDirty ? Self.distrustingTime(of: uptime) : uptime)
+  }
+
   /// The bytes of inventory.img.
   func encoded() -> [UInt8] {
     var entry = unsafe Sluice__InventoryEntry.blank

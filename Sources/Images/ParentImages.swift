@@ -156,6 +156,35 @@ public final class ParentImages: Sendable {
     }
   }
 
+  /// Has nobody build on these images by the soft-dirty bits: they do not tell all that was written since.
+  ///
+  /// - Parameter owner: whose the inventory is to be; nil for the one who runs this.
+  /// - Returns: whether that is new.
+  /// - Throws: `ImagesError`; the inventory is as it was then.
+  public func distrustSoftDirty(owner: FileOwner? = nil) throws(ImagesError) -> Bool {
+    guard let inventory, let uptime = inventory.dumpUptime, !inventory.distrustsSoftDirty else {
+      return false
+    }
+    let (name, temporary) = (ImageFormat.inventoryName, ImageFormat.inventoryName + UnfinishedImages.suffix)
+    do throws(ImagesError) {
+      let file = try OutputFile(creating: temporary, in: directory.descriptor, path: "\(path)/\(temporary)")
+      let distrusting = Inventory.distrusting(uptime: uptime, preDumpMode: inventory.preDumpMode)
+      try file.write(distrusting.encoded(), at: 0)
+      // Why it cannot, where it cannot, was said when the images were made.
+      if let owner { _ = sluice_give(file.descriptor, owner.user, owner.group) }
+      try file.sync()
+      let renamed = unsafe sluice_rename_at(directory.descriptor, temporary, name)
+      guard renamed == 0 else {
+        throw ImagesError(
+          .io, "renaming \(path)/\(temporary) to \(name)", errno: SystemErrno(returned: renamed))
+      }
+    } catch {
+      _ = unsafe sluice_unlink_at(directory.descriptor, temporary, false)
+      throw error
+    }
+    return true
+  }
+
   /// Notes that a round was built on these images, whose dirty pages they therefore no longer know.
   ///
   /// - Parameter child: the directory of that round.

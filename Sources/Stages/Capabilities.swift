@@ -16,6 +16,12 @@ public struct Capabilities: Sendable {
     case directIO = "O_DIRECT"
     /// The kernel notes which pages are written, in the way that CRIU understands.
     case softDirty = "soft-dirty"
+    /// The kernel merges none of the process' pages.
+    case merging = "KSM"
+    /// Nobody in the tree goes by soft-dirty bits.
+    case softDirtyUse = "soft-dirty-use"
+    /// There are no probes on the programs, or they leave soft-dirty bits.
+    case probes = "uprobes"
     /// The kernel tells the states of many pages at once.
     case pagemapScan = "PAGEMAP_SCAN"
     /// The kernel tells of one mapping without listing all.
@@ -78,6 +84,7 @@ public struct Capabilities: Sendable {
     if let tree { trySharedMemory(tree) }
     if let imagesDirectory { tryOutput(imagesDirectory) }
     trySoftDirty(tree)
+    if let tree { tryWhatHidesWrites(tree) }
     tryKernel()
     tryPrivileges()
   }

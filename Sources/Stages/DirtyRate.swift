@@ -121,6 +121,7 @@ private actor DirtySampler {
       guard try onTarget({ () throws(TargetError) in try SoftDirty.isSupported() }) else {
         throw PreDumpError(.system, "\(reason) keeps soft-dirty bits (CONFIG_MEM_SOFT_DIRTY)")
       }
+      try SoftDirtyDoubts(about: tree.processes).checkMayClear()
       tasks = tree.processes.map { Task(process: $0, sampler: SoftDirtySampler(of: $0)) }
       return
     }

@@ -31,7 +31,9 @@ public enum ImagesOwner: Hashable, Sendable {
     }
     // To 10 ms, which is what CRIU goes by. It holds whether or not the machine was restarted since: a process that
     // is older than the images may still be another one, which is why this never says that it is the same.
-    if let uptime = inventory?.dumpUptime, startTime > uptime / (1_000_000 / ticksPerSecond) {
+    if let inventory, !inventory.distrustsSoftDirty, let uptime = inventory.dumpUptime,
+      startTime > uptime / (1_000_000 / ticksPerSecond)
+    {
       self = .other("it started after the images were made")
       return
     }

@@ -19,6 +19,8 @@ actor MemoryWalker {
     var skipped: [SkipReason: Int] = [:]
     /// Pages of special kinds.
     var pages = PageTally()
+    /// Whether there are probes on the program, or were.
+    var isProbed = false
 
     static func += (total: inout Counts, other: Counts) {
       total.pagesFound += other.pagesFound
@@ -26,6 +28,7 @@ actor MemoryWalker {
       total.mappings += other.mappings
       total.skipped.merge(other.skipped, uniquingKeysWith: +)
       total.pages += other.pages
+      total.isProbed = total.isProbed || other.isProbed
     }
   }
 
@@ -49,6 +52,7 @@ actor MemoryWalker {
   private let watch: RoundWatch?
   private let source: PageScanner.Source?
   private let swapped: SwappedPages
+  private let probesHideWrites = KernelSupport.probesHideWrites
   private let ring: BufferRing
   private let plans: PlanChannel
   private var result: Result
@@ -168,12 +172,15 @@ actor MemoryWalker {
     result.tasks[task.index].mappings = areas.mappings
     result.tasks[task.index].skipped = areas.skipped
     result.tasks[task.index].pages = scanner.tally
+    result.tasks[task.index].isProbed = areas.haveProbes
   }
 
   private func walk(
     _ area: MappedArea, of task: DumpTask, with scanner: inout PageScanner, _ known: inout KnownPages,
     writes: WriteView = .unseen, isPinned: Bool = false
   ) async throws(PreDumpError) {
+    // Whatever the soft-dirty bits and the write protection say of it.
+    let mayBeReplaced = area.isCode && probesHideWrites
     var position = area.start
     while position < area.end {
       guard !Task.isCancelled else { throw .cancelled }
@@ -188,7 +195,7 @@ actor MemoryWalker {
       // By index: a copy of the array would make the scanner allocate a new one for its next step.
       for index in scanner.runs.indices {
         var scanned = scanner.runs[index]
-        if isPinned { scanned.mustCopy = true }
+        if isPinned || mayBeReplaced { scanned.mustCopy = true }
         try await sort(scanned, of: task, &known)
       }
     }

@@ -41,6 +41,9 @@ enum ParentVerdict: Hashable, Sendable {
 
   /// Looks at one task.
   ///
+  /// Whether the soft-dirty bits can be believed, and so such images be built on by them, is told of all tasks in one:
+  /// `judge(softDirtyBitsSince:)`.
+  ///
   /// - Parameters:
   ///   - startTime: when the process started, in clock ticks since the machine did.
   ///   - ticksPerSecond: of that clock.
@@ -53,10 +56,18 @@ enum ParentVerdict: Hashable, Sendable {
       }
       if task.startTime != startTime { return .ignored("they are of another process with that pid") }
     }
+    // Then it does not say when.
+    if inventory?.distrustsSoftDirty == true { return .usable }
     // CRIU's rule, to 10 ms: whatever started later is another process.
     let dumpTicks = (inventory?.dumpUptime ?? 0) / (1_000_000 / ticksPerSecond)
     if startTime >= dumpTicks { return .ignored("they are older than the process") }
     return .usable
+  }
+
+  /// Looks whether the soft-dirty bits tell what was written since.
+  static func judge(softDirtyBitsSince inventory: Inventory?) -> ParentVerdict {
+    guard inventory?.distrustsSoftDirty == true else { return .usable }
+    return .ignored("the soft-dirty bits do not tell all that was written since")
   }
 
   /// Looks at the hashes of one task's pages.
@@ -74,7 +85,9 @@ enum ParentVerdict: Hashable, Sendable {
     }
     if head.pageSize != now.pageSize { return .ignored("the hashes are of pages of \(head.pageSize) bytes") }
     if head.seed != now.seed { return .ignored("the hashes are not of the same chain as those of others") }
-    if head.dumpUptime != inventory?.dumpUptime { return .ignored("the hashes are not of these images") }
+    if inventory?.isOf(uptime: head.dumpUptime) != true {
+      return .ignored("the hashes are not of these images")
+    }
     return .usable
   }
 }

@@ -103,6 +103,7 @@ public struct PreDump: Sendable {
       await writer.discard()
       throw error
     }
+    start.areProbed = counts.walker.tasks.map(\.isProbed)
     if !part.leavesStopped { start.stop?.resuming = await starter.resume() }
     precondition(ring.takenCount == 0, "every buffer is home when the stages have ended")
 
@@ -110,6 +111,7 @@ public struct PreDump: Sendable {
       configuration: configuration, tries: part.tries, start: start, counts: counts, ring: ring,
       engine: engine.kind, isDirect: kind.isDirect, parent: parent?.path, began: began)
     do throws(PreDumpError) {
+      try start.lookForDoubts(logger: configuration.logger)
       try await publish(report, start, by: writer)
       if part.leavesStopped { try await starter.leaveStopped() }
     } catch {
@@ -154,7 +156,7 @@ public struct PreDump: Sendable {
   private func publish(
     _ report: PreDumpReport, _ start: RoundStart, by writer: ImageWriter
   ) async throws(PreDumpError) {
-    let inventory = Inventory(dumpUptime: start.uptime, preDumpMode: .read)
+    let inventory = start.inventory
     let tracked = try start.trackedTasks()
     try await writer.publish(inventory: inventory, statistics: report.statistics, trackedTasks: tracked)
     guard let parent = start.parentAside ?? start.base?.parent else { return }

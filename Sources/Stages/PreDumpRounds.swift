@@ -168,6 +168,29 @@ public struct PreDumpRounds: Sendable {
   /// - Throws: `PreDumpError`.
   public func prepareForDump() throws(PreDumpError) {
     try onTarget { () throws(TargetError) in try tracking?.prepareForDump() }
+    try distrustLastRound()
+  }
+
+  /// Has CRIU take every page anew, where it would not see what was written since the last round.
+  private func distrustLastRound() throws(PreDumpError) {
+    guard number > 0, try onTarget({ () throws(TargetError) in try SoftDirty.isSupported() }) else { return }
+    let tree: ProcessTree
+    let first: FirstUser?
+    do throws(TargetError) {
+      tree = try ProcessTree(root: configuration.pid)
+      first = try tree.processes[0].firstUser()
+    } catch {
+      // Who makes the dump says so.
+      guard error.code == .gone || error.code == .noSuchProcess else { throw PreDumpError(error) }
+      return
+    }
+    let doubts = try SoftDirtyDoubts(about: tree.processes)
+    guard !doubts.isEmpty else { return }
+    let isNew = try onImages { () throws(ImagesError) in
+      try ParentImages(path: directory(number)).distrustSoftDirty(owner: first.map(FileOwner.init))
+    }
+    // Else the round has said so.
+    if isNew { doubts.warn(configuration.logger) }
   }
 
   private func directory(_ number: Int) -> String { "\(configuration.imagesDirectory)/\(number)" }

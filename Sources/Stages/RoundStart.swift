@@ -1,4 +1,5 @@
 internal import CSluiceLinux
+internal import Logging
 internal import SluiceImages
 internal import SluiceTarget
 
@@ -23,6 +24,10 @@ struct RoundStart: Sendable {
   /// Nothing is read before devices had the time to end writes that were begun before this, in nanoseconds of the
   /// monotonic clock; nil where none need be waited for.
   var devicesBegan: UInt64?
+  /// What keeps the soft-dirty bits from telling all that is written.
+  var doubts = SoftDirtyDoubts()
+  /// Of each task, whether there are probes on its program, or were.
+  var areProbed: [Bool] = []
   /// How long threads stood still, one at a time, to have their processes watched.
   var injections: [UInt64] = []
 
@@ -43,6 +48,29 @@ struct RoundStart: Sendable {
   mutating func attach(_ tree: ProcessTree, protection: (TargetProcess) -> WriteProtection?) {
     tasks = RoundStart(of: tree, tracker: tracker, uptime: uptime, protection: protection).tasks
     skipped = tree.skipped
+  }
+
+  /// What the images say of themselves.
+  var inventory: Inventory {
+    doubts.isEmpty
+      ? Inventory(dumpUptime: uptime, preDumpMode: .read)
+      : .distrusting(uptime: uptime, preDumpMode: .read)
+  }
+
+  /// Looks once more, when everything is copied, for what CRIU's final dump would not see, and says so.
+  ///
+  /// - Throws: `PreDumpError` when the kernel does not tell.
+  mutating func lookForDoubts(logger: Logger) throws(PreDumpError) {
+    guard try onTarget({ () throws(TargetError) in try SoftDirty.isSupported() }) else { return }
+    let processes = tasks.filter { !$0.hasFailed }.map(\.process)
+    doubts.add(try SoftDirtyDoubts(about: processes))
+    if !doubts.isEmpty { doubts.warn(logger) }
+    guard KernelSupport.probesHideWrites, let task = zip(tasks, areProbed).first(where: \.1)?.0 else {
+      return
+    }
+    logger.warning(
+      "there are probes on the program of process \(task.process.pid) (uprobes), or were: before Linux 6.16 no soft-dirty bit tells 'criu dump' that one was set or removed; let there be no change until it has been made"
+    )
   }
 
   /// Whose writes are tracked by what outlasts us, and so by later runs; nil where none are.

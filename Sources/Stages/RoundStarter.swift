@@ -16,6 +16,7 @@ actor RoundStarter {
   private var held: StoppedTree?
   /// The tree that it holds.
   private var heldTree: ProcessTree?
+  private var doubts = SoftDirtyDoubts()
   private var lap = Lap()
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
@@ -43,14 +44,16 @@ actor RoundStarter {
         "\(outsider): what it writes is copied, but not as it is at one moment, for it goes on when the tree is stopped, by 'criu dump' too"
       )
     }
-    let choice = try chooseTracker()
+    let hasSoftDirty = try onTarget { () throws(TargetError) in try SoftDirty.isSupported() }
+    if hasSoftDirty, configuration.io != .discard { doubts = try SoftDirtyDoubts(about: tree.processes) }
+    let choice = try chooseTracker(hasSoftDirty: hasSoftDirty)
     configuration.logger.info("tracker: \(choice.name.rawValue), \(reason(for: choice.name))")
     do throws(PreDumpError) {
       return try start(&tree, parent, with: choice.tracker)
     } catch {
       guard choice.mayGiveUp, error.code == .notTrackable else { throw error }
       part.tracking?.giveUp(othersTrack: error.isByAnotherWatch)
-      let other = try chooseTracker()
+      let other = try chooseTracker(hasSoftDirty: hasSoftDirty)
       configuration.logger.log(
         level: error.isByAnotherWatch ? .warning : .notice,
         "tracker \(other.name.rawValue) instead of \(choice.name.rawValue): \(error)")
@@ -111,7 +114,11 @@ actor RoundStarter {
   private func start(
     _ tree: inout ProcessTree, _ parent: ParentImages?, with tracker: any DirtyTracker
   ) throws(PreDumpError) -> RoundStart {
-    guard part.isLast else { return try tracker.begin(&tree, on: parent) }
+    guard part.isLast else {
+      var start = try tracker.begin(&tree, on: parent)
+      start.doubts.add(doubts)
+      return start
+    }
     let isParentOf = parent.map { ParentTasks(of: $0, configuration).pids(in: tree) } ?? []
     // One that appears before all stand still is found when they do.
     try refuseOutsiders(of: tree)
@@ -136,6 +143,7 @@ actor RoundStarter {
     }
     times.scanning = lap.next()
     start.stop = times
+    start.doubts.add(doubts)
     held = consume stopped
     heldTree = tree
     return start
@@ -183,29 +191,31 @@ extension RoundStarter {
   }
 
   /// The best tracker that was asked for and that there is.
-  private func chooseTracker() throws(PreDumpError) -> Choice {
+  private func chooseTracker(hasSoftDirty: Bool) throws(PreDumpError) -> Choice {
     // Without images there is nothing that later rounds could build on.
     guard configuration.tracker != .none, configuration.io != .discard else {
       return Choice(tracker: NoTracker(), name: .none)
     }
-    let hasSoftDirty = try onTarget { () throws(TargetError) in try SoftDirty.isSupported() }
     switch configuration.tracker {
     case .none: break
     case .softDirty:
       guard hasSoftDirty else { throw Self.lacksSoftDirty }
+      try doubts.checkMayClear()
       return softDirty
     case .writeProtect, .both:
       guard configuration.tracker == .writeProtect || hasSoftDirty else { throw Self.lacksSoftDirty }
       guard let tracking = part.tracking else { throw Self.lacksProtection }
       if let refusal = protectionRefusal { throw refusal }
+      if configuration.tracker == .both { try doubts.checkMayClear() }
       return writeProtect(tracking, seesSoftDirty: configuration.tracker == .both, mayGiveUp: false)
     case .content: return content
     case .automatic:
+      let believesSoftDirty = hasSoftDirty && doubts.isEmpty
       if let tracking = part.tracking, !tracking.isGivenUp, protectionRefusal == nil {
-        return writeProtect(tracking, seesSoftDirty: hasSoftDirty, mayGiveUp: tracking.isFresh)
+        return writeProtect(tracking, seesSoftDirty: believesSoftDirty, mayGiveUp: tracking.isFresh)
       }
       // Who clears the soft-dirty bits takes from somebody else, too, what these would have told.
-      if hasSoftDirty, part.tracking?.othersTrack != true { return softDirty }
+      if believesSoftDirty, part.tracking?.othersTrack != true { return softDirty }
       // Where no round follows or went before, it would be of no use.
       if part.tracking != nil || configuration.parentDirectory != nil { return content }
     }
@@ -255,6 +265,7 @@ extension RoundStarter {
   /// Why it is this tracker, in a few words.
   private func reason(for name: PreDumpReport.Tracker) -> String {
     if configuration.tracker != .automatic { return "as asked for" }
+    if !doubts.isEmpty { return "for \(doubts.reason)" }
     switch name {
     case .both: return "the best that there is"
     case .writeProtect: return "for the kernel keeps no soft-dirty bit"

@@ -11,7 +11,7 @@ struct SoftDirtyTracker: DirtyTracker {
   let dirtyBytes: Int
 
   func begin(_ tree: inout ProcessTree, on parent: ParentImages?) throws(PreDumpError) -> RoundStart {
-    guard let parent else {
+    guard let parent, believes(parent) else {
       return try onTarget { () throws(TargetError) in
         var hasCleared = false
         let cleared = try Self.clear(&tree, hasCleared: &hasCleared)
@@ -28,11 +28,23 @@ struct SoftDirtyTracker: DirtyTracker {
   ) throws(PreDumpError) -> RoundStart {
     let uptime = try onTarget { () throws(TargetError) in try Uptime.microseconds() }
     var start = RoundStart(of: tree, tracker: .softDirty, uptime: uptime)
-    guard let parent else { return start }
+    guard let parent, believes(parent) else { return start }
     var written = WrittenPages(of: isParentOf, byteCount: dirtyBytes, scanner: scanner(for: tree))
     try onTarget { () throws(TargetError) in try written.collect(from: tree) }
-    start.base = written.base(on: parent)
+    try start.doubts.lookForMerged(among: tree.processes)
+    start.base = written.base(on: parent, except: start.doubts.merged)
     return start
+  }
+
+  /// Whether the bits tell what was written since these images were made; if not, that is said.
+  func believes(_ parent: ParentImages) -> Bool {
+    guard case .ignored(let reason) = ParentVerdict.judge(softDirtyBitsSince: parent.inventory) else {
+      return true
+    }
+    configuration.logger.warning(
+      "copying everything, since the images in \(parent.path) are no base for --tracker soft-dirty: \(reason)"
+    )
+    return false
   }
 
   /// Has everything tracked from now on. What is written later is dirty, what was written before is in the copy:
@@ -82,24 +94,27 @@ struct SoftDirtyTracker: DirtyTracker {
     var written = WrittenPages(of: isParentOf, byteCount: dirtyBytes, scanner: scanner(for: tree))
     try onImages { () throws(ImagesError) in try parent.setAside() }
     var hasCleared = false
+    let taken: Taken
     do throws(TargetError) {
-      let taken = try takeDirtyPages(&tree, into: &written, hasCleared: &hasCleared)
+      taken = try takeDirtyPages(&tree, into: &written, hasCleared: &hasCleared)
       if taken.ranMeanwhile {
         configuration.logger.warning(
           "somebody else thawed the cgroup \(configuration.freezeCgroup ?? "") while it was found out what was written: this round copies everything"
         )
       }
-      var start = RoundStart(of: tree, tracker: .softDirty, uptime: taken.uptime)
-      start.clearNanoseconds = taken.times.clearing
-      start.stop = taken.times
-      start.parentAside = parent
-      start.base = written.base(on: parent)
-      return start
     } catch {
       // Nothing is lost yet: the parent is as good as before.
       if !hasCleared { putBack(parent) }
       throw PreDumpError(error)
     }
+    var start = RoundStart(of: tree, tracker: .softDirty, uptime: taken.uptime)
+    start.clearNanoseconds = taken.times.clearing
+    start.stop = taken.times
+    start.parentAside = parent
+    // Whose pages were merged when the bits were read is known to have been so for a while.
+    try start.doubts.lookForMerged(among: tree.processes)
+    start.base = written.base(on: parent, except: start.doubts.merged)
+    return start
   }
 
   /// Puts the parent's inventory back; the failure that led to this is the one to report.
@@ -213,7 +228,9 @@ private struct WrittenPages: ~Copyable {
   }
 
   /// What a round can build on.
-  func base(on parent: ParentImages) -> RoundBase {
-    RoundBase(parent: parent, dirty: dirty, places: places)
+  ///
+  /// - Parameter doubted: the pids of those whose bits do not tell all that was written. They are copied whole.
+  func base(on parent: ParentImages, except doubted: Set<Int32>) -> RoundBase {
+    RoundBase(parent: parent, dirty: dirty, places: places.filter { !doubted.contains($0.key) })
   }
 }

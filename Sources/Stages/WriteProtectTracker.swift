@@ -27,7 +27,7 @@ struct WriteProtectTracker: DirtyTracker {
     var injections = try protect(tree.processes, of: tree) { $0 === tree.processes[0] ? isFresh : mayGiveUp }
     let known = Set(tree.processes.map(\.pid))
     var start: RoundStart
-    if let parent, isFresh, seesSoftDirty {
+    if let parent, isFresh, seesSoftDirty, softDirty.believes(parent) {
       // It is an earlier run that made these images, and only the soft-dirty bit knows what was written since.
       start = try softDirty.takeDirtyPages(&tree, parent)
       start.watch = watch(isFirst: true)

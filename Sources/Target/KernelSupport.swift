@@ -38,6 +38,10 @@ public enum KernelSupport {
     Answer(sluice_write_protect_works())
   }
 
+  /// Whether a probe on a program (uprobe) that is set or removed leaves no soft-dirty bit: before Linux 6.16 another page
+  /// is put in the place of that of the code (__replace_page of kernel/events/uprobes.c).
+  public static var probesHideWrites: Bool { sluice_kernel_is_at_least(6, 16) != 1 }
+
   /// Whether it lets us read what a process itself may not read, by /proc/PID/mem. From Linux 6.12 on it may be built or
   /// booted not to: `RemoteMemory`.
   public static func hiddenMemory() -> Answer {

@@ -16,16 +16,19 @@ public struct MappedArea: Hashable, Sendable {
   public fileprivate(set) var end: UInt64
   /// Which of its pages are taken.
   public let pages: Pages
+  /// Whether it is code of a file, into which the kernel may set probes (uprobes).
+  public let isCode: Bool
 
   /// The same for a part of it.
   public func part(_ range: Range<UInt64>) -> MappedArea {
-    MappedArea(start: range.lowerBound, end: range.upperBound, pages: pages)
+    MappedArea(start: range.lowerBound, end: range.upperBound, pages: pages, isCode: isCode)
   }
 
-  private init(start: UInt64, end: UInt64, pages: Pages) {
+  private init(start: UInt64, end: UInt64, pages: Pages, isCode: Bool) {
     self.start = start
     self.end = end
     self.pages = pages
+    self.isCode = isCode
   }
 
   fileprivate init?(_ vma: VMA, _ treatment: VMATreatment) {
@@ -36,6 +39,7 @@ public struct MappedArea: Hashable, Sendable {
     }
     start = vma.start
     end = vma.end
+    isCode = pages == .copiedFromFile && vma.isExecutable
   }
 }
 
@@ -51,6 +55,8 @@ public struct MappedAreas: ~Copyable {
   public private(set) var mappings = 0
   /// Those that were left out, by reason.
   public private(set) var skipped: [SkipReason: Int] = [:]
+  /// Whether there were probes among them: the kernel keeps what it needs for them (uprobes) to the end of the process.
+  public private(set) var haveProbes = false
   private var map: MemoryMap
   private var rules: PageRules
   /// Where the mappings of the last area begin.
@@ -74,7 +80,7 @@ public struct MappedAreas: ~Copyable {
     starts.removeAll(keepingCapacity: true)
     starts.append(area.start)
     while area.end - area.start < Self.largestJoined, let other = try nextTaken() {
-      guard other.start == area.end, other.pages == area.pages else {
+      guard other.start == area.end, other.pages == area.pages, other.isCode == area.isCode else {
         ahead = other
         break
       }
@@ -87,6 +93,7 @@ public struct MappedAreas: ~Copyable {
   private mutating func nextTaken() throws(TargetError) -> MappedArea? {
     while let vma = try map.next() {
       mappings += 1
+      if vma.name == "[uprobes]" { haveProbes = true }
       let treatment = try rules.treatment(of: vma)
       if case .skip(let reason) = treatment { skipped[reason, default: 0] += 1 }
       if let area = MappedArea(vma, treatment) { return area }

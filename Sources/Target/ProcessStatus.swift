@@ -61,6 +61,15 @@ struct ProcessStatus: Hashable, Sendable {
     self.namespacePid = namespacePid ?? threadGroup
   }
 
+  /// The pids of a process or thread in the pid namespaces that it is in, from ours on.
+  static func namespacePids(in status: String) -> [Int32] {
+    for line in status.split(separator: "\n") {
+      let parts = line.split(whereSeparator: { $0 == "\t" || $0 == " " })
+      if parts.first == "NSpid:" { return parts.dropFirst().compactMap { Int32($0) } }
+    }
+    return []
+  }
+
   /// The number that a line of /proc/PID/status gives.
   static func number(in status: String, of key: Substring) -> Int? {
     for line in status.split(separator: "\n") {

@@ -32,5 +32,8 @@ import Testing
     // At the very tick it may have been there.
     #expect(owner(startTime: 1000) == .unknown)
     #expect(owner(startTime: 1001) == .other("it started after the images were made"))
+    // Images that distrust the soft-dirty bits do not say when.
+    #expect(
+      owner(uptime: Inventory.distrusting(uptime: 10_000_000, preDumpMode: .read).dumpUptime) == .unknown)
   }
 }

@@ -101,4 +101,25 @@ import Testing
     expectIgnored(
       ParentVerdict.judge(hashesOf: nil, for: now, inventory: Self.inventory), because: "no hashes")
   }
+
+  /// Images of processes whose soft-dirty bits did not tell everything: CRIU is told that they are of another time, and
+  /// whoever compares contents, or has watched the processes all the while, goes on.
+  @Test(arguments: [500_000_000, 500_009_998, 9_998] as [UInt64])
+  func `images that distrust soft-dirty bits are no base for those`(uptime: UInt64) {
+    let inventory = Inventory.distrusting(uptime: uptime, preDumpMode: .read)
+    // CRIU's reckoning: before the first tick, as no process is.
+    #expect(inventory.dumpUptime.map { $0 / 10_000 } == 0)
+    expectIgnored(ParentVerdict.judge(softDirtyBitsSince: inventory), because: "not tell all")
+    #expect(ParentVerdict.judge(softDirtyBitsSince: Self.inventory) == .usable)
+    #expect(verdict(inventory: inventory) == .usable)
+    #expect(
+      ParentVerdict.judge(
+        pid: 7, startTime: 100, inventory: inventory, tracked: nil, ticksPerSecond: 100) == .usable)
+    func hashes(_ uptime: UInt64) -> ParentVerdict {
+      let head = PageHashHead(pageSize: 4096, pid: 7, startTime: 100, dumpUptime: uptime, bootID: "this")
+      return ParentVerdict.judge(hashesOf: head, for: head, inventory: inventory)
+    }
+    #expect(hashes(uptime) == .usable)
+    expectIgnored(hashes(uptime + 1), because: "not of these images")
+  }
 }

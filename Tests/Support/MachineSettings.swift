@@ -83,3 +83,21 @@ public enum SwapFile {
     guard result.end == .exited(0) else { throw TestFailure("\(program) \(path): \(result.errors)") }
   }
 }
+
+/// Runs `body` while the kernel looks for pages to merge (KSM), and quickly.
+public func withMerging<Result>(_ body: () async throws -> Result) async throws -> Result {
+  let settings = [("sleep_millisecs", "5"), ("pages_to_scan", "5000"), ("run", "1")]
+  var before: [(path: String, value: String)] = []
+  defer {
+    // Pages that are merged stay so until their processes end.
+    for (path, value) in before.reversed() {
+      try? value.write(toFile: path, atomically: false, encoding: .utf8)
+    }
+  }
+  for (name, value) in settings {
+    let path = "/sys/kernel/mm/ksm/\(name)"
+    before.append((path, try String(contentsOfFile: path, encoding: .utf8)))
+    try value.write(toFile: path, atomically: false, encoding: .utf8)
+  }
+  return try await body()
+}

@@ -2,6 +2,7 @@
 #ifndef SLUICE_PROCESS_H
 #define SLUICE_PROCESS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -28,9 +29,15 @@ int sluice_dumps_core(pid_t pid);
 /// Whether this kernel has /proc/PID/task/TID/children: 1 or 0.
 int sluice_has_children_lists(void);
 
-/// Finds the descriptors of a process whose link in /proc/PID/fd says `link`, such as "anon_inode:[userfaultfd]". One
-/// that it has handed to another process and closed is not seen. Returns how many there are, which may be more than the
-/// `capacity` that was filled, or -errno: ENOENT when the process is gone.
-int sluice_find_descriptors(pid_t pid, const char *link, int *found, size_t capacity);
+/// Finds the descriptors of a process whose link in /proc/PID/fd says `link`, such as "anon_inode:[userfaultfd]", or ends
+/// so, such as "/clear_refs". One that it has handed to another process and closed is not seen. Returns how many there
+/// are, which may be more than the `capacity` that was filled, or -errno: ENOENT when the process is gone.
+int sluice_find_descriptors(pid_t pid, const char *link, bool by_ending, int *found, size_t capacity);
+
+/// Whether a path leads to a file of a /proc filesystem, wherever that is mounted: 1, 0 or -errno.
+int sluice_is_of_proc(const char *path);
+
+/// Whether this kernel is of that version or a later one, as it says itself: 1, 0 or -errno.
+int sluice_kernel_is_at_least(unsigned major, unsigned minor);
 
 #endif
