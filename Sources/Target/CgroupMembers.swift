@@ -43,7 +43,7 @@ struct CgroupMembers {
   func holds(_ process: TargetProcess) throws(TargetError) -> Bool {
     guard processes.contains(process.pid) else { return false }
     guard let threads else { return true }
-    return try ThreadList(of: process).ids().allSatisfy(threads.contains)
+    return try ThreadList(of: process).all().allSatisfy(threads.contains)
   }
 
   private mutating func take(_ ids: [Int32]) {

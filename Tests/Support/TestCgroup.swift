@@ -1,7 +1,7 @@
 import Foundation
 
 /// A cgroup of version 2 for a test; nil where there are none to be made.
-public struct TestCgroup: ~Copyable {
+public struct TestCgroup: ~Copyable, Sendable {
   /// Its directory.
   public let path: String
 
@@ -61,7 +61,7 @@ public struct TestCgroup: ~Copyable {
 }
 
 /// A cgroup with the freezer of version 1 for a test; nil where there are none to be made.
-public struct TestFreezer: ~Copyable {
+public struct TestFreezer: ~Copyable, Sendable {
   /// Its directory.
   public let path: String
 
