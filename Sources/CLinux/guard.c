@@ -6,6 +6,7 @@
 #include "sluice_guard.h"
 
 enum { HOLD = 'h', RELEASE = 'r', READY = 'y' };
+enum { THAW_TRIES = 100, THAW_PAUSE_MICROSECONDS = 10000 };
 
 // The guard.
 static void guard(int socket) {
@@ -19,7 +20,11 @@ static void guard(int socket) {
     char ready = READY;
     if (send_message(socket, &ready, 1, -1) < 0) break;
   }
-  if (held >= 0) (void)!TEMP_FAILURE_RETRY(write(held, "0", 1));
+  // Nobody is left to be told that it fails.
+  for (int tries = 0; held >= 0 && tries < THAW_TRIES; tries++) {
+    if (TEMP_FAILURE_RETRY(write(held, "0", 1)) == 1) break;
+    usleep(THAW_PAUSE_MICROSECONDS);
+  }
 }
 
 int sluice_guard_start(void) { return start_helper("sluice-guard", guard); }

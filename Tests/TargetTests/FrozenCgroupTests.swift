@@ -213,6 +213,22 @@ struct FrozenCgroupTests {
     }
   }
 
+  @Test func `one that is removed is no reason to wait`() throws {
+    guard let above = TestCgroup() else {
+      print("skipped: no cgroup of version 2 can be made here")
+      return
+    }
+    let path: String
+    var frozen: FrozenCgroup
+    do {
+      let cgroup = try TestCgroup("removed", below: above)
+      path = cgroup.path
+      frozen = try FrozenCgroup.open(path: path, report: record)
+    }
+    #expect(throws: TargetError.self) { try frozen.freeze() }
+    #expect(throws: TargetError.self) { _ = try FrozenCgroup.open(path: path, report: record) }
+  }
+
   // MARK: Who is in it
 
   /// Told by the kernel, whatever the name.
