@@ -90,8 +90,10 @@ struct MemoryOrder {
       case .before: range = range.lowerBound..<middle
       case .after: range = middle + 1..<range.upperBound
       case .gone:
+        if compare(pid, pid) == .gone { return .itself }
+        // Or else its pid is another one's by now.
+        guard compare(sorted[middle], sorted[middle]) == .gone else { continue }
         // Who has ended has no memory that another could share; the rest is still in order.
-        guard compare(sorted[middle], sorted[middle]) == .gone else { return .itself }
         sorted.remove(at: middle)
         range = range.lowerBound..<range.upperBound - 1
       case .untold: return .untold

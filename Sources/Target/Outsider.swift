@@ -1,3 +1,6 @@
+internal import CSluiceLinux
+import Glibc
+
 /// A process outside of a tree that shares memory with one in it (CLONE_VM): it was made by a process that has ended, by
 /// an ancestor of the tree, or as a child of the tree's parent. Or one below the tree that we cannot hold, such as one
 /// whose main thread has ended. It goes on writing to that memory when the tree stands still.
@@ -35,23 +38,32 @@ public struct Outsider: Hashable, Sendable, CustomStringConvertible {
     } catch {
       throw TargetError(.systemCall, "listing the processes in /proc", errno: error.errno)
     }
-    let threads = refused.flatMap(otherThreads)
-    let processOf = Dictionary(threads, uniquingKeysWith: { first, _ in first })
-    others += threads.map(\.0)
+    var processOf: [Int32: Int32] = [:]
+    for pid in refused {
+      for thread in try otherThreads(of: pid) { processOf[thread] = pid }
+    }
+    others += processOf.keys
     let found = MemoryOrder.owners(of: others, among: owners) { MemoryOrder.Answer(comparing: $0, with: $1) }
     var outsiders: [Outsider] = []
-    var sizes: [(pid: Int32, sizes: [Substring])]?
+    var sizes: [(pid: Int32, begin: UInt64, sizes: [Substring]?)] = []
     for (pid, owner) in zip(others, found) {
       switch owner {
       case .itself: continue
       case .other(let owner):
         let process = processOf[pid] ?? pid
-        guard hasMemory(pid), !outsiders.contains(where: { $0.pid == process }) else { continue }
+        guard try hasMemory(pid), !outsiders.contains(where: { $0.pid == process }) else { continue }
         outsiders.append(Outsider(pid: process, owner: owner, isCertain: true))
       case .untold:
-        guard let own = Self.sizes(of: pid) else { continue }
-        sizes = sizes ?? owners.compactMap { pid in Self.sizes(of: pid).map { (pid, $0) } }
-        guard let like = sizes?.first(where: { $0.sizes == own }) else { continue }
+        guard let own = try Self.sizes(of: pid) else { continue }
+        if sizes.isEmpty {
+          for owner in processes {
+            sizes.append((owner.pid, owner.stackStart, try Self.sizes(of: owner.pid)))
+          }
+        }
+        // Where its stack began is not told of others' processes.
+        let begin = try status(of: pid)?.stackStart
+        guard let like = sizes.first(where: { $0.sizes == own && (begin == 0 || begin == $0.begin) })
+        else { continue }
         outsiders.append(Outsider(pid: pid, owner: like.pid, isCertain: false))
       }
     }
@@ -59,25 +71,49 @@ public struct Outsider: Hashable, Sendable, CustomStringConvertible {
   }
 
   /// The threads of a process without the main one; none of one that has ended.
-  private static func otherThreads(of pid: Int32) -> [(Int32, Int32)] {
-    let threads = (try? ProcFile.numbers(inDirectoryAt: "/proc/\(pid)/task")) ?? []
-    return threads.filter { $0 != pid }.map { ($0, pid) }
+  private static func otherThreads(of pid: Int32) throws(TargetError) -> [Int32] {
+    let threads = try look(at: pid) { () throws(ProcFile.OpenFailed) in
+      try ProcFile.numbers(inDirectoryAt: "/proc/\(pid)/task")
+    }
+    return (threads ?? []).filter { $0 != pid }
   }
 
   /// Whether a process has memory at all: those that have none are all the same to kcmp(2).
-  private static func hasMemory(_ pid: Int32) -> Bool {
-    guard let stat = try? ProcFile.text(ofFileAt: "/proc/\(pid)/stat"),
-      let text = try? ProcFile.text(ofFileAt: "/proc/\(pid)/status"),
-      let status = ProcessStatus(stat: stat, status: text)
-    else { return false }
+  private static func hasMemory(_ pid: Int32) throws(TargetError) -> Bool {
+    guard let status = try status(of: pid) else { return false }
     return !status.isKernelThread && !status.hasEnded
   }
 
+  private static func status(of pid: Int32) throws(TargetError) -> ProcessStatus? {
+    let status = try look(at: pid) { () throws(ProcFile.OpenFailed) in
+      ProcessStatus(
+        stat: try ProcFile.text(ofFileAt: "/proc/\(pid)/stat"),
+        status: try ProcFile.text(ofFileAt: "/proc/\(pid)/status"))
+    }
+    return status ?? nil
+  }
+
   /// What everybody may know of a process' memory, and what is hardly ever the same of two; nil where it has none.
-  private static func sizes(of pid: Int32) -> [Substring]? {
-    guard let text = try? ProcFile.text(ofFileAt: "/proc/\(pid)/status") else { return nil }
+  private static func sizes(of pid: Int32) throws(TargetError) -> [Substring]? {
+    let text = try look(at: pid) { () throws(ProcFile.OpenFailed) in
+      try ProcFile.text(ofFileAt: "/proc/\(pid)/status")
+    }
+    guard let text else { return nil }
     let keys = ["VmPeak:", "VmSize:", "VmData:", "VmStk:", "VmExe:", "VmLib:", "VmPTE:"]
     let lines = text.split(separator: "\n").filter { line in keys.contains { line.hasPrefix($0) } }
     return lines.isEmpty ? nil : lines
+  }
+
+  /// Nil of a process that has ended meanwhile, or that /proc hides from us (hidepid).
+  private static func look<Result>(
+    at pid: Int32, _ body: () throws(ProcFile.OpenFailed) -> Result
+  ) throws(TargetError) -> Result? {
+    do throws(ProcFile.OpenFailed) {
+      return try body()
+    } catch {
+      if [ENOENT, ESRCH, EACCES, EPERM].contains(error.errno.code) { return nil }
+      throw TargetError(
+        .systemCall, "looking whether process \(pid) shares memory with the tree", errno: error.errno)
+    }
   }
 }
