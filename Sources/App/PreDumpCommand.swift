@@ -208,7 +208,8 @@ extension PreDumpCommand {
       if completed > 0 {
         let rounds = completed == 1 ? "1 round was" : "\(completed) rounds were"
         Terminal.message("sluice: \(rounds) completed before, and what they made stays in \(imagesDir)")
-        if try ImagesSummary(path: "\(imagesDir)/\(completed)").isSetAside {
+        // What ended the rounds is what is reported, not that these cannot be looked at.
+        if let newest = try? ImagesSummary(path: "\(imagesDir)/\(completed)"), newest.isSetAside {
           Terminal.message(
             "sluice: those in \(imagesDir)/\(completed) are complete and set aside: no further round can build on them, and 'sluice flatten' can"
           )
