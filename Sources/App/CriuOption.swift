@@ -29,6 +29,7 @@ struct CriuOption: Sendable {
     case dedup
     case frozenCgroup
     case stopTimeout
+    case leftStopped
     case preDumpMode
     /// A configuration file, or that none is to be read: seen to before the options are.
     case configuration
@@ -83,8 +84,7 @@ struct CriuOption: Sendable {
     CriuOption("freeze-cgroup", .done(.frozenCgroup), value: .required),
     CriuOption("timeout", .done(.stopTimeout), value: .required),
     CriuOption("leave-running", .leftOut(.always), letter: "R"),
-    CriuOption(
-      "leave-stopped", .handedOn("a pre-dump leaves the processes running; or take --final"), letter: "s"),
+    CriuOption("leave-stopped", .done(.leftStopped), letter: "s"),
     CriuOption("unprivileged", .leftOut(.always), hasNo: true),
     CriuOption("allow-uprobes", .leftOut(.always), hasNo: true),
     // What is told.

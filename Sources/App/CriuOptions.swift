@@ -198,6 +198,11 @@ extension CriuOptions {
       guard isForCriu || choice.isFromFile else { return arguments.append("--timeout=\(value)") }
       leave(
         choice.option, because: "to CRIU it is the time for stopping the processes, not for the whole run")
+    case .leftStopped:
+      // One of our own, too, which takes --final; CRIU leaves them so after any pre-dump.
+      guard isForCriu || choice.isFromFile else { return arguments.append("--leave-stopped") }
+      throw Problem(
+        message: "--leave-stopped is not something that a pre-dump by Sluice does, but with its own --final")
     case .preDumpMode:
       // Both mean to read the memory; Sluice knows but one way.
       guard ["read", "splice"].contains(value) else {

@@ -50,6 +50,8 @@ import Testing
       "--rounds 3 --no-sync --memory-budget=16M -t 1 --timeout 5",
       "--tree=1 --timeout=5 --rounds 3 --no-sync --memory-budget=16M"
     ),
+    // Which of the two it is, --final decides.
+    ("--final --leave-stopped -t 1", "--leave-stopped --tree=1 --final"),
     ("--unheard-of -t 1", "--tree=1 --unheard-of"), ("--help", "--help"), ("-h", "--help"),
   ])
   func `CRIU's options are understood or left out`(given: String, ours: String) throws {
@@ -112,7 +114,7 @@ import Testing
   }
 
   @Test(arguments: [
-    "--page-server --address x", "--lazy-pages", "--config /nowhere", "--pre-dump-mode tape", "-s", "-t",
+    "--page-server --address x", "--lazy-pages", "--config /nowhere", "--pre-dump-mode tape", "-t",
     "--exec-cmd", "--tcp-close=1", "-vx",
   ])
   func `what cannot be done is refused`(given: String) {
