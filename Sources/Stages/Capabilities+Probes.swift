@@ -90,6 +90,28 @@ extension Capabilities {
     }
   }
 
+  /// What the watch of a process costs it, that is there whatever is done: its mappings are another's as far as the kernel
+  /// is concerned, with which new ones do not merge, and several of them cannot be moved at once.
+  mutating func tryMappings(_ tree: ProcessTree) {
+    let room = MappingRoom()
+    do throws(TargetError) {
+      var most = (pid: tree.processes[0].pid, count: 0)
+      for process in tree.processes {
+        let count = try MappingRoom.count(of: process)
+        if count > most.count { most = (process.pid, count) }
+      }
+      let found = "process \(most.pid) has \(most.count) mappings of the \(room.limit) that it may have"
+      add(
+        Finding(
+          .mappings, room.allowsBeginning(with: most.count),
+          "\(found); while --rounds watches it, new ones merge with none of these, and several cannot be moved at once (mremap, Linux 6.17): --tracker content does without",
+          fallback: "what it writes is not watched: its rounds go by soft-dirty bits, or compare pages",
+          advice: "raise vm.max_map_count"))
+    } catch {
+      add(Finding(.mappings, nil, error.description))
+    }
+  }
+
   mutating func tryKernel() {
     add(
       Finding(

@@ -30,6 +30,8 @@ public struct Capabilities: Sendable {
     case hiddenMemory = "PROT_NONE"
     /// The kernel notes which pages are written, by asynchronous write protection.
     case writeProtect = "userfaultfd-wp-async"
+    /// The processes have room for the mappings that a watch of their writes may cost them.
+    case mappings = "max_map_count"
     /// The kernel gives us an io_uring.
     case ioUring = "io_uring"
     /// As much memory may be locked as the default budget has.
@@ -84,7 +86,10 @@ public struct Capabilities: Sendable {
     if let tree { trySharedMemory(tree) }
     if let imagesDirectory { tryOutput(imagesDirectory) }
     trySoftDirty(tree)
-    if let tree { tryWhatHidesWrites(tree) }
+    if let tree {
+      tryWhatHidesWrites(tree)
+      tryMappings(tree)
+    }
     tryKernel()
     tryPrivileges()
   }

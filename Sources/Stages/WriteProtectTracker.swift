@@ -132,6 +132,7 @@ struct WriteProtectTracker: DirtyTracker {
             "the kernel does not tell whether it shares the memory of process \(other) (kcmp, CONFIG_KCMP)")
         }
         if let stopped = try tracking.protect(process) { stops.append((process.pid, stopped)) }
+        tellMappings(of: process)
       } catch {
         switch error.code {
         // The walk says so of the one that was asked for.
@@ -146,6 +147,15 @@ struct WriteProtectTracker: DirtyTracker {
       }
     }
     return stops
+  }
+
+  /// What the process maps beside watched memory stays a mapping of its own.
+  private func tellMappings(of process: TargetProcess) {
+    guard let protection = tracking.protection(of: process) else { return }
+    let (count, first) = (protection.mappingCount, protection.firstMappingCount)
+    configuration.logger.info(
+      "process \(process.pid) is watched and has \(count) mappings, \(first) when that began, of the \(MappingRoom().limit) that it may have"
+    )
   }
 
   /// Protects all pages of processes for the first time, apart from the walk that has them copied: so the walk finds

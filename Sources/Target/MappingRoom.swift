@@ -19,6 +19,19 @@ public struct MappingRoom: Hashable, Sendable {
     self.init(limit: number ?? Self.usualLimit)
   }
 
+  /// How many mappings a process has.
+  ///
+  /// - Throws: `TargetError` when they cannot be listed.
+  public static func count(of process: TargetProcess) throws(TargetError) -> Int {
+    var map = MemoryMap(of: process)
+    var count = 0
+    // The kernel's own, above all that a process can have, is not counted by it.
+    while let vma = try map.next() {
+      if vma.name != "[vsyscall]" { count += 1 }
+    }
+    return count
+  }
+
   /// Whether the watch of a process may begin that has so many mappings: an eighth is left to it.
   public func allowsBeginning(with mappings: Int) -> Bool { mappings <= limit - limit / 8 }
 

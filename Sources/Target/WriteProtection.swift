@@ -17,6 +17,8 @@ public final class WriteProtection: Sendable {
   /// How long one of its threads stood still for the beginning, in nanoseconds.
   public let stoppedNanoseconds: UInt64
   private let userfault: Userfault
+  /// How many mappings the process had in the beginning.
+  public let firstMappingCount: Int
   private let lastCount: Atomic<Int>
 
   /// Begins to watch a process, none of whose mappings are watched yet.
@@ -33,6 +35,7 @@ public final class WriteProtection: Sendable {
     self.process = process
     self.stoppedNanoseconds = stoppedNanoseconds
     self.userfault = userfault
+    firstMappingCount = found.mappingCount
     lastCount = Atomic(found.mappingCount)
   }
 

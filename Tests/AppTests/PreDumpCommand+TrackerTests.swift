@@ -35,6 +35,30 @@ struct TrackerTests {
     }
   }
 
+  /// While it is watched, what it maps takes more of these than otherwise.
+  @Test func aProcessWithAlmostAllMappingsThatItMayHaveIsComparedInstead() async throws {
+    try await MappingTarget.run { target in
+      let text = try ProcessMemory.text(ofFileAt: "/proc/sys/vm/max_map_count")
+      let limit = try #require(Int(text.trimmingCharacters(in: .whitespacesAndNewlines)))
+      try await target.tell("pieces \(limit - limit / 16)")
+      try await withTemporaryDirectory { directory in
+        let check = try await SluiceCommandLine.run(["check", "-t", "\(target.pid)"])
+        let finding = check.output.split(separator: "\n").first { $0.hasPrefix("max_map_count") }
+        #expect(finding?.contains("  no   ") == true, "\(check.output)")
+        let asked = try await SluiceCommandLine.preDump(
+          pid: target.pid, images: "\(directory)/asked", ["--rounds", "2", "--tracker", "write-protect"])
+        #expect(asked.end == .exited(71) && asked.errors.contains("vm.max_map_count"), "\(asked.errors)")
+        let result = try await SluiceCommandLine.preDump(
+          pid: target.pid, images: "\(directory)/chain",
+          ["--rounds", "2", "--until-pages", "0", "--until-skipped", "100", "-v"])
+        #expect(result.end == .exited(0), "\(result.errors)")
+        let notice = result.errorLines.first { $0.contains("instead of") }
+        #expect(notice?.contains("vm.max_map_count") == true, "\(result.errors)")
+        #expect(try TargetState(target.pid).watchedMappings == 0)
+      }
+    }
+  }
+
   /// Belongs to very many groups, and has a filter that ends it should it call userfaultfd (system call 323).
   private static let filtered = """
     import ctypes, os, struct, sys, time

@@ -39,7 +39,7 @@ extension StagesTests {
     @Test func leaveOutWhatWasNotAskedFor() {
       let capabilities = Capabilities()
       let subjects = Set(capabilities.findings.map(\.subject))
-      #expect(subjects.isDisjoint(with: [.target, .imagesDirectory, .directIO]))
+      #expect(subjects.isDisjoint(with: [.target, .imagesDirectory, .directIO, .mappings]))
       #expect(capabilities.failure == nil)
     }
 

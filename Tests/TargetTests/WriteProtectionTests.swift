@@ -264,6 +264,7 @@ struct WriteProtectionTests {
       try await target.tell("pieces \(limit - limit / 32)")
       _ = try watched.protection.watchNew()
       #expect(!watched.protection.hasRoom)
+      #expect(watched.protection.mappingCount > watched.protection.firstMappingCount)
     }
   }
 
