@@ -46,6 +46,8 @@ packages_lint := $(packages_build) diffutils gcc-aarch64-linux-gnu libc6-dev-arm
 
 # As a part of the tests: enough to run the corpus, and to find what is broken badly.
 fuzz_seconds := 5
+# By themselves: each shape in many places, and swapped with what was there.
+shapes_seconds := 600
 
 # Enough for each kind of process once or twice; on a slow machine what does not fit into the limit is left out.
 soak_seconds := 150
@@ -69,9 +71,12 @@ test: test-packages swift-found ## Run the tests
 	$(SWIFT) build --build-tests
 	@for module in $(test_modules); do echo "$$module:"; $(SWIFT) test --skip-build --filter $$module || exit 1; done
 	@echo "fuzz:"; Tests/Fuzz/run --seconds $(fuzz_seconds)
+	@echo "shapes:"; Tests/Shapes/run --seconds $(fuzz_seconds)
 
-fuzz: test-packages swift-found ## Fuzz the readers of images (FUZZ="--seconds 600")
+fuzz: test-packages swift-found ## Fuzz the readers of images (FUZZ="--seconds 600"), and directories that are not what they seem
 	@Tests/Fuzz/run $(FUZZ)
+	$(SWIFT) build --product sluice
+	@Tests/Shapes/run --seconds $(shapes_seconds)
 
 sanitize: test-packages swift-found $(test_programs) ## Run the tests of threads and pre-dumps under ThreadSanitizer and AddressSanitizer
 	@SWIFT=$(SWIFT) scripts/sanitize

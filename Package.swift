@@ -44,10 +44,14 @@ let package = Package(
       name: "CSluiceImages", path: "Sources/CImages", exclude: ["proto"],
       linkerSettings: [.linkedLibrary("protobuf-c")]),
     .target(
+      name: "SluiceSystem", dependencies: ["CSluiceLinux"], path: "Sources/System",
+      swiftSettings: swiftSettings),
+    .target(
       name: "SluicePipeline", dependencies: ["CSluiceLinux"], path: "Sources/Pipeline",
       swiftSettings: swiftSettings),
     .target(
-      name: "SluiceImages", dependencies: ["CSluiceImages", "CSluiceLinux"], path: "Sources/Images",
+      name: "SluiceImages", dependencies: ["CSluiceImages", "CSluiceLinux", "SluiceSystem"],
+      path: "Sources/Images",
       swiftSettings: swiftSettings),
     .target(
       name: "SluiceTarget", dependencies: ["CSluiceLinux"], path: "Sources/Target",
@@ -55,7 +59,8 @@ let package = Package(
     .target(
       name: "Sluice",
       dependencies: [
-        "SluicePipeline", "SluiceImages", "SluiceTarget", .product(name: "Logging", package: "swift-log"),
+        "SluicePipeline", "SluiceImages", "SluiceSystem", "SluiceTarget",
+        .product(name: "Logging", package: "swift-log"),
       ],
       path: "Sources/Stages",
       // For a control of the tests: Sources/Stages/ForgottenPage.swift.
@@ -63,18 +68,21 @@ let package = Package(
     .executableTarget(
       name: "sluice",
       dependencies: [
-        "Sluice", "SluiceImages", "CSluiceLinux",
+        "Sluice", "SluiceImages", "SluiceSystem", "CSluiceLinux",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
       path: "Sources/App", swiftSettings: swiftSettings),
 
-    // Tests of Pipeline and Images.
+    // Tests of System, Pipeline and Images.
+    .testTarget(
+      name: "SluiceSystemTests", dependencies: ["SluiceSystem", "CSluiceLinux", "SluiceTestSupport"],
+      path: "Tests/SystemTests", swiftSettings: swiftSettings),
     .testTarget(
       name: "SluicePipelineTests", dependencies: ["SluicePipeline", "CSluiceLinux", "SluiceTestSupport"],
       path: "Tests/PipelineTests", swiftSettings: swiftSettings),
     .testTarget(
-      name: "SluiceImagesTests", dependencies: ["SluiceImages", "SluiceTestSupport"],
+      name: "SluiceImagesTests", dependencies: ["SluiceImages", "SluiceSystem", "SluiceTestSupport"],
       path: "Tests/ImagesTests", swiftSettings: swiftSettings),
     // Programs that the tests run, and their tests of Target, Stages and App.
     .executableTarget(

@@ -16,13 +16,18 @@ struct DedupCommand: ParsableCommand {
     help: ArgumentHelp("The newest directory of the chain.", valueName: "dir"))
   var imagesDir: String
 
+  @OptionGroup
+  var trust: TrustOptions
+
   @Flag(help: "Print the figures as one JSON object on standard output.")
   var json = false
 
   func run() throws {
     let report: DedupImages.Report
     do throws(PreDumpError) {
-      report = try DedupImages(directory: imagesDir).run()
+      var dedup = DedupImages(directory: imagesDir)
+      dedup.trustsParents = trust.trustParent
+      report = try dedup.run()
     } catch {
       throw CommandFailure.report(error)
     }

@@ -71,12 +71,13 @@ struct EnginePreDump {
     unsafe access("\(cgroup)/cgroup.freeze", W_OK) == 0
   }
 
-  /// A directory that the engine has open: its path, as people know it where it has one.
+  /// A directory that the engine has open: the descriptor stays one, and it is the engine's directory whatever becomes of
+  /// its path.
   private static func directory(
     _ descriptor: Int32, of engine: Int32, _ what: String
   ) throws(EngineAnswer.Failure) -> String {
     let link = "/proc/\(engine)/fd/\(descriptor)"
-    var (opened, named) = (stat(), stat())
+    var opened = stat()
     guard unsafe stat(link, &opened) == 0 else {
       let error = errno
       throw EngineAnswer.Failure(
@@ -92,13 +93,17 @@ struct EnginePreDump {
           "the \(what) directory is to be descriptor \(descriptor) of process \(engine), which is no directory"
       )
     }
-    guard let path = unsafe realpath(link, nil) else { return link }
-    defer { unsafe free(path) }
-    // It may have been moved, or be in another mount namespace.
-    guard unsafe stat(path, &named) == 0, named.st_dev == opened.st_dev, named.st_ino == opened.st_ino else {
-      return link
+    let ours = unsafe open(link, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard ours >= 0 else {
+      let error = errno
+      throw EngineAnswer.Failure(
+        errno: error,
+        message:
+          "opening the \(what) directory, descriptor \(descriptor) of process \(engine): \(CommandFailure.text(error))"
+      )
     }
-    return unsafe String(cString: path)
+    // Held until the process ends, which makes this one pre-dump or a few.
+    return "/proc/self/fd/\(ours)"
   }
 
   private static func invalid(_ message: String) -> EngineAnswer.Failure {

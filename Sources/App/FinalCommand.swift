@@ -1,4 +1,5 @@
 import Glibc
+import SluiceSystem
 
 /// `--then`: the command that makes the final dump, run while the rounds' tracker is still held.
 struct FinalCommand {
@@ -59,15 +60,7 @@ struct FinalCommand {
   /// - Returns: its exit status, or 128 and the number of the signal that ended it.
   /// - Throws: `Failed` when it cannot be started.
   func run() async throws(Failed) -> Int32 {
-    let isMade = unsafe mkdir(dumpDirectory, 0o700) == 0
-    guard isMade || errno == EEXIST else {
-      throw Failed("making the directory \(dumpDirectory) for --then", errno)
-    }
-    // Whoever reads the rounds for a restore reads the dump. That they could not be given to somebody was said of them.
-    var round = stat()
-    if isMade, unsafe stat("\(directory)/\(lastRound)", &round) == 0 {
-      _ = unsafe chown(dumpDirectory, round.st_uid, round.st_gid)
-    }
+    do throws(SystemError) { try makeDumpDirectory() } catch { throw Failed(error) }
     let child = try start()
     var isTold = false
     while true {
@@ -82,6 +75,18 @@ struct FinalCommand {
       // A cancelled task sleeps no more.
       if isTold { usleep(10_000) } else { try? await Task.sleep(for: .milliseconds(10)) }
     }
+  }
+
+  /// Whoever reads the rounds for a restore gets at the dump, too. The directory stays ours: what becomes of a restored
+  /// process, even outside of its own namespaces, is decided by whoever can change what is in it.
+  private func makeDumpDirectory() throws(SystemError) {
+    let rounds = try DirectoryHandle(path: directory)
+    let made = try rounds.makeDirectory("\(lastRound + 1)")
+    guard made.isNew, let round = try rounds.status(of: "\(lastRound)"), round.user != geteuid() else {
+      return
+    }
+    // That the rounds could not be given to somebody was said of them.
+    try? made.handle.letPass(group: round.group)
   }
 
   private func start() throws(Failed) -> pid_t {
@@ -108,6 +113,10 @@ struct FinalCommand {
   /// Why the command could not be run.
   struct Failed: Error {
     let message: String
+
+    init(_ error: SystemError) {
+      message = "making the directory for --then: \(error)"
+    }
 
     init(_ doing: String, _ errno: Int32) {
       message = "\(doing): \(unsafe String(cString: strerror(errno)))"

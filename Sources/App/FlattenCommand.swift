@@ -25,6 +25,9 @@ struct FlattenCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("The memory that may be used, such as 16M or 1GiB.", valueName: "size"))
   var memoryBudget = ByteCount(bytes: 64 << 20)
 
+  @OptionGroup
+  var trust: TrustOptions
+
   @Flag(
     inversion: .prefixedNo,
     help: "Wait until the images are on the disk before they are declared valid.")
@@ -37,6 +40,7 @@ struct FlattenCommand: AsyncParsableCommand {
     var flatten = FlattenImages(directory: imagesDir, output: output)
     flatten.memoryBudget = memoryBudget.bytes
     flatten.syncs = sync
+    flatten.trustsParents = trust.trustParent
     let configured = flatten
     let (result, cause) = await SignalCancellation.run { () async throws(PreDumpError) in
       try await configured.run()

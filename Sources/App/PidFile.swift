@@ -1,5 +1,7 @@
 import ArgumentParser
+import CSluiceLinux
 import Glibc
+import SluiceSystem
 
 /// A file that says which process is at work, for whoever wants to signal it. It is there from the start to the end
 /// of a run.
@@ -7,6 +9,9 @@ import Glibc
 /// It is locked all the while: that tells a file which a killed run has left from that of one at work.
 final class PidFile: Sendable {
   private let path: String
+  /// The directory that the file is in, whatever becomes of its path, and the name there.
+  private let directory: DirectoryHandle
+  private let name: String
   private let descriptor: Int32
 
   /// Makes the file, or takes over one that a killed run has left.
@@ -14,10 +19,20 @@ final class PidFile: Sendable {
   /// - Throws: `ExitCode`, after what went wrong has been said.
   init(creatingAt path: String) throws(ExitCode) {
     self.path = path
-    descriptor = try Self.open(path)
+    let (outer, name) = DirectoryHandle.split(path)
+    guard let name else { throw CommandFailure.cannotCreate("creating the pid file \(path)", errno: EISDIR) }
+    self.name = name
+    do throws(SystemError) { directory = try DirectoryHandle(path: outer) } catch {
+      throw CommandFailure.cannotCreate("creating the pid file \(path)", errno: error.errno?.code)
+    }
+    descriptor = try Self.open(name, in: directory, path)
     do throws(ExitCode) {
       try Self.checkContent(of: descriptor, path)
-      try Self.writePid(to: descriptor, path)
+      do throws(ExitCode) { try Self.writePid(to: descriptor, path) } catch {
+        // Half a number could be somebody else's.
+        _ = unsafe unlinkat(directory.descriptor, name, 0)
+        throw error
+      }
     } catch {
       close(descriptor)
       throw error
@@ -30,16 +45,19 @@ final class PidFile: Sendable {
 
   /// Removes the file, unless somebody has put another in its place.
   func remove() {
-    guard Self.isOpen(descriptor, at: path) else { return }
-    if unsafe unlink(path) != 0 {
+    guard Self.isOpen(descriptor, at: name, in: directory) else { return }
+    if unsafe unlinkat(directory.descriptor, name, 0) != 0 {
       Terminal.message("sluice: removing the pid file \(path): \(CommandFailure.text(errno))")
     }
   }
 
   /// Opens the file and locks it.
-  private static func open(_ path: String) throws(ExitCode) -> Int32 {
+  private static func open(
+    _ name: String, in directory: borrowing DirectoryHandle, _ path: String
+  ) throws(ExitCode) -> Int32 {
     while true {
-      let file = unsafe Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o644)
+      let flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK
+      let file = unsafe openat(directory.descriptor, name, flags, 0o644)
       guard file >= 0 else {
         throw CommandFailure.cannotCreate("creating the pid file \(path)", errno: errno)
       }
@@ -52,16 +70,20 @@ final class PidFile: Sendable {
         throw CommandFailure.cannotCreate(
           "the pid file \(path) is that of another run, which is still at work: choose another")
       }
-      if isOpen(file, at: path) { return file }
+      if isOpen(file, at: name, in: directory) { return file }
       // The run that had it has ended, and removed it, since we opened it.
       close(file)
     }
   }
 
-  /// Whether this is the file that the path leads to.
-  private static func isOpen(_ file: Int32, at path: String) -> Bool {
+  /// Whether this is the file that has the name.
+  private static func isOpen(
+    _ file: Int32, at name: String, in directory: borrowing DirectoryHandle
+  ) -> Bool {
     var (opened, named) = (stat(), stat())
-    guard unsafe fstat(file, &opened) == 0, unsafe lstat(path, &named) == 0 else { return false }
+    guard unsafe fstat(file, &opened) == 0,
+      unsafe fstatat(directory.descriptor, name, &named, AT_SYMLINK_NOFOLLOW) == 0
+    else { return false }
     return opened.st_dev == named.st_dev && opened.st_ino == named.st_ino
   }
 
@@ -74,7 +96,9 @@ final class PidFile: Sendable {
       (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) || $0 == 0x0a
     }
     var status = stat()
-    guard isPid, count < bytes.count, unsafe fstat(file, &status) == 0, status.st_mode & S_IFMT == S_IFREG
+    // Nor is one of somebody else, or that has another name besides (a hard link).
+    guard isPid, count < bytes.count, unsafe fstat(file, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
+      status.st_nlink == 1, status.st_uid == geteuid()
     else {
       throw CommandFailure.cannotCreate(
         "\(path) is there and is no pid file: it is left alone; choose another")
@@ -94,8 +118,6 @@ final class PidFile: Sendable {
     let text = Array("\(getpid())\n".utf8)
     guard ftruncate(file, 0) == 0, unsafe pwrite(file, text, text.count, 0) == text.count else {
       let error = errno
-      // Half a number could be somebody else's.
-      _ = unsafe unlink(path)
       throw CommandFailure.cannotWrite("writing the pid file \(path)", errno: error)
     }
   }

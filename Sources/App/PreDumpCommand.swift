@@ -55,6 +55,9 @@ struct PreDumpCommand: AsyncParsableCommand {
   @Flag(help: "Give back the space of pages in older images that these have anew, as 'sluice dedup' does.")
   var autoDedup = false
 
+  @OptionGroup
+  var trust: TrustOptions
+
   @Flag(help: ArgumentHelp("Print the figures, which is done anyway.", visibility: .hidden))
   var displayStats = false
 
@@ -251,12 +254,14 @@ extension PreDumpCommand {
   }
 
   /// Gives back what the images have anew. They are complete, whatever becomes of that.
-  private func dedup(below directory: String) {
+  private func dedup(below report: PreDumpReport) {
     do throws(PreDumpError) {
-      _ = try DedupImages(directory: directory).run()
+      var dedup = DedupImages(of: report)
+      dedup.trustsParents = trust.trustParent
+      _ = try dedup.run()
     } catch {
       Terminal.message(
-        "sluice: warning: the images in \(directory) are complete, but no space of older ones is given back (--auto-dedup): \(error)"
+        "sluice: warning: the images in \(report.imagesDirectory) are complete, but no space of older ones is given back (--auto-dedup): \(error)"
       )
     }
   }
@@ -265,11 +270,15 @@ extension PreDumpCommand {
   ///
   /// - Returns: whether the figures could be written where they were asked for.
   private func finish(_ report: PreDumpReport) throws(PreDumpError) -> Bool {
-    if autoDedup, report.parentDirectory != nil { dedup(below: report.imagesDirectory) }
+    if autoDedup, report.parentDirectory != nil { dedup(below: report) }
     guard let workDir else { return true }
-    if SmallFile.copy(report.imagesDirectory + "/stats-dump", to: workDir + "/stats-dump") { return true }
-    Terminal.message("sluice: \(report.imagesDirectory)/stats-dump cannot be copied to \(workDir)")
-    return false
+    do throws(PreDumpError) {
+      try report.copyStatistics(to: workDir)
+      return true
+    } catch {
+      Terminal.message("sluice: the images are valid, but \(error)")
+      return false
+    }
   }
 
   /// - Parameter reasonForLast: why the next round is the last one; nil where it is not.
@@ -285,6 +294,7 @@ extension PreDumpCommand {
     configuration.parentDirectory = prevImagesDir.map {
       ParentPath.resolve($0, imagesDirectory: imagesDir)
     }
+    configuration.trustsParents = trust.trustParent
     configuration.tracker = tracker.value
     configuration.freezeCgroup = freezeCgroup
     configuration.memoryBudget = memoryBudget.bytes

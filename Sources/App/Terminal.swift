@@ -1,5 +1,7 @@
+import CSluiceLinux
 import FoundationEssentials
 import Glibc
+import SluiceSystem
 import Synchronization
 
 /// Where text goes: data to standard output, messages to standard error or to a file.
@@ -21,9 +23,11 @@ enum Terminal {
   ///
   /// - Throws: `LogFailed`; messages then go where they went before.
   static func sendMessages(toFileAt path: String) throws(LogFailed) {
-    let file = unsafe open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
-    guard file >= 0 else { throw LogFailed(doing: "opening the log file \(path)", errno: errno) }
-    let former = log.exchange(file, ordering: .relaxed)
+    let file: Descriptor
+    do throws(SystemError) { file = try DirectoryHandle.openLog(at: path) } catch {
+      throw LogFailed(doing: error.message, errno: error.errno?.code ?? EPERM)
+    }
+    let former = log.exchange(file.take(), ordering: .relaxed)
     if former >= 0 { close(former) }
   }
 

@@ -26,6 +26,9 @@ struct VerifyCommand: AsyncParsableCommand {
     help: ArgumentHelp("The process to compare with. It is stopped meanwhile.", valueName: "pid"))
   var pid: Int32?
 
+  @OptionGroup
+  var trust: TrustOptions
+
   @Flag(help: "Print one JSON object.")
   var json = false
 
@@ -35,7 +38,9 @@ struct VerifyCommand: AsyncParsableCommand {
   func run() async throws {
     let output: VerifyOutput
     do throws(PreDumpError) {
-      output = VerifyOutput(imagesDir, try VerifyImages(directory: imagesDir).run(), try await contents())
+      var images = VerifyImages(directory: imagesDir)
+      images.trustsParents = trust.trustParent
+      output = VerifyOutput(imagesDir, try images.run(), try await contents())
     } catch {
       throw CommandFailure.report(error)
     }
@@ -47,6 +52,7 @@ struct VerifyCommand: AsyncParsableCommand {
     guard let pid else { return nil }
     var check = ContentsCheck(directory: imagesDir, pid: pid)
     check.pageStates = pageStates.value
+    check.trustsParents = trust.trustParent
     return try await check.run()
   }
 }

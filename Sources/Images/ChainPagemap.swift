@@ -1,4 +1,5 @@
 internal import CSluiceLinux
+internal import SluiceSystem
 
 /// The pages of one task through a chain of images, from low addresses to high ones, in memory of a fixed size for
 /// each directory of the chain.
@@ -193,7 +194,7 @@ private final class LevelPagemap {
   private var current: Entry?
   private var isAtEnd = false
   private var nextOffset: UInt64 = 0
-  private var descriptor: Int32 = -1
+  private var file: OpenFile?
   private var isWritable = false
 
   init?(name: String, in level: ImageChain.Level) throws(ImagesError) {
@@ -201,10 +202,6 @@ private final class LevelPagemap {
     self.level = level
     pagesID = reader.pagesID
     self.reader = reader
-  }
-
-  deinit {
-    if descriptor >= 0 { _ = sluice_close(descriptor) }
   }
 
   private var path: String { "\(level.directory.path)/\(ImageFormat.pagesName(id: pagesID))" }
@@ -237,7 +234,7 @@ private final class LevelPagemap {
   }
 
   func read(at offset: UInt64, into bytes: UnsafeMutableRawBufferPointer) throws(ImagesError) {
-    try open(forWriting: false)
+    let descriptor = try open(forWriting: false)
     var done = 0
     while done < bytes.count {
       let count = unsafe sluice_pread(
@@ -261,7 +258,7 @@ private final class LevelPagemap {
 
   /// Punches a hole behind the end of the file, where nothing is.
   func preparePunching() throws(ImagesError) {
-    try open(forWriting: true)
+    let descriptor = try open(forWriting: true)
     let size = sluice_file_size(descriptor)
     guard size >= 0 else { throw ImagesError(.io, "looking at \(path)", errno: SystemErrno(returned: size)) }
     let pageSize = level.directory.pageSize
@@ -269,7 +266,7 @@ private final class LevelPagemap {
   }
 
   func punch(at offset: UInt64, byteCount: UInt64) throws(ImagesError) {
-    try open(forWriting: true)
+    let descriptor = try open(forWriting: true)
     let result = sluice_punch_hole(descriptor, offset, byteCount)
     guard result == 0 else {
       let errno = SystemErrno(returned: result)
@@ -280,16 +277,23 @@ private final class LevelPagemap {
     }
   }
 
-  private func open(forWriting: Bool) throws(ImagesError) {
-    guard descriptor < 0 || forWriting && !isWritable else { return }
-    if descriptor >= 0 { _ = sluice_close(descriptor) }
-    let mode = forWriting ? SLUICE_OPEN_READ_WRITE : SLUICE_OPEN_READ
-    descriptor = unsafe sluice_open_at(
-      level.directory.descriptor, ImageFormat.pagesName(id: pagesID), mode)
-    isWritable = forWriting
-    guard descriptor >= 0 else {
-      let errno = SystemErrno(returned: descriptor)
-      throw ImagesError(errno.name == "ENOENT" ? .malformed : .io, "opening \(path)", errno: errno)
+  /// - Returns: the descriptor of the pages file, which stays this pagemap's.
+  private func open(forWriting: Bool) throws(ImagesError) -> Int32 {
+    let name = ImageFormat.pagesName(id: pagesID)
+    if file == nil || forWriting && !isWritable {
+      do throws(SystemError) {
+        file =
+          forWriting
+          ? try level.directory.handle.openForWriting(name, trust: level.trust)
+          : try level.directory.handle.openForReading(name)
+      } catch {
+        throw ImagesError(error, error.code == .failed ? .io : .malformed)
+      }
+      isWritable = forWriting
     }
+    guard let descriptor = file?.descriptor.number else {
+      preconditionFailure("the file was opened just now")
+    }
+    return descriptor
   }
 }

@@ -62,7 +62,7 @@ extension ImagesDirectory {
     let partial = name + UnfinishedImages.suffix
     // Of a run that was interrupted.
     _ = unsafe sluice_unlink_at(descriptor, partial, false)
-    let file = try OutputFile(creating: partial, in: descriptor, path: path)
+    let file = try OutputFile(creating: partial, in: handle)
     try file.write(mark.encoded(), at: 0)
     try file.sync()
     let renamed = unsafe sluice_rename_at(descriptor, partial, name)

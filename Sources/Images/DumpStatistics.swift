@@ -2,6 +2,8 @@ internal import CSluiceImages
 
 /// The contents of stats-dump. Container engines read it after every round to decide on the next.
 public struct DumpStatistics: Hashable, Sendable {
+  /// The file that has it, in every images directory.
+  public static let fileName = ImageFormat.statsName
   /// Microseconds from the first attempt to stop the process until it stood still.
   public var freezingMicroseconds: UInt32 = 0
   /// Microseconds for which it stood still.

@@ -1,13 +1,16 @@
-internal import CSluiceLinux
+public import SluiceSystem
 
 /// A directory of images and all those that it builds on: its parent, that one's parent, and so on.
 public struct ImageChain: Sendable {
   /// One of the directories.
   final class Level: Sendable {
     let directory: ImagesDirectory
+    /// Whose files in it may be written.
+    let trust: Trust
 
-    init(_ directory: consuming ImagesDirectory) {
+    init(_ directory: consuming ImagesDirectory, trust: Trust) {
       self.directory = directory
+      self.trust = trust
     }
 
     /// The pagemaps in it, sorted.
@@ -24,32 +27,33 @@ public struct ImageChain: Sendable {
 
   /// Opens a directory and its parents.
   ///
-  /// - Throws: `ImagesError` with `noSuchDirectory`, `io`, or `malformed` for parents that go round in a circle, or
-  ///   are too many.
-  public init(path: String) throws(ImagesError) {
-    var levels: [Level] = []
-    var seen: Set<String> = []
-    var next: String? = path
-    while let path = next {
-      guard levels.count < Self.mostLevels else {
+  /// - Parameters:
+  ///   - expected: which directory the path must lead to; nil for any.
+  ///   - trust: whose links are followed, and whose files may be written.
+  /// - Throws: `ImagesError` with `noSuchDirectory`, `io`, or `malformed` for parents that go round in a circle, are too
+  ///   many, or are not to be trusted.
+  public init(
+    path: String, expecting expected: FileIdentity? = nil, trust: Trust = Trust()
+  ) throws(ImagesError) {
+    try self.init(ImagesDirectory.open(path: path, expecting: expected), trust: trust)
+  }
+
+  /// The chain of a directory that is open already.
+  init(_ directory: consuming ImagesDirectory, trust: Trust) throws(ImagesError) {
+    var levels = [Level(directory, trust: trust)]
+    var seen: Set<FileIdentity> = []
+    while let last = levels.last {
+      guard levels.count <= Self.mostLevels else {
         throw ImagesError(
           .malformed,
           "\(levels[0].directory.path) builds on more than \(Self.mostLevels - 1) directories: make one of them ('sluice flatten') before there are so many"
         )
       }
-      let directory: ImagesDirectory
-      do throws(ImagesError) {
-        directory = try ImagesDirectory(path: path)
-      } catch {
-        guard let child = levels.last, error.code == .noSuchDirectory else { throw error }
-        throw ImagesError(
-          .malformed, "the parent of \(child.directory.path) is not there: \(path)", errno: error.errno)
-      }
-      guard seen.insert(try DirectoryPath.real(of: directory.descriptor, named: path)).inserted else {
+      guard seen.insert(try last.directory.identity()).inserted else {
         throw ImagesError(.malformed, "the parents of \(levels[0].directory.path) go round in a circle")
       }
-      next = try directory.parentLink().map { $0.hasPrefix("/") ? $0 : "\(path)/\($0)" }
-      levels.append(Level(directory))
+      guard let parent = try last.directory.parent(trust: trust) else { break }
+      levels.append(Level(parent, trust: trust))
     }
     self.levels = levels
   }

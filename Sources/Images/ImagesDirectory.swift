@@ -1,28 +1,93 @@
 internal import CSluiceLinux
+internal import SluiceSystem
 
 /// A directory of images, opened for looking at it.
 public struct ImagesDirectory: ~Copyable, Sendable {
   /// The directory, as it was named.
-  public let path: String
+  public var path: String { handle.path }
   /// The size of a page in bytes: that of this machine, since images do not say.
   public let pageSize = UInt64(sluice_page_size())
-  let descriptor: Int32
+  let handle: DirectoryHandle
+  var descriptor: Int32 { handle.descriptor }
 
   /// - Throws: `ImagesError` with `noSuchDirectory`, or `io` when it cannot be opened.
   public init(path: String) throws(ImagesError) {
-    self.path = path
-    let result = unsafe sluice_open_at(sluice_current_directory(), path, SLUICE_OPEN_DIRECTORY)
-    guard result >= 0 else {
-      let errno = SystemErrno(returned: result)
-      let isMissing = errno.name == "ENOENT" || errno.name == "ENOTDIR"
+    do throws(SystemError) {
+      handle = try DirectoryHandle(path: path)
+    } catch {
+      let isMissing = error.errno?.name == "ENOENT" || error.errno?.name == "ENOTDIR"
       throw ImagesError(
-        isMissing ? .noSuchDirectory : .io, "opening the images directory \(path)", errno: errno)
+        isMissing ? .noSuchDirectory : .io, "opening the images directory \(path)", errno: error.errno)
     }
-    descriptor = result
   }
 
-  deinit {
-    _ = sluice_close(descriptor)
+  /// Opens a directory that was made before.
+  ///
+  /// - Parameter expected: which one it is; nil for any.
+  /// - Throws: `ImagesError`, `malformed` where another has taken its place.
+  static func open(path: String, expecting expected: FileIdentity?) throws(ImagesError) -> ImagesDirectory {
+    let directory = try ImagesDirectory(path: path)
+    if let expected, try directory.identity() != expected {
+      throw ImagesError(.malformed, "\(path) was replaced by another directory since the images were made")
+    }
+    return directory
+  }
+
+  /// The same directory once more.
+  ///
+  /// - Throws: `ImagesError` with `io`.
+  func again() throws(ImagesError) -> ImagesDirectory {
+    do throws(SystemError) { return ImagesDirectory(try handle.copy()) } catch {
+      throw ImagesError(error, .io)
+    }
+  }
+
+  /// A directory that is open already.
+  init(_ handle: consuming DirectoryHandle) {
+    self.handle = handle
+  }
+
+  /// Opens a file of the directory, if that is what is there: it may have come from anywhere.
+  ///
+  /// - Returns: nil when there is none.
+  /// - Throws: `ImagesError`: `malformed` for a link, a FIFO or whatever else is in its place.
+  func openFile(_ name: String) throws(ImagesError) -> OpenFile? {
+    do throws(SystemError) {
+      return try handle.openForReading(name)
+    } catch {
+      switch error.code {
+      case .missing: return nil
+      case .refused: throw ImagesError(error, .malformed)
+      case .failed: throw ImagesError(error, .io)
+      }
+    }
+  }
+
+  /// Which directory it is, whatever its path.
+  ///
+  /// - Throws: `ImagesError` with `io`.
+  func identity() throws(ImagesError) -> FileIdentity {
+    do throws(SystemError) { return try handle.status().identity } catch { throw ImagesError(error, .io) }
+  }
+
+  /// The directory that the `parent` link leads to.
+  ///
+  /// - Parameter trust: whose links are followed.
+  /// - Returns: nil when there is no link.
+  /// - Throws: `ImagesError`: `malformed` where it leads nowhere, or is not followed.
+  func parent(trust: Trust) throws(ImagesError) -> ImagesDirectory? {
+    do throws(SystemError) {
+      guard let parent = try handle.follow(ImageFormat.parentName, trust: trust) else { return nil }
+      return ImagesDirectory(parent)
+    } catch {
+      switch error.code {
+      case .missing:
+        throw ImagesError(
+          .malformed, "the parent of \(path) is not there: \(error.message)", errno: error.errno)
+      case .refused: throw ImagesError(error, .malformed)
+      case .failed: throw ImagesError(error, .io)
+      }
+    }
   }
 
   /// More files than this are not listed. A process has three in a pre-dump, and some fifteen in a full dump.
@@ -146,20 +211,9 @@ public struct ImagesDirectory: ~Copyable, Sendable {
   }
 
   /// - Returns: nil when there is no such file, as where a task had no page to write.
-  /// - Throws: `ImagesError` with `io`.
+  /// - Throws: `ImagesError` with `io`, or `malformed` for what is no regular file.
   public func pagesFile(id: UInt32) throws(ImagesError) -> PagesFile? {
-    let name = ImageFormat.pagesName(id: id)
-    let file = unsafe sluice_open_at(descriptor, name, SLUICE_OPEN_READ)
-    if file < 0 {
-      let errno = SystemErrno(returned: file)
-      if errno.name == "ENOENT" { return nil }
-      throw ImagesError(.io, "opening \(path)/\(name)", errno: errno)
-    }
-    defer { _ = sluice_close(file) }
-    let (size, allocated) = (sluice_file_size(file), sluice_file_allocated(file))
-    guard size >= 0, allocated >= 0 else {
-      throw ImagesError(.io, "looking at \(path)/\(name)", errno: SystemErrno(returned: min(size, allocated)))
-    }
-    return PagesFile(byteCount: UInt64(size), allocatedBytes: UInt64(allocated))
+    guard let file = try openFile(ImageFormat.pagesName(id: id)) else { return nil }
+    return PagesFile(byteCount: file.status.byteCount, allocatedBytes: file.status.allocatedBytes)
   }
 }

@@ -1,4 +1,5 @@
 public import CSluiceLinux
+internal import SluiceSystem
 
 /// What went wrong with an images directory or a file in it.
 public struct ImagesError: Error, CustomStringConvertible {
@@ -26,6 +27,11 @@ public struct ImagesError: Error, CustomStringConvertible {
     self.code = code
     self.message = message
     self.errno = errno
+  }
+
+  /// What went wrong below, as a failure of that kind.
+  init(_ error: SystemError, _ code: Code) {
+    self.init(code, error.message, errno: error.errno)
   }
 
   /// The message, and the kernel's reason.

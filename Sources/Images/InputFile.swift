@@ -1,34 +1,26 @@
 internal import CSluiceLinux
+internal import SluiceSystem
 
 /// A file that is being read, closed when its owner lets go of it.
 struct InputFile: ~Copyable {
-  private let descriptor: Int32
+  private let file: OpenFile
   private let path: String
 
   /// - Returns: nil when there is no such file.
-  /// - Throws: `ImagesError` with `io`.
+  /// - Throws: `ImagesError` with `io`, or `malformed` for what is no regular file.
   init?(
     opening name: String, in directory: borrowing ImagesDirectory, path: String
   ) throws(ImagesError) {
-    let result = unsafe sluice_open_at(directory.descriptor, name, SLUICE_OPEN_READ)
-    if result < 0 {
-      let errno = SystemErrno(returned: result)
-      if errno.name == "ENOENT" { return nil }
-      throw ImagesError(.io, "opening \(path)", errno: errno)
-    }
-    descriptor = result
+    guard let file = try directory.openFile(name) else { return nil }
+    self.file = file
     self.path = path
-  }
-
-  deinit {
-    _ = sluice_close(descriptor)
   }
 
   /// The file's length in bytes.
   ///
   /// - Throws: `ImagesError` with `io`.
   func byteCount() throws(ImagesError) -> UInt64 {
-    let size = sluice_file_size(descriptor)
+    let size = sluice_file_size(file.descriptor.number)
     guard size >= 0 else { throw ImagesError(.io, "looking at \(path)", errno: SystemErrno(returned: size)) }
     return UInt64(size)
   }
@@ -37,7 +29,7 @@ struct InputFile: ~Copyable {
   ///
   /// - Throws: `ImagesError` with `io`.
   func nextData(from offset: UInt64) throws(ImagesError) -> UInt64? {
-    let data = sluice_next_data(descriptor, offset)
+    let data = sluice_next_data(file.descriptor.number, offset)
     guard data < 0 else { return UInt64(data) }
     let errno = SystemErrno(returned: data)
     guard errno.name == "ENXIO" else { throw ImagesError(.io, "reading \(path)", errno: errno) }
@@ -55,7 +47,8 @@ struct InputFile: ~Copyable {
     var done = 0
     while done < byteCount {
       let count = unsafe words.withUnsafeMutableBytes {
-        unsafe sluice_pread(descriptor, $0.baseAddress! + done, $0.count - done, offset + UInt64(done))
+        unsafe sluice_pread(
+          file.descriptor.number, $0.baseAddress! + done, $0.count - done, offset + UInt64(done))
       }
       guard count >= 0 else { throw ImagesError(.io, "reading \(path)", errno: SystemErrno(returned: count)) }
       if count == 0 { break }

@@ -1,35 +1,36 @@
 internal import CSluiceLinux
+internal import SluiceSystem
 
 /// A file that is being written, closed when nobody holds it any more.
 public final class OutputFile: Sendable {
   /// For system calls of the caller's own, such as an io_uring's.
-  public let descriptor: Int32
+  public var descriptor: Int32 { created.descriptor.number }
   /// How the file is called in messages.
   public let path: String
 
   /// Whether writes go past the page cache (O_DIRECT): offsets, lengths and addresses are then multiples of
   /// the page size.
-  public let isDirect: Bool
+  public var isDirect: Bool { created.isDirect }
 
-  init(creating name: String, in directory: Int32, path: String, direct: Bool = false) throws(ImagesError) {
-    let mode = direct ? SLUICE_OPEN_CREATE_DIRECT : SLUICE_OPEN_CREATE
-    var result = unsafe sluice_open_at(directory, name, mode)
-    isDirect = direct && result >= 0
-    if direct, result < 0, SystemErrno(returned: result).name == "EINVAL" {
-      // The filesystem has no O_DIRECT, which it says only after it has made the file.
-      _ = unsafe sluice_unlink_at(directory, name, false)
-      result = unsafe sluice_open_at(directory, name, SLUICE_OPEN_CREATE)
+  private let created: CreatedFile
+
+  init(
+    creating name: String, in directory: borrowing DirectoryHandle, direct: Bool = false
+  ) throws(ImagesError) {
+    do throws(SystemError) {
+      created = try directory.create(name, direct: direct)
+    } catch {
+      throw ImagesError(error, .cannotCreate)
     }
-    guard result >= 0 else {
-      throw ImagesError(.cannotCreate, "creating \(path)", errno: SystemErrno(returned: result))
-    }
-    descriptor = result
-    self.path = path
+    path = directory.path(of: name)
   }
 
-  deinit {
-    // What was written is on the disk since `sync`, or was not meant to be.
-    _ = sluice_close(descriptor)
+  /// Gives the file to somebody else. What is written to it by this descriptor after that is theirs, too.
+  ///
+  /// - Returns: why that is not possible; nil where it was done.
+  func give(to owner: FileOwner) -> SystemErrno? {
+    let result = sluice_give(descriptor, owner.user, owner.group)
+    return result == 0 ? nil : SystemErrno(returned: result)
   }
 
   /// Writes all bytes at an offset in the file.

@@ -1,5 +1,6 @@
 internal import CSluiceLinux
 import Glibc
+internal import SluiceSystem
 
 /// What a directory would do for new images: tried with a file that is removed at once.
 public struct OutputProbe: Sendable {
@@ -13,7 +14,8 @@ public struct OutputProbe: Sendable {
   /// - Throws: `ImagesError` with `cannotCreate` where new images cannot be made.
   public init(directory path: String) throws(ImagesError) {
     guard let directory = try Self.open(path) else {
-      guard !path.isEmpty, let parent = try Self.open(Self.parent(of: path)) else {
+      let (outer, name) = DirectoryHandle.split(path)
+      guard name != nil, let parent = try Self.open(outer) else {
         throw ImagesError(
           .cannotCreate, "making the images directory \(path)", errno: SystemErrno(code: ENOENT))
       }
@@ -27,13 +29,11 @@ public struct OutputProbe: Sendable {
   private init(trying directory: borrowing ImagesDirectory) throws(ImagesError) {
     // No other process takes this name for its own.
     let name = ".sluice-check-\(sluice_thread_id())"
-    let file = try OutputFile(
-      creating: name, in: directory.descriptor, path: "\(directory.path)/\(name)", direct: true)
+    let file = try OutputFile(creating: name, in: directory.handle, direct: true)
     isDirect = file.isDirect
     isInMemory = file.isInMemory
-    let removed = unsafe sluice_unlink_at(directory.descriptor, name, false)
-    guard removed == 0 else {
-      throw ImagesError(.cannotCreate, "removing \(file.path)", errno: SystemErrno(returned: removed))
+    do throws(SystemError) { try directory.handle.remove(name) } catch {
+      throw ImagesError(error, .cannotCreate)
     }
   }
 
@@ -45,11 +45,5 @@ public struct OutputProbe: Sendable {
       if error.errno?.name == "ENOENT" { return nil }
       throw ImagesError(.cannotCreate, error.message, errno: error.errno)
     }
-  }
-
-  private static func parent(of path: String) -> String {
-    let parent = path.split(separator: "/").dropLast().joined(separator: "/")
-    if path.hasPrefix("/") { return "/" + parent }
-    return parent.isEmpty ? "." : parent
   }
 }

@@ -1,4 +1,5 @@
 internal import CSluiceLinux
+public import SluiceSystem
 
 /// An earlier directory of images, as the base of a new round.
 ///
@@ -26,10 +27,17 @@ public final class ParentImages: Sendable {
   private let directory: ImagesDirectory
   /// The images with those that they build on, or why these cannot be read.
   private let chain: Result<ImageChain, ImagesError>
+  private let trust: Trust
 
+  /// - Parameters:
+  ///   - expected: which directory the path must lead to; nil for any.
+  ///   - trust: whose links further up the chain are followed, and whose files may be written.
   /// - Throws: `ImagesError` with `noSuchDirectory`, `io` or `malformed`.
-  public init(path: String) throws(ImagesError) {
-    let directory = try ImagesDirectory(path: path)
+  public init(
+    path: String, expecting expected: FileIdentity? = nil, trust: Trust = Trust()
+  ) throws(ImagesError) {
+    self.trust = trust
+    let directory = try ImagesDirectory.open(path: path, expecting: expected)
     self.path = path
     switch try directory.completion() {
     case .unfinished: (inventory, isSetAside) = (nil, false)
@@ -41,7 +49,7 @@ public final class ParentImages: Sendable {
     dedupMark = try directory.dedupMark()
     self.directory = directory
     do throws(ImagesError) {
-      let chain = try ImageChain(path: path)
+      let chain = try ImageChain(try self.directory.again(), trust: trust)
       try chain.checkLevels()
       self.chain = .success(chain)
     } catch {
@@ -132,6 +140,11 @@ public final class ParentImages: Sendable {
   ///
   /// - Throws: `ImagesError` with `cannotCreate`; the inventory is where it was then.
   public func setAside() throws(ImagesError) {
+    do throws(SystemError) {
+      try directory.handle.checkWritable(ImageFormat.inventoryName, trust: trust)
+    } catch {
+      throw ImagesError(error, .cannotCreate)
+    }
     let renamed = unsafe sluice_rename_at(directory.descriptor, ImageFormat.inventoryName, Self.asideName)
     let result = renamed == 0 ? sluice_fsync(directory.descriptor) : renamed
     guard result == 0 else {
@@ -167,11 +180,11 @@ public final class ParentImages: Sendable {
     }
     let (name, temporary) = (ImageFormat.inventoryName, ImageFormat.inventoryName + UnfinishedImages.suffix)
     do throws(ImagesError) {
-      let file = try OutputFile(creating: temporary, in: directory.descriptor, path: "\(path)/\(temporary)")
+      let file = try OutputFile(creating: temporary, in: directory.handle)
       let distrusting = Inventory.distrusting(uptime: uptime, preDumpMode: inventory.preDumpMode)
       try file.write(distrusting.encoded(), at: 0)
       // Why it cannot, where it cannot, was said when the images were made.
-      if let owner { _ = sluice_give(file.descriptor, owner.user, owner.group) }
+      if let owner { _ = file.give(to: owner) }
       try file.sync()
       let renamed = unsafe sluice_rename_at(directory.descriptor, temporary, name)
       guard renamed == 0 else {

@@ -1,4 +1,5 @@
 internal import CSluiceLinux
+internal import SluiceSystem
 
 /// Reads an image record by record, in memory of a fixed size. The file may come from anywhere: nothing in
 /// it is believed before it was checked.
@@ -10,26 +11,17 @@ struct RecordReader: ~Copyable {
   let path: String
   /// Whose files of this kind are, and who may one day write into them what is not known here.
   var maker = "CRIU"
-  private let descriptor: Int32
+  private let file: OpenFile
   private var buffer = [UInt8](repeating: 0, count: RecordReader.bufferBytes)
   private var position = 0
   private var length = 0
 
   /// - Returns: nil when there is no such file.
-  /// - Throws: `ImagesError` with `io` when it cannot be opened.
+  /// - Throws: `ImagesError` with `io` when it cannot be opened, or `malformed` for what is no regular file.
   init?(opening name: String, in directory: borrowing ImagesDirectory) throws(ImagesError) {
     path = "\(directory.path)/\(name)"
-    let result = unsafe sluice_open_at(directory.descriptor, name, SLUICE_OPEN_READ)
-    if result < 0 {
-      let errno = SystemErrno(returned: result)
-      if errno.name == "ENOENT" { return nil }
-      throw ImagesError(.io, "opening \(path)", errno: errno)
-    }
-    descriptor = result
-  }
-
-  deinit {
-    _ = sluice_close(descriptor)
+    guard let file = try directory.openFile(name) else { return nil }
+    self.file = file
   }
 
   func malformed(_ reason: String) -> ImagesError {
@@ -95,7 +87,7 @@ struct RecordReader: ~Copyable {
     while length < count {
       let (used, room) = (length, buffer.count - length)
       let got = unsafe buffer.withUnsafeMutableBytes {
-        unsafe sluice_read(descriptor, $0.baseAddress! + used, room)
+        unsafe sluice_read(file.descriptor.number, $0.baseAddress! + used, room)
       }
       guard got >= 0 else { throw ImagesError(.io, "reading \(path)", errno: SystemErrno(returned: got)) }
       if got == 0 { return false }

@@ -1,4 +1,5 @@
 public import CSluiceLinux
+public import SluiceSystem
 
 /// Images that are being made. Until they are published nothing in the directory looks finished, and
 /// when they never are, everything that was made is removed.
@@ -6,9 +7,8 @@ public struct UnfinishedImages: ~Copyable {
   static let suffix = ".partial"
 
   /// The directory, as it was named.
-  public let path: String
-  private let descriptor: Int32
-  private let isNewDirectory: Bool
+  public var path: String { made.handle.path }
+  private let made: MadeDirectory
   /// The files by their final names, in the order in which they were made; nil once they are closed.
   private var files: [(name: String, file: OutputFile?)] = []
   /// Whether the link to the parent is ours.
@@ -17,32 +17,29 @@ public struct UnfinishedImages: ~Copyable {
   private var renamed: [String] = []
   private var isPublished = false
   private let owner: FileOwner?
-  /// Why the files cannot be given to their owner; they stay those of the one who runs this. Nil where they can.
-  public private(set) var keptBecause: SystemErrno?
+  /// Why the files cannot be given to their owner; nil where they can, as far as that was tried.
+  private var keptBecause: SystemErrno?
 
   /// Takes a directory for new images, making it where there is none.
   ///
   /// - Parameters:
   ///   - parent: the images that these build on.
-  ///   - owner: whose the files are to be, and the directory where it is made; nil for the one who runs this.
+  ///   - owner: whose the files are to be, and the directory where it is made, once they are published; nil for the one
+  ///     who runs this.
   /// - Throws: `ImagesError` with `cannotCreate` when it cannot be written, holds images already or is being
   ///   written by another run.
   public static func create(
     at path: String, parent: ParentImages? = nil, owner: FileOwner? = nil
   ) throws(ImagesError) -> UnfinishedImages {
-    let made = unsafe sluice_mkdir(sluice_current_directory(), path, 0o700)
-    guard made == 0 || SystemErrno(returned: made).name == "EEXIST" else {
+    let made: MadeDirectory
+    do throws(SystemError) {
+      made = try DirectoryHandle.make(path: path)
+    } catch {
       throw ImagesError(
-        .cannotCreate, "making the images directory \(path)", errno: SystemErrno(returned: made))
+        .cannotCreate,
+        error.code == .refused ? error.message : "making the images directory \(path)", errno: error.errno)
     }
-    let result = unsafe sluice_open_at(sluice_current_directory(), path, SLUICE_OPEN_DIRECTORY)
-    guard result >= 0 else {
-      if made == 0 { _ = unsafe sluice_unlink_at(sluice_current_directory(), path, true) }
-      throw ImagesError(
-        .cannotCreate, "opening the images directory \(path)", errno: SystemErrno(returned: result))
-    }
-    var images = UnfinishedImages(path: path, descriptor: result, isNewDirectory: made == 0, owner: owner)
-    if made == 0 { images.give(result) }
+    var images = UnfinishedImages(made, owner: owner)
     try images.claim()
     try images.link(to: parent)
     return images
@@ -50,40 +47,47 @@ public struct UnfinishedImages: ~Copyable {
 
   /// Makes a directory, where there is none, that directories of images go into.
   ///
-  /// - Parameter owner: whose it is to be, if it can be given away; nil for the one who runs this.
+  /// It stays that of the one who runs this: whoever owned it could put another in the place of one of them while images
+  /// go into it.
+  ///
+  /// - Parameter owner: who is to get at what is in it, by its name; nil for the one who runs this.
   /// - Throws: `ImagesError` with `cannotCreate`.
   public static func makeDirectory(at path: String, owner: FileOwner? = nil) throws(ImagesError) {
-    let made = unsafe sluice_mkdir(sluice_current_directory(), path, 0o700)
-    guard made == 0 || SystemErrno(returned: made).name == "EEXIST" else {
-      throw ImagesError(.cannotCreate, "making the directory \(path)", errno: SystemErrno(returned: made))
-    }
-    guard made == 0, let owner else { return }
-    let directory = unsafe sluice_open_at(sluice_current_directory(), path, SLUICE_OPEN_DIRECTORY)
-    guard directory >= 0 else {
+    do throws(SystemError) {
+      let made = try DirectoryHandle.make(path: path)
+      guard made.isNew, let owner else { return }
+      // Why it cannot, where it cannot, those say that find the same of the images in it.
+      try? made.handle.letPass(group: owner.group)
+    } catch {
       throw ImagesError(
-        .cannotCreate, "opening the directory \(path)", errno: SystemErrno(returned: directory))
+        .cannotCreate, error.code == .refused ? error.message : "making the directory \(path)",
+        errno: error.errno)
     }
-    // Why it cannot, where it cannot, those say that find the same of the images in it.
-    _ = sluice_give(directory, owner.user, owner.group)
-    _ = sluice_close(directory)
   }
 
-  private init(path: String, descriptor: Int32, isNewDirectory: Bool, owner: FileOwner?) {
+  private init(_ made: consuming MadeDirectory, owner: FileOwner?) {
     self.owner = owner
-    self.path = path
-    self.descriptor = descriptor
-    self.isNewDirectory = isNewDirectory
+    self.made = made
+  }
+
+  /// Which directory it is, whatever becomes of its path.
+  ///
+  /// - Throws: `ImagesError` with `io`.
+  public func identity() throws(ImagesError) -> FileIdentity {
+    do throws(SystemError) { return try made.handle.status().identity } catch {
+      throw ImagesError(error, .io)
+    }
   }
 
   /// Makes sure that nobody else writes here and that nothing is here that would be mixed up with new images.
   private func claim() throws(ImagesError) {
     // The kernel lets go of the lock however this process ends. Filesystems that have no locks do without.
-    let locked = sluice_lock_exclusively(descriptor)
+    let locked = sluice_lock_exclusively(made.handle.descriptor)
     guard locked == 0 || SystemErrno(returned: locked).name != "EAGAIN" else {
       throw ImagesError(
         .cannotCreate, "another run is writing images into \(path): choose another directory")
     }
-    let names = try ImagesDirectory.names(in: descriptor, path: path)
+    let names = try ImagesDirectory.names(in: made.handle.descriptor, path: path)
     try Self.checkHoldsNoImages(names, path: path)
     // Nobody holds the lock, so the run that left these is dead.
     for name in names where Self.isUnfinished(name) { try remove(name) }
@@ -109,19 +113,17 @@ public struct UnfinishedImages: ~Copyable {
 
   /// Makes the link to the parent say what is so: one that an earlier run has left is replaced or removed.
   private mutating func link(to parent: ParentImages?) throws(ImagesError) {
-    let text = try parent?.relativePath(from: descriptor, named: path)
+    let text = try parent?.relativePath(from: made.handle.descriptor, named: path)
     guard text != "." else {
       throw ImagesError(.cannotCreate, "\(path) cannot be its own parent: choose another directory")
     }
-    let found = try ImagesDirectory.link(named: ImageFormat.parentName, in: descriptor, path: path)
+    let found = try ImagesDirectory.link(
+      named: ImageFormat.parentName, in: made.handle.descriptor, path: path)
     guard found != text else { return }
     if found != nil { try remove(ImageFormat.parentName) }
     guard let text else { return }
-    let result = unsafe sluice_symlink_at(text, descriptor, ImageFormat.parentName)
-    guard result == 0 else {
-      throw ImagesError(
-        .cannotCreate, "making the link \(path)/\(ImageFormat.parentName)",
-        errno: SystemErrno(returned: result))
+    do throws(SystemError) { try made.handle.link(ImageFormat.parentName, to: text) } catch {
+      throw ImagesError(error, .cannotCreate)
     }
     madeLink = true
   }
@@ -138,7 +140,6 @@ public struct UnfinishedImages: ~Copyable {
 
   deinit {
     if !isPublished { discard() }
-    _ = sluice_close(descriptor)
   }
 
   /// Creates the pages file with this number; with `direct` past the page cache, if the filesystem can.
@@ -182,18 +183,23 @@ public struct UnfinishedImages: ~Copyable {
 
   private mutating func create(_ name: String, direct: Bool = false) throws(ImagesError) -> OutputFile {
     let partial = name + Self.suffix
-    let file = try OutputFile(
-      creating: partial, in: descriptor, path: "\(path)/\(partial)", direct: direct)
+    let file = try OutputFile(creating: partial, in: made.handle, direct: direct)
     files.append((name, file))
-    give(file.descriptor)
     return file
   }
 
-  /// Gives what was made to its owner. Some filesystems cannot, and not everybody may.
-  private mutating func give(_ descriptor: Int32) {
-    guard let owner, keptBecause == nil else { return }
-    let result = sluice_give(descriptor, owner.user, owner.group)
-    if result < 0 { keptBecause = SystemErrno(returned: result) }
+  /// Gives a file to its owner when nothing is written to it any more. Some filesystems cannot, and not everybody may.
+  private mutating func give(_ file: OutputFile?) {
+    guard let owner, let file, keptBecause == nil else { return }
+    keptBecause = file.give(to: owner)
+  }
+
+  /// Gives the directory to its owner, if it was made for these images: the last thing that is done in it.
+  private mutating func giveDirectory() {
+    guard let owner, made.isNew, keptBecause == nil else { return }
+    do throws(SystemError) { try made.handle.give(user: owner.user, group: owner.group) } catch {
+      keptBecause = error.errno
+    }
   }
 
   /// The names of a task's files.
@@ -208,6 +214,7 @@ public struct UnfinishedImages: ~Copyable {
   public mutating func close(pagesID: UInt32, pagemap: String, syncs: Bool) throws(ImagesError) {
     for name in Self.names(pagesID: pagesID, pagemap: pagemap) {
       guard let index = files.firstIndex(where: { $0.name == name }) else { continue }
+      give(files[index].file)
       if syncs { try files[index].file?.sync() }
       files[index].file = nil
     }
@@ -218,7 +225,7 @@ public struct UnfinishedImages: ~Copyable {
     for name in Self.names(pagesID: pagesID, pagemap: pagemap) {
       guard let index = files.firstIndex(where: { $0.name == name }) else { continue }
       files.remove(at: index)
-      _ = unsafe sluice_unlink_at(descriptor, name + Self.suffix, false)
+      _ = unsafe sluice_unlink_at(made.handle.descriptor, name + Self.suffix, false)
     }
   }
 
@@ -226,32 +233,38 @@ public struct UnfinishedImages: ~Copyable {
   ///
   /// - Parameter syncs: whether to wait until everything is on the disk. Without it, a machine that goes
   ///   down soon after may leave images that look finished and are not.
+  /// - Returns: why they cannot be given to their owner, and stay those of the one who runs this; nil where they can.
   /// - Throws: `ImagesError` with `io`; the images are then removed.
+  @discardableResult
   public consuming func publish(
     inventory: Inventory, statistics: DumpStatistics, trackedTasks: TrackedTasks? = nil, syncs: Bool
-  ) throws(ImagesError) {
+  ) throws(ImagesError) -> SystemErrno? {
     try createWhole(ImageFormat.statsName, bytes: statistics.encoded())
     if let trackedTasks { try createWhole(ImageFormat.trackedName, bytes: trackedTasks.encoded()) }
-    try publish(inventory: inventory.encoded(), syncs: syncs)
+    return try publish(inventory: inventory.encoded(), syncs: syncs)
   }
 
   /// Makes images valid that are a copy of others, with their inventory.
   ///
   /// - Throws: `ImagesError`; the images are then removed.
   public consuming func publish(inventoryOf chain: ImageChain, syncs: Bool) throws(ImagesError) {
-    try publish(inventory: chain.inventoryBytes(), syncs: syncs)
+    _ = try publish(inventory: chain.inventoryBytes(), syncs: syncs)
   }
 
-  private consuming func publish(inventory: [UInt8], syncs: Bool) throws(ImagesError) {
+  private consuming func publish(inventory: [UInt8], syncs: Bool) throws(ImagesError) -> SystemErrno? {
+    for (_, file) in files { give(file) }
     if syncs { try syncFiles() }
     for (name, _) in files { try rename(name) }
     files.removeAll()
     try createWhole(ImageFormat.inventoryName, bytes: inventory)
+    for (_, file) in files { give(file) }
     if syncs { try syncFiles() }
     try rename(ImageFormat.inventoryName)
-    let synced = syncs ? sluice_fsync(descriptor) : 0
+    giveDirectory()
+    let synced = syncs ? sluice_fsync(made.handle.descriptor) : 0
     guard synced == 0 else { throw OutputFile.writeFailed(path, result: Int(synced)) }
     isPublished = true
+    return keptBecause
   }
 
   private func syncFiles() throws(ImagesError) {
@@ -264,7 +277,7 @@ public struct UnfinishedImages: ~Copyable {
   }
 
   private mutating func rename(_ name: String) throws(ImagesError) {
-    let result = unsafe sluice_rename_at(descriptor, name + Self.suffix, name)
+    let result = unsafe sluice_rename_at(made.handle.descriptor, name + Self.suffix, name)
     guard result == 0 else {
       throw ImagesError(.io, "renaming \(path)/\(name)\(Self.suffix)", errno: SystemErrno(returned: result))
     }
@@ -272,7 +285,7 @@ public struct UnfinishedImages: ~Copyable {
   }
 
   private func remove(_ name: String) throws(ImagesError) {
-    let result = unsafe sluice_unlink_at(descriptor, name, false)
+    let result = unsafe sluice_unlink_at(made.handle.descriptor, name, false)
     guard result == 0 else {
       throw ImagesError(
         .cannotCreate, "removing \(path)/\(name), which an earlier run has left",
@@ -283,9 +296,9 @@ public struct UnfinishedImages: ~Copyable {
   /// Removes what was made, the inventory first. What cannot be removed stays: without an inventory it is
   /// unfinished for everybody.
   private func discard() {
-    for name in renamed.reversed() { _ = unsafe sluice_unlink_at(descriptor, name, false) }
-    for (name, _) in files { _ = unsafe sluice_unlink_at(descriptor, name + Self.suffix, false) }
-    if madeLink { _ = unsafe sluice_unlink_at(descriptor, ImageFormat.parentName, false) }
-    if isNewDirectory { _ = unsafe sluice_unlink_at(sluice_current_directory(), path, true) }
+    for name in renamed.reversed() { _ = unsafe sluice_unlink_at(made.handle.descriptor, name, false) }
+    for (name, _) in files { _ = unsafe sluice_unlink_at(made.handle.descriptor, name + Self.suffix, false) }
+    if madeLink { _ = unsafe sluice_unlink_at(made.handle.descriptor, ImageFormat.parentName, false) }
+    made.remove()
   }
 }

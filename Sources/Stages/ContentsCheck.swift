@@ -1,6 +1,7 @@
 internal import CSluiceLinux
 internal import SluiceImages
 internal import SluicePipeline
+internal import SluiceSystem
 internal import SluiceTarget
 
 /// Compares images with the memory of the processes that they are of, which stand still meanwhile.
@@ -11,6 +12,8 @@ public struct ContentsCheck: Sendable {
   public let directory: String
   /// The process that is compared with all of its descendants, by the pid that we see it under.
   public let pid: Int32
+  /// Whether the links of the chain are followed whoever they belong to, and whoever may write where they lead.
+  public var trustsParents = false
   /// How the states of pages are found.
   public var pageStates = PreDump.Configuration.PageStates.automatic
 
@@ -96,7 +99,9 @@ private actor Comparer {
   }
 
   func run() throws(PreDumpError) -> [ContentsCheck.TaskReport] {
-    let chain = try onImages { () throws(ImagesError) in try ImageChain(path: check.directory) }
+    let chain = try onImages { () throws(ImagesError) in
+      try ImageChain(path: check.directory, trust: Trust(everybody: check.trustsParents))
+    }
     let names = try onImages { () throws(ImagesError) in try Set(chain.pagemapNames()) }
     let subject = try onImages { () throws(ImagesError) in try ImagesSubject(path: check.directory) }
     let bootID = try onTarget { () throws(TargetError) in try Uptime.bootID() }

@@ -1,6 +1,7 @@
 internal import CSluiceLinux
 internal import SluiceImages
 internal import SluicePipeline
+internal import SluiceSystem
 
 /// Makes one directory of images out of a chain of them: with all pages, and without a parent. Restoring it is faster,
 /// and the chain's other directories can go.
@@ -15,6 +16,9 @@ public struct FlattenImages: Sendable {
   public var io = PreDump.Configuration.IO.automatic
   /// Whether to wait until the images are on the disk before they are declared valid.
   public var syncs = true
+
+  /// Whether the links of the chain are followed whoever they belong to, and whoever may write where they lead.
+  public var trustsParents = false
 
   /// Everything else as most want it.
   public init(directory: String, output: String) {
@@ -48,7 +52,7 @@ public struct FlattenImages: Sendable {
 
   private func open() throws(PreDumpError) -> (ImageChain, [ChainTask]) {
     try onImages { () throws(ImagesError) in
-      let chain = try ImageChain(path: directory)
+      let chain = try ImageChain(path: directory, trust: Trust(everybody: trustsParents))
       try chain.checkLevels()
       guard try chain.completion() != .unfinished else {
         throw ImagesError(

@@ -241,13 +241,15 @@ actor ImageWriter {
   }
 
   /// Makes the images valid.
+  ///
+  /// - Returns: why they cannot be given to their owner; nil where they can.
   func publish(
     inventory: Inventory, statistics: DumpStatistics, trackedTasks: TrackedTasks?
-  ) throws(PreDumpError) {
-    guard let images = images.take() else { return }
+  ) throws(PreDumpError) -> SystemErrno? {
+    guard let images = images.take() else { return nil }
     // Not through `onImages`: a closure may not consume what it captures.
     do throws(ImagesError) {
-      try images.publish(
+      return try images.publish(
         inventory: inventory, statistics: statistics, trackedTasks: trackedTasks,
         syncs: configuration.syncs)
     } catch {

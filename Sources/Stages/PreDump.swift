@@ -2,6 +2,7 @@ internal import CSluiceLinux
 internal import Logging
 internal import SluiceImages
 internal import SluicePipeline
+internal import SluiceSystem
 internal import SluiceTarget
 
 /// Copies the memory of a running process into CRIU images while it goes on running.
@@ -40,7 +41,11 @@ public struct PreDump: Sendable {
   private func runHere() async throws(PreDumpError) -> PreDumpReport {
     defer { progress.finish() }
     let began = sluice_monotonic_nanoseconds()
-    let candidate = try openParent()
+    let first = try onTarget { () throws(TargetError) in
+      try TargetProcess(pid: configuration.pid).firstUser()
+    }
+    let trust = Trust(users: first.map { [$0.user] } ?? [], everybody: configuration.trustsParents)
+    let candidate = try openParent(trust: trust)
     let tree = try onTarget { () throws(TargetError) in try findTree(candidate) }
     let expected = try onTarget { () throws(TargetError) in try tree.ownMemoryBytes() }
     let dirtyBytes = dirtyBytes(forMemory: expected)
@@ -50,9 +55,10 @@ public struct PreDump: Sendable {
     let budget = try makeBudget(parents: parent?.depth ?? 1, dirtyBytes: dirtyBytes)
     configuration.logger.info("\(budget)")
     progress.start(expecting: expected)
-    var images = try makeImages(of: tree, parent: parent)
-    let first = try makeFirstOutput(in: &images, of: tree, expecting: parent == nil ? expected : 0)
-    let kind = OutputKind(of: first)
+    var images = try makeImages(for: first, parent: parent)
+    let place = try imagesPlace(images, trust: trust)
+    let output = try makeFirstOutput(in: &images, of: tree, expecting: parent == nil ? expected : 0)
+    let kind = OutputKind(of: output)
     let ring = try makeRing(kind.isInMemory ? budget.forMemory : budget.buffers)
 
     let engine = configuration.makeEngine(ring)
@@ -82,7 +88,7 @@ public struct PreDump: Sendable {
         readTimeLimit: configuration.readTimeLimit, hashSeed: start.contents?.seed, executor: $0)
     }
     let writer = ImageWriter(
-      images: images, first: first, tasks: start.tasks,
+      images: images, first: output, tasks: start.tasks,
       configuration: ImageWriter.Configuration(
         queueDepth: configuration.queueDepth, layout: ring.layout, direct: configuration.io != .buffered,
         syncs: configuration.syncs, contents: start.contents),
@@ -123,7 +129,7 @@ public struct PreDump: Sendable {
         in: configuration.imagesDirectory, of: start.tasks, unsettled: unsettled,
         walkedAt: counts.walker.endedAt)
     }
-    return report.finished(at: sluice_monotonic_nanoseconds())
+    return report.finished(at: sluice_monotonic_nanoseconds(), in: place)
   }
 
   /// The tree, and who would be frozen with it.
@@ -158,7 +164,13 @@ public struct PreDump: Sendable {
   ) async throws(PreDumpError) {
     let inventory = start.inventory
     let tracked = try start.trackedTasks()
-    try await writer.publish(inventory: inventory, statistics: report.statistics, trackedTasks: tracked)
+    let kept = try await writer.publish(
+      inventory: inventory, statistics: report.statistics, trackedTasks: tracked)
+    if let kept {
+      configuration.logger.warning(
+        "the images in \(configuration.imagesDirectory) cannot be given to the first user of process \(configuration.pid)'s user namespace, as whom criu reads them when it restores the process: \(kept); give them to that user before (chown -R)"
+      )
+    }
     guard let parent = start.parentAside ?? start.base?.parent else { return }
     // What this round has made is valid all the same.
     let complete = "the images in \(configuration.imagesDirectory) are complete, but"
@@ -210,9 +222,11 @@ public struct PreDump: Sendable {
   }
 
   /// The parent's images, if they can be built on as far as they say themselves.
-  private func openParent() throws(PreDumpError) -> ParentImages? {
+  private func openParent(trust: Trust) throws(PreDumpError) -> ParentImages? {
     guard let path = configuration.parentDirectory, configuration.io != .discard else { return nil }
-    let parent = try onImages { () throws(ImagesError) in try ParentImages(path: path) }
+    let parent = try onImages { () throws(ImagesError) in
+      try ParentImages(path: path, expecting: part.parent, trust: trust)
+    }
     // By this very round, when it was tried before.
     if part.tries > 1, parent.isSetAside { return nil }
     let machine = try onTarget { () throws(TargetError) in
@@ -294,13 +308,24 @@ public struct PreDump: Sendable {
   /// CRIU restores the processes of a user namespace as its first user, who has to read the images then: they are given
   /// to that user, who may read all of that memory anyway.
   private func makeImages(
-    of tree: ProcessTree, parent: ParentImages?
+    for first: FirstUser?, parent: ParentImages?
   ) throws(PreDumpError) -> UnfinishedImages? {
     guard configuration.io != .discard else { return nil }
-    let first = try onTarget { () throws(TargetError) in try tree.processes[0].firstUser() }
     return try onImages { () throws(ImagesError) in
       try UnfinishedImages.create(
         at: configuration.imagesDirectory, parent: parent, owner: first.map(FileOwner.init))
+    }
+  }
+
+  /// Which directory the images are in, for whoever works on them when they are complete.
+  private func imagesPlace(
+    _ images: borrowing UnfinishedImages?, trust: Trust
+  ) throws(PreDumpError) -> ImagesPlace? {
+    // Optional chaining would consume it.
+    switch images {
+    case .some(let images):
+      try onImages { () throws(ImagesError) in ImagesPlace(identity: try images.identity(), trust: trust) }
+    case .none: nil
     }
   }
 
@@ -315,11 +340,6 @@ public struct PreDump: Sendable {
       try TaskOutput.create(
         in: &unfinished, of: task, pageSize: UInt64(sluice_page_size()),
         direct: configuration.io != .buffered, expecting: expected)
-    }
-    if let errno = unfinished.keptBecause {
-      configuration.logger.warning(
-        "the images in \(configuration.imagesDirectory) cannot be given to the first user of process \(configuration.pid)'s user namespace, as whom criu reads them when it restores the process: \(errno); give them to that user before (chown -R)"
-      )
     }
     images = consume unfinished
     if configuration.io == .direct && !output.pages.isDirect {

@@ -69,6 +69,10 @@ extension PreDump {
     /// Earlier images of the same processes, which the new ones build on: pages that nothing wrote since are left
     /// to them. Nil copies everything.
     public var parentDirectory: String?
+    /// Whether the links of the chain are followed, and its files written (`sluice dedup`), whoever they belong to.
+    ///
+    /// Without that, nobody leads us to what is not theirs, and the directories are those that nobody else may write.
+    public var trustsParents = false
     /// What tells which pages were written.
     public var tracker = Tracker.automatic
     /// The cgroup of version 2 that holds the processes, if it is to be frozen rather than each thread stopped, where

@@ -94,6 +94,8 @@ public struct PreDumpReport: Sendable {
   /// Where the time went: how long each stage waited for another.
   public let stalls: Stalls
 
+  /// Where the images are, whatever becomes of the path; nil where none were made.
+  private(set) var place: ImagesPlace?
   private let began: UInt64
   let statistics: DumpStatistics
 
@@ -157,8 +159,9 @@ public struct PreDumpReport: Sendable {
     UInt32(clamping: nanoseconds / 1000)
   }
 
-  func finished(at end: UInt64) -> PreDumpReport {
+  func finished(at end: UInt64, in place: ImagesPlace?) -> PreDumpReport {
     var report = self
+    report.place = place
     report.durationMicroseconds = (end - began) / 1000
     return report
   }

@@ -1,5 +1,6 @@
 internal import Logging
 internal import SluiceImages
+internal import SluiceSystem
 internal import SluiceTarget
 
 /// Several pre-dumps of the same processes, each on top of the one before, until little is left to copy.
@@ -38,6 +39,8 @@ public struct PreDumpRounds: Sendable {
   private var tries = RoundTries()
   /// The processes that the last round has copied.
   private var known: Set<ProcessTree.Identity> = []
+  /// Which directory the last round's images are in: somebody else may be able to put another in its place.
+  private var last: FileIdentity?
   /// The number of the round that `next` has given last, from 1; 0 before the first.
   public private(set) var number = 0
 
@@ -105,7 +108,10 @@ public struct PreDumpRounds: Sendable {
       part.leavesStopped = lastRound == .leavesStopped
     }
     var round = configuration
-    if number > 1 { round.parentDirectory = directory(number - 1) }
+    if number > 1 {
+      round.parentDirectory = directory(number - 1)
+      part.parent = last
+    }
     round.imagesDirectory = directory(number)
     #if SLUICE_FAULTS
       part.forgotten = ForgottenPage(inRound: number)
@@ -148,6 +154,7 @@ public struct PreDumpRounds: Sendable {
 
   /// Takes note of how the round went that `next` has given.
   public mutating func ended(_ report: PreDumpReport) {
+    last = report.place?.identity
     guard !isLastBegun else { return }
     known = Set(report.tasks.filter { $0.error == nil }.map(\.identity))
     let figures = RoundPolicy.Figures(

@@ -2,6 +2,7 @@ internal import CSluiceLinux
 internal import Logging
 internal import SluiceImages
 internal import SluicePipeline
+internal import SluiceSystem
 internal import SluiceTarget
 
 /// Begins a round: chooses the tracker, which finds out what was written since the parent's images were made, and
@@ -170,6 +171,8 @@ struct RoundPart: Sendable {
   var tries = 1
   /// Whether it is the first one: what is said of all of them is said by it.
   var isFirst = true
+  /// Which directory the parent's path must lead to; nil where the user has named it.
+  var parent: FileIdentity?
   /// Whether the processes stand still while it copies what is left.
   var isLast = false
   /// Whether they are left stopped then.

@@ -1,10 +1,13 @@
 internal import SluiceImages
+internal import SluiceSystem
 
 /// Checks that images, and those that they build on, fit together: that nothing in them contradicts anything else,
 /// and that every page that one leaves to its parent is there.
 public struct VerifyImages: Sendable {
   /// The newest directory of the chain.
   public let directory: String
+  /// Whether the links of the chain are followed whoever they belong to, and whoever may write where they lead.
+  public var trustsParents = false
 
   /// The chain that ends with this directory.
   public init(directory: String) {
@@ -32,7 +35,7 @@ public struct VerifyImages: Sendable {
   public func run() throws(PreDumpError) -> Report {
     let chain: ImageChain
     do throws(ImagesError) {
-      chain = try ImageChain(path: directory)
+      chain = try ImageChain(path: directory, trust: Trust(everybody: trustsParents))
     } catch {
       guard error.code == .malformed else { throw PreDumpError(error) }
       return Report(depth: 0, pagemaps: 0, pages: 0, problems: [error.description], notes: [])

@@ -7,6 +7,7 @@
 #ifndef CSLUICELINUX_H
 #define CSLUICELINUX_H
 
+#include "sluice_beneath.h"
 #include "sluice_capabilities.h"
 #include "sluice_cgroup.h"
 #include "sluice_errno.h"
