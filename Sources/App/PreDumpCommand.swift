@@ -68,6 +68,9 @@ struct PreDumpCommand: AsyncParsableCommand {
   var freezeCgroup: String?
 
   @OptionGroup
+  var stopOptions: StopOptions
+
+  @OptionGroup
   var rounds: RoundOptions
 
   @Option(
@@ -297,6 +300,7 @@ extension PreDumpCommand {
     configuration.trustsParents = trust.trustParent
     configuration.tracker = tracker.value
     configuration.freezeCgroup = freezeCgroup
+    configuration.stopTimeLimit = stopOptions.limit
     configuration.memoryBudget = memoryBudget.bytes
     configuration.readers = readers
     configuration.queueDepth = queueDepth

@@ -29,6 +29,9 @@ struct VerifyCommand: AsyncParsableCommand {
   @OptionGroup
   var trust: TrustOptions
 
+  @OptionGroup
+  var stopOptions: StopOptions
+
   @Flag(help: "Print one JSON object.")
   var json = false
 
@@ -53,6 +56,7 @@ struct VerifyCommand: AsyncParsableCommand {
     var check = ContentsCheck(directory: imagesDir, pid: pid)
     check.pageStates = pageStates.value
     check.trustsParents = trust.trustParent
+    check.stopTimeLimit = stopOptions.limit
     return try await check.run()
   }
 }

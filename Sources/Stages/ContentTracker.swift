@@ -13,11 +13,19 @@ struct ContentTracker: DirtyTracker {
 
   func begin(_ tree: inout ProcessTree, on parent: ParentImages?) throws(PreDumpError) -> RoundStart {
     try onTarget { () throws(TargetError) in try tree.growWhileItRuns { _ in } }
-    return try beginLast(
+    return try begin(
       tree, on: parent, where: parent.map { ParentTasks(of: $0, configuration).pids(in: tree) } ?? [])
   }
 
   func beginLast(
+    _ tree: ProcessTree, on parent: ParentImages?, where isParentOf: Set<Int32>,
+    in room: consuming WrittenPages?,
+    _ lease: StopLease
+  ) throws(PreDumpError) -> RoundStart {
+    try begin(tree, on: parent, where: isParentOf)
+  }
+
+  private func begin(
     _ tree: ProcessTree, on parent: ParentImages?, where isParentOf: Set<Int32>
   ) throws(PreDumpError) -> RoundStart {
     let (uptime, bootID) = try onTarget { () throws(TargetError) in

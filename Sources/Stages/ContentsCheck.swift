@@ -6,7 +6,8 @@ internal import SluiceTarget
 
 /// Compares images with the memory of the processes that they are of, which stand still meanwhile.
 ///
-/// The thread that stops them also reads them; they go on whatever becomes of us.
+/// One thread stops them and lets them go, another reads: so they go on in time whatever the reading of images waits for,
+/// and whatever becomes of us.
 public struct ContentsCheck: Sendable {
   /// The newest directory of the images' chain.
   public let directory: String
@@ -16,6 +17,8 @@ public struct ContentsCheck: Sendable {
   public var trustsParents = false
   /// How the states of pages are found.
   public var pageStates = PreDump.Configuration.PageStates.automatic
+  /// How long the processes may be stopped, from the first attempt to stop one until all run again.
+  public var stopTimeLimit = Duration.seconds(30)
 
   /// These images, of this process.
   public init(directory: String, pid: Int32) {
@@ -75,9 +78,97 @@ public struct ContentsCheck: Sendable {
   /// - Returns: a report for each task of the tree.
   /// - Throws: `PreDumpError`. The processes go on in any case.
   public func run() async throws(PreDumpError) -> [TaskReport] {
-    let thread = ThreadExecutor(name: "sluice-verify")
-    defer { thread.shutdown() }
-    return try await Comparer(check: self, executor: thread).run()
+    guard stopTimeLimit > .zero else {
+      throw PreDumpError(
+        .invalidArgument, "processes must be allowed to be stopped for some time (stopTimeLimit)")
+    }
+    let (thread, stopper) = (ThreadExecutor(name: "sluice-verify"), ThreadExecutor(name: "sluice-stop"))
+    defer {
+      thread.shutdown()
+      stopper.shutdown()
+    }
+    let comparer = Comparer(check: self, executor: thread)
+    let holder = TreeHolder(executor: stopper)
+    let tree = try await holder.stop(try await comparer.open(), limit: stopTimeLimit)
+    return try await withTaskGroup(of: End.self) { group in
+      group.addTask { .compared(await comparer.result(of: tree)) }
+      group.addTask { .overdue(await holder.waitUntilOverdue()) }
+      var result: Result<[TaskReport], PreDumpError>?
+      for await end in group {
+        switch end {
+        case .overdue(let error?): result = result ?? .failure(error)
+        case .overdue(nil): break
+        case .compared(let compared): result = result ?? compared
+        }
+        // The first to end ends the other; the tree runs by then, or runs with that.
+        group.cancelAll()
+      }
+      return result ?? .failure(.cancelled)
+    }.get()
+  }
+
+  private enum End: Sendable {
+    case compared(Result<[TaskReport], PreDumpError>)
+    case overdue(PreDumpError?)
+  }
+}
+
+/// Holds a tree still, on a thread of its own.
+private actor TreeHolder {
+  private nonisolated let executor: ThreadExecutor
+  private var held: StoppedTree?
+
+  nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
+
+  init(executor: ThreadExecutor) {
+    self.executor = executor
+  }
+
+  /// What goes on writing while the tree stands still cannot be compared.
+  private static func refuseOutsiders(of tree: inout ProcessTree) throws(PreDumpError) {
+    try onTarget { () throws(TargetError) in try tree.lookOutside() }
+    if let outsider = tree.outsiders.first(where: \.isCertain) { throw PreDumpError(outsider) }
+  }
+
+  /// - Returns: the tree as it stands still.
+  func stop(_ tree: ProcessTree, limit: Duration) throws(PreDumpError) -> ProcessTree {
+    var tree = tree
+    try Self.refuseOutsiders(of: &tree)
+    do throws(TargetError) {
+      var stopped = try StoppedTree(of: tree, freezing: nil, limit: limit)
+      try stopped.stop(&tree)
+      held = consume stopped
+    } catch {
+      throw PreDumpError(error)
+    }
+    // One may have appeared until all stood still.
+    do throws(PreDumpError) { try Self.refuseOutsiders(of: &tree) } catch {
+      resume()
+      throw error
+    }
+    return tree
+  }
+
+  /// Waits until the tree has been held for as long as it may be, or the task is cancelled, and lets go of it.
+  ///
+  /// - Returns: the error for the first of these.
+  func waitUntilOverdue() async -> PreDumpError? {
+    defer { resume() }
+    guard let lease = lease else { return nil }
+    do { try await Task.sleep(until: lease.deadline, clock: .continuous) } catch { return nil }
+    return PreDumpError(lease.isOver("all of them was compared"))
+  }
+
+  private var lease: StopLease? {
+    switch held {
+    case .some(let stopped): stopped.lease
+    case .none: nil
+    }
+  }
+
+  private func resume() {
+    guard var stopped = held.take() else { return }
+    stopped.resume()
   }
 }
 
@@ -89,6 +180,10 @@ private actor Comparer {
   private var memory = [UInt8](repeating: 0, count: 1 << 20)
   private var table: [MemoryRun]
   private let pageSize = UInt64(sluice_page_size())
+  private var chain: ImageChain?
+  private var names: Set<String> = []
+  private var subject: ImagesSubject?
+  private var bootID = ""
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
 
@@ -98,22 +193,29 @@ private actor Comparer {
     table = Array(repeating: MemoryRun(address: 0, length: 0), count: (1 << 20) / Int(sluice_page_size()))
   }
 
-  func run() throws(PreDumpError) -> [ContentsCheck.TaskReport] {
+  /// Opens the images.
+  ///
+  /// - Returns: the tree of the process that they are to be of.
+  func open() throws(PreDumpError) -> ProcessTree {
     let chain = try onImages { () throws(ImagesError) in
       try ImageChain(path: check.directory, trust: Trust(everybody: check.trustsParents))
     }
-    let names = try onImages { () throws(ImagesError) in try Set(chain.pagemapNames()) }
+    names = try onImages { () throws(ImagesError) in try Set(chain.pagemapNames()) }
     let subject = try onImages { () throws(ImagesError) in try ImagesSubject(path: check.directory) }
-    let bootID = try onTarget { () throws(TargetError) in try Uptime.bootID() }
-    var tree = try onTarget { () throws(TargetError) in
-      try ProcessTree(root: check.pid, known: subject.identities)
-    }
-    try Self.refuseOutsiders(of: &tree)
-    var stopped = try onTarget { () throws(TargetError) in try StoppedTree(of: tree, freezing: nil) }
-    defer { stopped.resume() }
-    try onTarget { () throws(TargetError) in try stopped.stop(&tree) }
-    // One may have appeared until all stood still.
-    try Self.refuseOutsiders(of: &tree)
+    bootID = try onTarget { () throws(TargetError) in try Uptime.bootID() }
+    self.chain = chain
+    self.subject = subject
+    let pid = check.pid
+    return try onTarget { () throws(TargetError) in try ProcessTree(root: pid, known: subject.identities) }
+  }
+
+  /// Compares the processes of a tree that stands still.
+  func result(of tree: ProcessTree) -> Result<[ContentsCheck.TaskReport], PreDumpError> {
+    do throws(PreDumpError) { return .success(try compare(tree)) } catch { return .failure(error) }
+  }
+
+  private func compare(_ tree: ProcessTree) throws(PreDumpError) -> [ContentsCheck.TaskReport] {
+    guard let chain, let subject else { preconditionFailure("the images are opened first") }
     var reports: [ContentsCheck.TaskReport] = []
     for process in tree.processes {
       let name = "pagemap-\(process.namespacePid).img"
@@ -125,12 +227,6 @@ private actor Comparer {
       reports.append(try compare(process, with: pagemap))
     }
     return reports
-  }
-
-  /// What goes on writing while the tree stands still cannot be compared.
-  private static func refuseOutsiders(of tree: inout ProcessTree) throws(PreDumpError) {
-    try onTarget { () throws(TargetError) in try tree.lookOutside() }
-    if let outsider = tree.outsiders.first(where: \.isCertain) { throw PreDumpError(outsider) }
   }
 
   /// Walks the process' pages and the images' side by side, upwards.
@@ -182,6 +278,7 @@ private actor Comparer {
   ) throws(PreDumpError) {
     var position = run.lowerBound
     while position < run.upperBound {
+      guard !Task.isCancelled else { throw .cancelled }
       let part = position..<min(run.upperBound, position + UInt64(memory.count))
       let (isThere, end) = try images.next(in: part)
       let count = (end - position) / pageSize

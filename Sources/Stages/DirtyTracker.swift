@@ -14,6 +14,10 @@ protocol DirtyTracker {
   /// - Throws: `PreDumpError`. If what was written is known no longer by then, the parent's inventory stays aside.
   func begin(_ tree: inout ProcessTree, on parent: ParentImages?) throws(PreDumpError) -> RoundStart
 
+  /// Takes what a last round needs to know what was written, before the tree stands still; nil where it needs nothing.
+  func roomForLast(of tree: ProcessTree, on parent: ParentImages?, where isParentOf: Set<Int32>)
+    -> WrittenPages?
+
   /// Begins a round after which there is none: the tree stands still, and goes on standing until everything is read.
   /// Nothing is cleared, so if this round fails, the parent is as good as before.
   ///
@@ -21,10 +25,20 @@ protocol DirtyTracker {
   ///   - parent: the images to build on; nil where there are none that can be built on.
   ///   - isParentOf: the pids of the processes that those are of. To find that out, all pagemaps of the chain are read:
   ///     so it is done before the tree stands still.
+  ///   - room: what `roomForLast` has given.
+  ///   - lease: of the stop.
   /// - Throws: `PreDumpError`.
   func beginLast(
-    _ tree: ProcessTree, on parent: ParentImages?, where isParentOf: Set<Int32>
+    _ tree: ProcessTree, on parent: ParentImages?, where isParentOf: Set<Int32>,
+    in room: consuming WrittenPages?,
+    _ lease: StopLease
   ) throws(PreDumpError) -> RoundStart
+}
+
+extension DirtyTracker {
+  func roomForLast(
+    of tree: ProcessTree, on parent: ParentImages?, where isParentOf: Set<Int32>
+  ) -> WrittenPages? { nil }
 }
 
 /// No tracker: every round copies everything.
@@ -34,7 +48,9 @@ struct NoTracker: DirtyTracker {
   }
 
   func beginLast(
-    _ tree: ProcessTree, on parent: ParentImages?, where isParentOf: Set<Int32>
+    _ tree: ProcessTree, on parent: ParentImages?, where isParentOf: Set<Int32>,
+    in room: consuming WrittenPages?,
+    _ lease: StopLease
   ) throws(PreDumpError) -> RoundStart {
     try everything(of: tree)
   }

@@ -40,6 +40,10 @@ public struct PreDump: Sendable {
   @concurrent
   private func runHere() async throws(PreDumpError) -> PreDumpReport {
     defer { progress.finish() }
+    guard configuration.stopTimeLimit > .zero else {
+      throw PreDumpError(
+        .invalidArgument, "processes must be allowed to be stopped for some time (stopTimeLimit)")
+    }
     let began = sluice_monotonic_nanoseconds()
     let first = try onTarget { () throws(TargetError) in
       try TargetProcess(pid: configuration.pid).firstUser()
@@ -74,8 +78,11 @@ public struct PreDump: Sendable {
     let starter = RoundStarter(
       configuration: configuration, part: part, dirtyBytes: dirtyBytes,
       executor: starterThread)
+    // Not while the processes stand still.
+    if part.isLast { ring.touch(expected) }
+    let (plans, chunks) = Self.makeChannels(
+      readers: readerThreads.count, buffers: ring.layout.count, isLast: part.isLast)
     var start = try await starter.start(tree, parent: parent)
-    let (plans, chunks) = Self.makeChannels(readers: readerThreads.count, buffers: ring.layout.count)
     let walker = MemoryWalker(
       tasks: start.tasks, base: start.base, watch: start.watch, source: configuration.pageStates.source,
       swapped: configuration.swapped.pages, ring: ring, plans: plans, executor: walkerThread)
@@ -98,19 +105,18 @@ public struct PreDump: Sendable {
     do throws(PreDumpError) {
       if let began = start.devicesBegan { try await RoundWatch.waitForDevices(since: began) }
       counts = try await Stages(
-        walker: walker, readers: readers, writer: writer, plans: plans, chunks: chunks, progress: progress
+        walker: walker, readers: readers, writer: writer, plans: plans, chunks: chunks, progress: progress,
+        starter: starter, tasks: start.tasks
       ).run()
-      try await checkTasks(start.tasks, writer)
-      try await starter.checkStoodStill()
+      await discardFailed(start.tasks, writer)
       guard !Task.isCancelled else { throw .cancelled }
-      start.stop?.copying = try await starter.copyingEnds()
     } catch {
       await starter.resume()
       await writer.discard()
       throw error
     }
+    if let times = await starter.stopTimes { start.stop = times }
     start.areProbed = counts.walker.tasks.map(\.isProbed)
-    if !part.leavesStopped { start.stop?.resuming = await starter.resume() }
     precondition(ring.takenCount == 0, "every buffer is home when the stages have ended")
 
     let report = PreDumpReport(
@@ -118,6 +124,8 @@ public struct PreDump: Sendable {
       engine: engine.kind, isDirect: kind.isDirect, parent: parent?.path, began: began)
     do throws(PreDumpError) {
       try start.lookForDoubts(logger: configuration.logger)
+      // What is to be left stopped runs again, too, if this takes too long, or is cancelled. It ends with this scope.
+      async let _ = starter.waitUntilOverdue(heedsCancellation: true)
       try await publish(report, start, by: writer)
       if part.leavesStopped { try await starter.leaveStopped() }
     } catch {
@@ -146,14 +154,11 @@ public struct PreDump: Sendable {
     return tree
   }
 
-  /// Makes sure that what was read was these tasks' memory all the while.
-  private func checkTasks(_ tasks: [DumpTask], _ writer: ImageWriter) async throws(PreDumpError) {
-    for task in tasks where !task.hasFailed {
-      _ = try task.attempt { () throws(TargetError) in try task.process.checkStillTheSame() }
-      if task.hasFailed { await writer.discard(task) }
-    }
+  /// Gives up what was written of tasks that have failed, also in the end.
+  private func discardFailed(_ tasks: [DumpTask], _ writer: ImageWriter) async {
     for task in tasks {
       guard let error = task.error else { continue }
+      await writer.discard(task)
       configuration.logger.warning("process \(task.process.pid) has no images: \(error)")
     }
   }
@@ -354,12 +359,14 @@ public struct PreDump: Sendable {
   /// The channels between the stages. A thread is woken for several plans or chunks at once, where there are
   /// buffers enough. But a plan that waits holds a buffer that is no longer in the cache when it is read: so
   /// not more wait than it takes. What was read may wait a little longer, for the disk is less even than
-  /// memory.
-  private static func makeChannels(readers: Int, buffers: Int) -> (PlanChannel, ChunkChannel) {
+  /// memory. In a last round it waits in all buffers that there are: until it is read, the processes stand still.
+  private static func makeChannels(
+    readers: Int, buffers: Int, isLast: Bool
+  ) -> (PlanChannel, ChunkChannel) {
     let batch = max(1, min(4, buffers / 8))
     return (
       PlanChannel(capacity: readers + batch, senderBatch: batch),
-      ChunkChannel(capacity: min(8, buffers), receiverBatch: batch, senderBatch: batch)
+      ChunkChannel(capacity: isLast ? buffers : min(8, buffers), receiverBatch: batch, senderBatch: batch)
     )
   }
 

@@ -78,6 +78,9 @@ extension PreDump {
     /// The cgroup of version 2 that holds the processes, if it is to be frozen rather than each thread stopped, where
     /// a stop is needed.
     public var freezeCgroup: String?
+    /// How long the processes may be stopped, where a stop is needed: from the first attempt to stop one until all run
+    /// again. A round that would take longer fails, and they run on.
+    public var stopTimeLimit = Duration.seconds(30)
     /// The memory for everything that could grow, in bytes. What it does not cover is the constant base of
     /// the program.
     public var memoryBudget = 64 << 20

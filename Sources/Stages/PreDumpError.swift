@@ -25,6 +25,8 @@ public struct PreDumpError: Error, CustomStringConvertible {
     case notPermitted
     /// What the processes write cannot be tracked in the way that was asked for.
     case notTrackable
+    /// The processes were stopped for as long as they may be (`stopTimeLimit`), before that was done for which they were.
+    case stoppedTooLong
     /// The task was cancelled.
     case cancelled
   }
@@ -69,6 +71,7 @@ public struct PreDumpError: Error, CustomStringConvertible {
       case .notTrackable, .watchedByAnother: .notTrackable
       case .unreadable: .io
       case .systemCall: .system
+      case .stoppedTooLong: .stoppedTooLong
       case .cancelled: .cancelled
       }
     self.init(

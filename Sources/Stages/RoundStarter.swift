@@ -14,11 +14,16 @@ actor RoundStarter {
   private let configuration: PreDump.Configuration
   private let part: RoundPart
   private let dirtyBytes: Int
+  /// What a last round holds still.
   private var held: StoppedTree?
   /// The tree that it holds.
   private var heldTree: ProcessTree?
   private var doubts = SoftDirtyDoubts()
   private var lap = Lap()
+  /// The parts of that stop.
+  private var times: RoundStart.StopTimes?
+  /// Why it was held no longer, where that was for the time.
+  private var overdue: PreDumpError?
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
 
@@ -62,54 +67,94 @@ actor RoundStarter {
     }
   }
 
+  /// Everything is read by now: makes sure that it was these tasks' memory all the while, and lets go of what a last round
+  /// holds still, unless it is to be left stopped. What was read is written, and made valid, after that.
+  ///
+  /// - Throws: `PreDumpError`, where the first of the tasks is gone, or the kernel does not tell.
+  func readingEnds(_ tasks: [DumpTask]) throws(PreDumpError) {
+    for task in tasks where !task.hasFailed {
+      _ = try task.attempt { () throws(TargetError) in try task.process.checkStillTheSame() }
+    }
+    try checkStoodStill()
+    guard let written = try writtenByWorkers() else { return }
+    times?.copying = lap.next()
+    if !part.leavesStopped { resume() }
+    for pid in written.sorted() {
+      configuration.logger.warning(
+        "requests of an io_uring of process \(pid) went on while it was copied: the memory that they read into may be of another moment than the rest"
+      )
+    }
+  }
+
   /// Makes sure that what a last round holds still has stood still up to this moment.
   ///
   /// - Throws: `PreDumpError` when somebody else has let it run.
-  func checkStoodStill() throws(PreDumpError) {
+  private func checkStoodStill() throws(PreDumpError) {
     guard let heldTree else { return }
     try onTarget { () throws(TargetError) in try held?.checkStoodStill(heldTree) }
   }
 
-  /// In a last round: everything is copied by now.
-  ///
-  /// - Returns: how long that took, in nanoseconds; 0 where nothing is held still.
-  /// - Throws: `PreDumpError` when the kernel does not tell what its own threads did meanwhile.
-  func copyingEnds() throws(PreDumpError) -> UInt64 {
-    let passed = lap.next()
+  /// Nil where nothing is held still.
+  private func writtenByWorkers() throws(PreDumpError) -> Set<Int32>? {
     switch held {
-    case .none: return 0
-    case .some(let stopped):
-      for pid in try onTarget({ () throws(TargetError) in try stopped.writtenByWorkers() }).sorted() {
-        configuration.logger.warning(
-          "requests of an io_uring of process \(pid) went on while it was copied: the memory that they read into may be of another moment than the rest"
-        )
-      }
-      return passed
+    case .some(let stopped): try onTarget { () throws(TargetError) in try stopped.writtenByWorkers() }
+    case .none: nil
     }
   }
 
+  /// How long what parts of a last round's stop took; nil where nothing was held still.
+  var stopTimes: RoundStart.StopTimes? { times }
+
   /// Lets go of what a last round holds still, if there is anything.
-  ///
-  /// - Returns: how long that took, in nanoseconds.
-  @discardableResult
-  func resume() -> UInt64 {
-    guard var stopped = held.take() else { return 0 }
+  func resume() {
+    guard var stopped = held.take() else { return }
     lap = Lap()
     stopped.resume()
-    return lap.next()
+    times?.resuming = lap.next()
+  }
+
+  /// Waits until what a last round holds still has been held for as long as it may be, and lets go of it then.
+  ///
+  /// - Parameter heedsCancellation: whether it lets go of that, too, when the task is cancelled meanwhile.
+  /// - Returns: why the round has failed; nil where nothing was held still any more, or the task was cancelled.
+  func waitUntilOverdue(heedsCancellation: Bool = false) async -> PreDumpError? {
+    guard let lease = heldLease else { return nil }
+    do {
+      try await Task.sleep(until: lease.deadline, clock: .continuous)
+    } catch {
+      if heedsCancellation { resume() }
+      return nil
+    }
+    guard heldLease != nil else { return nil }
+    resume()
+    let error = PreDumpError(
+      .io,
+      "\(lease.isOver("all was read and written that had to be").message), give it more memory (--memory-budget), or a faster disk"
+    )
+    // What was begun to be written must end before the error can be told, and a dead disk never ends it.
+    configuration.logger.warning("\(error)")
+    overdue = error
+    return error
+  }
+
+  private var heldLease: StopLease? {
+    switch held {
+    case .some(let stopped): stopped.lease
+    case .none: nil
+    }
   }
 
   /// Leaves stopped what a last round holds still: by SIGSTOP, or in its frozen cgroup.
   ///
-  /// - Throws: `PreDumpError` when that cannot be; it runs then.
+  /// - Throws: `PreDumpError` when that cannot be, or it was let go of meanwhile; it runs then.
   func leaveStopped() throws(PreDumpError) {
-    guard var stopped = held.take() else { return }
+    guard var stopped = held.take() else { throw overdue ?? .cancelled }
     for pid in stopped.withWaitingWorkers.sorted() {
       configuration.logger.warning(
         "process \(pid) has requests that wait in workers of its io_uring: to be left stopped ends them early"
       )
     }
-    try onTarget { () throws(TargetError) in try stopped.leaveStopped() }
+    do throws(TargetError) { try stopped.leaveStopped() } catch { throw PreDumpError(error) }
   }
 
   private func start(
@@ -123,28 +168,31 @@ actor RoundStarter {
     let isParentOf = parent.map { ParentTasks(of: $0, configuration).pids(in: tree) } ?? []
     // One that appears before all stand still is found when they do.
     try refuseOutsiders(of: tree)
+    let room = tracker.roomForLast(of: tree, on: parent, where: isParentOf)
     var times = RoundStart.StopTimes()
-    lap = Lap()
     var stopped = try onTarget { () throws(TargetError) in
-      var stopped = try StoppedTree(
-        of: tree, freezing: configuration.freezeCgroup, report: configuration.reportThaw)
-      try stopped.stop(&tree)
-      return stopped
+      try StoppedTree(
+        of: tree, freezing: configuration.freezeCgroup, report: configuration.reportThaw,
+        limit: configuration.stopTimeLimit)
     }
-    times.stopping = lap.next()
+    lap = Lap()
     var start: RoundStart
     do throws(PreDumpError) {
-      try onTarget { () throws(TargetError) in try tree.lookOutside() }
+      try onTarget { () throws(TargetError) in
+        try stopped.stop(&tree)
+        try tree.lookOutside()
+      }
+      times.stopping = lap.next()
       try refuseOutsiders(of: tree)
-      try waitForDevices(tree)
-      start = try tracker.beginLast(tree, on: parent, where: isParentOf)
+      try waitForDevices(tree, stopped.lease)
+      start = try tracker.beginLast(tree, on: parent, where: isParentOf, in: room, stopped.lease)
     } catch {
       stopped.resume()
       throw error
     }
     times.scanning = lap.next()
-    start.stop = times
     start.doubts.add(doubts)
+    self.times = times
     held = consume stopped
     heldTree = tree
     return start
@@ -158,8 +206,8 @@ actor RoundStarter {
 
   /// Waits until what the processes have asked of devices without waiting for it themselves has come, where they do
   /// such things.
-  private func waitForDevices(_ tree: ProcessTree) throws(PreDumpError) {
-    try onTarget { () throws(TargetError) in try DeviceWrites(into: tree.processes) }.wait()
+  private func waitForDevices(_ tree: ProcessTree, _ lease: StopLease) throws(PreDumpError) {
+    try onTarget { () throws(TargetError) in try DeviceWrites(into: tree.processes).wait(lease) }
   }
 }
 

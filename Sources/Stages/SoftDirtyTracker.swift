@@ -23,14 +23,22 @@ struct SoftDirtyTracker: DirtyTracker {
     return try takeDirtyPages(&tree, parent)
   }
 
+  func roomForLast(
+    of tree: ProcessTree, on parent: ParentImages?, where isParentOf: Set<Int32>
+  ) -> WrittenPages? {
+    guard parent != nil else { return nil }
+    return WrittenPages(of: isParentOf, byteCount: dirtyBytes, scanner: scanner(for: tree))
+  }
+
   func beginLast(
-    _ tree: ProcessTree, on parent: ParentImages?, where isParentOf: Set<Int32>
+    _ tree: ProcessTree, on parent: ParentImages?, where isParentOf: Set<Int32>,
+    in room: consuming WrittenPages?,
+    _ lease: StopLease
   ) throws(PreDumpError) -> RoundStart {
     let uptime = try onTarget { () throws(TargetError) in try Uptime.microseconds() }
     var start = RoundStart(of: tree, tracker: .softDirty, uptime: uptime)
-    guard let parent, believes(parent) else { return start }
-    var written = WrittenPages(of: isParentOf, byteCount: dirtyBytes, scanner: scanner(for: tree))
-    try onTarget { () throws(TargetError) in try written.collect(from: tree) }
+    guard let parent, believes(parent), var written = room else { return start }
+    do throws(TargetError) { try written.collect(from: tree, lease) } catch { throw PreDumpError(error) }
     try start.doubts.lookForMerged(among: tree.processes)
     start.base = written.base(on: parent, except: start.doubts.merged)
     return start
@@ -143,13 +151,14 @@ struct SoftDirtyTracker: DirtyTracker {
     _ tree: inout ProcessTree, into written: inout WrittenPages, hasCleared: inout Bool
   ) throws(TargetError) -> Taken {
     var stopped = try StoppedTree(
-      of: tree, freezing: configuration.freezeCgroup, report: configuration.reportThaw)
+      of: tree, freezing: configuration.freezeCgroup, report: configuration.reportThaw,
+      limit: configuration.stopTimeLimit)
     var taken = Taken()
     var lap = Lap()
     for number in 1...Self.mostStops {
       try stopped.stop(&tree)
       taken.times.stopping += lap.next()
-      try written.collect(from: tree)
+      try written.collect(from: tree, stopped.lease)
       taken.times.scanning += lap.next()
       if number == Self.mostStops { break }
       if try stopped.stoodStill(tree) { break }
@@ -158,9 +167,9 @@ struct SoftDirtyTracker: DirtyTracker {
       lap = Lap()
     }
     taken.uptime = try Uptime.microseconds()
-    try TargetError.checkCancellation()
     let root = tree.processes[0]
     for process in tree.processes {
+      try stopped.lease.check()
       // Where this fails, nothing of the process was cleared.
       _ = try Self.clear(process, below: root)
       hasCleared = true
@@ -186,7 +195,7 @@ struct SoftDirtyTracker: DirtyTracker {
 /// copied whole: nothing need be known of them.
 ///
 /// It is filled while the processes stand still, and its memory is there before.
-private struct WrittenPages: ~Copyable {
+struct WrittenPages: ~Copyable {
   private let isParentOf: Set<Int32>
   private var scanner: SoftDirtyScanner
   private var dirty: DirtySet
@@ -207,12 +216,13 @@ private struct WrittenPages: ~Copyable {
 
   /// Adds what was written of all processes of a tree that stands still.
   ///
+  /// - Parameter lease: of the stop.
   /// - Throws: `TargetError`.
-  mutating func collect(from tree: ProcessTree) throws(TargetError) {
+  mutating func collect(from tree: ProcessTree, _ lease: StopLease) throws(TargetError) {
     for process in tree.processes where isParentOf.contains(process.pid) {
       places[process.pid] = places.count
       dirty.beginTask()
-      try scanner.collect(process, into: &dirty)
+      try scanner.collect(process, into: &dirty, checking: lease.check)
     }
   }
 

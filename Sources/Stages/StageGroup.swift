@@ -26,12 +26,16 @@ struct Stages: Sendable {
   let plans: PlanChannel
   let chunks: ChunkChannel
   let progress: ProgressFeed
+  /// Holds the processes still in a last round: it lets go of them as soon as all is read, or something fails.
+  let starter: RoundStarter
+  let tasks: [DumpTask]
 
   private enum End: Sendable {
     case walker(Result<MemoryWalker.Result, PreDumpError>)
     case reader(Result<PageReader.Counts, PreDumpError>)
     case writer(Result<ImageWriter.Result, PreDumpError>)
     case progress
+    case overdue(PreDumpError?)
   }
 
   /// - Throws: the first error of a stage. The others are stopped by it: their channels fail and their tasks
@@ -58,6 +62,7 @@ struct Stages: Sendable {
         await publishProgress()
         return .progress
       }
+      group.addTask { .overdue(await starter.waitUntilOverdue()) }
       for await end in group {
         do throws(PreDumpError) {
           switch end {
@@ -65,14 +70,20 @@ struct Stages: Sendable {
           case .reader(let result):
             counts.readers += try result.get()
             readersLeft -= 1
-            if readersLeft == 0 { chunks.finish() }
+            guard readersLeft == 0 else { continue }
+            try await starter.readingEnds(tasks)
+            chunks.finish()
           case .writer(let result):
             counts.writer = try result.get()
             // All others have ended; only the progress still runs.
             group.cancelAll()
-          case .progress: break
+          // It ends with the writer, or when our own task is cancelled: and then the processes run before anything else
+          // comes to its end.
+          case .progress: if Task.isCancelled { await starter.resume() }
+          case .overdue(let error): if let error { throw error }
           }
         } catch {
+          await starter.resume()
           if failure == nil {
             failure = error
             plans.fail(error)

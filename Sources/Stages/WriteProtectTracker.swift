@@ -50,8 +50,16 @@ struct WriteProtectTracker: DirtyTracker {
     return start
   }
 
+  func roomForLast(
+    of tree: ProcessTree, on parent: ParentImages?, where isParentOf: Set<Int32>
+  ) -> WrittenPages? {
+    seesSoftDirty ? softDirty.roomForLast(of: tree, on: parent, where: isParentOf) : nil
+  }
+
   func beginLast(
-    _ tree: ProcessTree, on parent: ParentImages?, where isParentOf: Set<Int32>
+    _ tree: ProcessTree, on parent: ParentImages?, where isParentOf: Set<Int32>,
+    in room: consuming WrittenPages?,
+    _ lease: StopLease
   ) throws(PreDumpError) -> RoundStart {
     var watched = Set<Int32>()
     try onTarget { () throws(TargetError) in
@@ -60,7 +68,7 @@ struct WriteProtectTracker: DirtyTracker {
     guard let parent, let base = tracking.base(on: parent, where: isParentOf.intersection(watched)) else {
       // Nothing is known of what was written but by the soft-dirty bit.
       guard seesSoftDirty else { return try NoTracker().everything(of: tree) }
-      return try softDirty.beginLast(tree, on: parent, where: isParentOf)
+      return try softDirty.beginLast(tree, on: parent, where: isParentOf, in: room, lease)
     }
     let uptime = try onTarget { () throws(TargetError) in try Uptime.microseconds() }
     var start = RoundStart(of: tree, tracker: name, uptime: uptime) { process in

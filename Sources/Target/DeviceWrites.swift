@@ -39,11 +39,15 @@ public struct DeviceWrites: Sendable {
 
   /// Gives what is under way the time to end: as long as io_urings tell of reads that have come, and for a tenth of a
   /// second more. Returns at once where there is nothing.
-  public func wait() {
+  ///
+  /// - Parameter lease: of the stop.
+  /// - Throws: `TargetError` when our task was cancelled, or the time is over.
+  public func wait(_ lease: StopLease) throws(TargetError) {
     guard areUnderWay else { return }
     let began = sluice_monotonic_nanoseconds()
     var (completed, quietSince) = (completions, began)
     while true {
+      try lease.check()
       usleep(Self.lookMicroseconds)
       let (now, looked) = (sluice_monotonic_nanoseconds(), completions)
       if looked != completed { (completed, quietSince) = (looked, now) }

@@ -54,24 +54,30 @@ public struct SoftDirtyScanner: ~Copyable {
   /// since an execve they may be where other memory was. For the rest, more pages may be named than a pre-dump
   /// takes.
   ///
+  /// - Parameter checking: what is made sure of in between, and ends this by what it throws.
   /// - Throws: `TargetError` when the process' memory is gone or the kernel refuses.
-  public mutating func collect(_ process: TargetProcess, into set: inout DirtySet) throws(TargetError) {
+  public mutating func collect(
+    _ process: TargetProcess, into set: inout DirtySet,
+    checking: () throws(TargetError) -> Void = TargetError.checkCancellation
+  ) throws(TargetError) {
     var areas = MappedAreas(of: process)
     while let area = try areas.next() {
       switch source {
-      case .pagemapScan: try scan(area, of: process, into: &set)
-      case .pagemap: try readEntries(of: area, of: process, into: &set)
+      case .pagemapScan: try scan(area, of: process, into: &set, checking)
+      case .pagemap: try readEntries(of: area, of: process, into: &set, checking)
       }
     }
   }
 
   private mutating func scan(
-    _ area: MappedArea, of process: TargetProcess, into set: inout DirtySet
+    _ area: MappedArea, of process: TargetProcess, into set: inout DirtySet,
+    _ checking: () throws(TargetError) -> Void
   ) throws(TargetError) {
     var scan = Self.scan(area.pages)
     scan.start = area.start
     scan.end = area.end
     while scan.start < scan.end {
+      try checking()
       let (descriptor, capacity) = (process.pagemap.descriptor, regions.count)
       let found = unsafe regions.withUnsafeMutableBufferPointer {
         unsafe sluice_pagemap_scan(descriptor, &scan, $0.baseAddress, capacity)
@@ -88,10 +94,12 @@ public struct SoftDirtyScanner: ~Copyable {
   }
 
   private mutating func readEntries(
-    of area: MappedArea, of process: TargetProcess, into set: inout DirtySet
+    of area: MappedArea, of process: TargetProcess, into set: inout DirtySet,
+    _ checking: () throws(TargetError) -> Void
   ) throws(TargetError) {
     var start = area.start
     while start < area.end {
+      try checking()
       let wanted = min(Int((area.end - start) / pageSize), entries.count)
       let descriptor = process.pagemap.descriptor
       let offset = start / pageSize * UInt64(MemoryLayout<UInt64>.size)

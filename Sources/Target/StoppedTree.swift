@@ -7,6 +7,9 @@ public struct StoppedTree: ~Copyable {
   private var workers = WorkerThreads([])
   /// What the processes had taken when they stood still.
   private var times = ProcessTimes(of: [])
+  private let limit: Duration
+  /// Begins with `stop`. Whoever holds the tree still is to end that by then; to stop it takes no longer either.
+  public private(set) var lease: StopLease
 
   /// Prepares to stop a tree; nothing happens to it before `stop`.
   ///
@@ -14,10 +17,14 @@ public struct StoppedTree: ~Copyable {
   ///   - cgroup: the directory of the cgroup that holds all of the tree; nil stops it thread by thread, which takes
   ///     seconds where there are a thousand.
   ///   - report: is called when the cgroup cannot be thawed; nil where there is none.
+  ///   - limit: how long it may be stopped.
   /// - Throws: `TargetError`.
   public init(
-    of tree: ProcessTree, freezing cgroup: String?, report: FrozenCgroup.Report? = nil
+    of tree: ProcessTree, freezing cgroup: String?, report: FrozenCgroup.Report? = nil,
+    limit: Duration = StopLease.usualLimit
   ) throws(TargetError) {
+    self.limit = limit
+    lease = StopLease(limit: limit)
     if let cgroup {
       self.cgroup = try FrozenCgroup.open(path: cgroup, report: report ?? { _ in })
     } else {
@@ -31,20 +38,23 @@ public struct StoppedTree: ~Copyable {
   /// - Throws: `TargetError`; the tree runs on when this value is gone.
   public mutating func stop(_ tree: inout ProcessTree) throws(TargetError) {
     if cgroup != nil { try Self.checkMayBeFrozen(tree.members) }
-    try cgroup?.freeze()
-    try threads?.stop()
+    lease = StopLease(limit: limit)
+    try cgroup?.freeze(within: lease.left(atMost: StoppedThreads.patience))
+    try threads?.stop(within: lease.left(atMost: StoppedThreads.patience))
     var held = Set(tree.processes.map(\.pid))
     while true {
-      try TargetError.checkCancellation()
+      try lease.check()
       _ = try tree.grow()
       let new = tree.members.filter { held.insert($0.pid).inserted }
       if new.isEmpty { break }
       // Parents first: one in vfork cannot be stopped before its child has gone on.
-      for process in new { try threads?.stop(also: [process]) }
+      for process in new {
+        try threads?.stop(also: [process], within: lease.left(atMost: StoppedThreads.patience))
+      }
     }
     try tree.settle()
     workers = WorkerThreads(stoppedThreadsWorkers)
-    try workers.waitUntilAsleep()
+    try workers.waitUntilAsleep(lease)
     try takeStock(of: &tree)
   }
 

@@ -18,6 +18,8 @@ public struct TargetError: Error, CustomStringConvertible {
     case notPermitted
     /// Our task was cancelled.
     case cancelled
+    /// Processes were stopped for as long as they may be (`StopLease`).
+    case stoppedTooLong
     /// The writes of the process cannot be tracked without stopping it.
     case notTrackable
     /// The same, since somebody else tracks them in that way.

@@ -55,9 +55,10 @@ struct WorkerThreads: Sendable {
   /// Waits until all of them sleep, but not without end: from here on it is seen whether they go on. Returns at once where
   /// there are none.
   ///
-  /// - Throws: `TargetError` when the kernel does not tell, or our task was cancelled.
-  mutating func waitUntilAsleep() throws(TargetError) {
-    try wait { $0.isAsleep || $0.isPoller }
+  /// - Parameter lease: of the stop.
+  /// - Throws: `TargetError` when the kernel does not tell, or our task was cancelled, or the time is over.
+  mutating func waitUntilAsleep(_ lease: StopLease) throws(TargetError) {
+    try wait(until: { $0.isAsleep || $0.isPoller }, checking: lease.check)
     for id in ids where looks[id]?.isPoller == true {
       completions[id.pid] = try Self.completions(of: id.pid)
     }
@@ -68,7 +69,7 @@ struct WorkerThreads: Sendable {
   /// - Returns: a process of which one has all the same; nil where there is none.
   /// - Throws: `TargetError` when the kernel does not tell, or our task was cancelled.
   mutating func waitUntilIdle() throws(TargetError) -> Int32? {
-    try wait { $0.isIdle || $0.isPoller }
+    try wait(until: { $0.isIdle || $0.isPoller }, checking: TargetError.checkCancellation)
     return busyProcesses.min()
   }
 
@@ -77,14 +78,16 @@ struct WorkerThreads: Sendable {
     Set(looks.filter { !$0.value.isIdle && !$0.value.isPoller }.keys.map(\.pid))
   }
 
-  private mutating func wait(until isWell: (Look) -> Bool) throws(TargetError) {
+  private mutating func wait(
+    until isWell: (Look) -> Bool, checking: () throws(TargetError) -> Void
+  ) throws(TargetError) {
     guard !ids.isEmpty else { return }
     let began = sluice_monotonic_nanoseconds()
     while true {
       looks = try lookAtAll()
       if looks.values.allSatisfy(isWell) { return }
       guard sluice_monotonic_nanoseconds() - began < Self.longestNanoseconds else { return }
-      try TargetError.checkCancellation()
+      try checking()
       usleep(Self.lookMicroseconds)
     }
   }

@@ -1,6 +1,8 @@
 """The experiments, in the order of the table. Each gives one or more of its rows."""
 
-from . import alternate, budget, disk, mappings, memory, read, rounds, stalls, startup, tmpfs, write_cost
+from . import (
+    alternate, budget, disk, final, mappings, memory, read, rounds, stalls, startup, tmpfs, write_cost,
+)
 from .variants import HUGE, MANY_THREADS, PLAIN, each
 
 # Pairs of the rows that an experiment gives and the function that does it.
@@ -11,6 +13,7 @@ ALL = (
     (("read-2",), read.measure_two),
     (("alternate",), alternate.measure),
     (("budget",), budget.measure),
+    (("final-share",), final.measure),
     (("vmas",), mappings.measure_many),
     (("sparse",), mappings.measure_sparse),
     (("memory",), memory.measure),

@@ -92,6 +92,18 @@ public final class BufferRing: Sendable {
     }
   }
 
+  /// Has the kernel give the memory of as many buffers as so many bytes need, which it does else when they are first
+  /// written. Before any is taken.
+  public func touch(_ byteCount: UInt64) {
+    let wanted = byteCount / UInt64(layout.chunkBytes) + 1
+    let count = Int(min(wanted, UInt64(layout.count)))
+    state.withLock { $0.machine.touch(count) }
+    for index in 0..<count {
+      let bytes = unsafe bytes(at: index)
+      for offset in stride(from: 0, to: layout.chunkBytes, by: layout.pageSize) { unsafe bytes[offset] = 0 }
+    }
+  }
+
   /// Buffers that are out at this moment: 0 when all are home.
   public var takenCount: Int { state.withLock { $0.machine.taken } }
 

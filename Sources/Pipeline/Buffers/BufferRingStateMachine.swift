@@ -17,6 +17,9 @@ struct BufferRingStateMachine<Waiter>: ~Copyable {
   /// Buffers that are out at this moment.
   var taken: Int { count - free.count }
 
+  /// So many are in memory from now on, though nobody took them yet.
+  mutating func touch(_ count: Int) { touched = max(touched, count) }
+
   enum TakeAction {
     case take(Int)
     case wait

@@ -1,0 +1,19 @@
+import ArgumentParser
+import Sluice
+
+/// The option that says how long processes may be stopped.
+struct StopOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Where the processes have to be stopped: for so long at most, until all of them run again.",
+      discussion: "What would take longer fails, and they run on.", valueName: "seconds"))
+  var stopTimeout = 30.0
+
+  func validate() throws {
+    guard stopTimeout > 0, stopTimeout <= 1e6 else {
+      throw ValidationError("--stop-timeout takes a number of seconds above 0")
+    }
+  }
+
+  var limit: Duration { .seconds(stopTimeout) }
+}

@@ -1,0 +1,40 @@
+/// How long processes may be stopped: from the first attempt to stop one, for so long and no longer.
+public struct StopLease: Sendable {
+  /// How long, unless it is said otherwise.
+  public static let usualLimit = Duration.seconds(30)
+
+  /// How long.
+  public let limit: Duration
+  /// When it ends.
+  public let deadline: ContinuousClock.Instant
+
+  /// Begins now.
+  public init(limit: Duration) {
+    self.limit = limit
+    deadline = ContinuousClock.now + limit
+  }
+
+  /// What is left of it, but not more than so much.
+  func left(atMost most: Duration) -> Duration {
+    max(.zero, min(most, ContinuousClock.now.duration(to: deadline)))
+  }
+
+  /// Makes sure that our task goes on, and that it is not at its end.
+  ///
+  /// - Throws: `TargetError` with `cancelled` or `stoppedTooLong`.
+  public func check() throws(TargetError) {
+    try TargetError.checkCancellation()
+    guard ContinuousClock.now < deadline else { throw isOver("it was known what to do with them") }
+  }
+
+  /// The error for one that is over.
+  ///
+  /// - Parameter before: what should have been by then.
+  public func isOver(_ before: String) -> TargetError {
+    let (seconds, attoseconds) = limit.components
+    return TargetError(
+      .stoppedTooLong,
+      "the processes were stopped for \(Double(seconds) + Double(attoseconds) / 1e18) s (--stop-timeout) before \(before); they run on: try again when the machine has less to do, or allow more"
+    )
+  }
+}
