@@ -32,7 +32,7 @@ public struct MadeDirectory: ~Copyable, Sendable {
       do throws(SystemError) {
         guard try outer.status(of: name)?.identity == handle.status().identity else { return }
       } catch {
-        return
+        // Where the kernel does not tell, an empty directory is all that could go.
       }
       _ = unsafe sluice_unlink_at(outer.descriptor, name, true)
     case .none: break
