@@ -92,6 +92,7 @@ let package = Package(
     .executableTarget(
       name: "mapping-target", path: "Tests/Programs/mapping-target",
       linkerSettings: [.linkedLibrary("pthread")]),
+    .executableTarget(name: "doubt-target", path: "Tests/Programs/doubt-target"),
     .executableTarget(
       name: "thread-target", path: "Tests/Programs/thread-target",
       linkerSettings: [.linkedLibrary("pthread")]),
