@@ -45,7 +45,7 @@ static void must(bool done, const char *what) {
 
 static void write_page(char *address) {
   memset(address, generation, page_size);
-  memcpy(address, &address, sizeof address);
+  *(char **)(void *)address = address;
 }
 
 static void write_some(char *base, size_t first) {
@@ -220,7 +220,12 @@ static void written_by_mem(void) {
 }
 
 static void poke(pid_t target) {
-  if (ptrace(PTRACE_SEIZE, target, 0, 0) != 0 || ptrace(PTRACE_INTERRUPT, target, 0, 0) != 0) _exit(1);
+  // Whoever stops it for a round traces it meanwhile.
+  while (ptrace(PTRACE_SEIZE, target, 0, 0) != 0) {
+    if (errno != EPERM) _exit(1);
+    usleep(1000);
+  }
+  if (ptrace(PTRACE_INTERRUPT, target, 0, 0) != 0) _exit(1);
   int status;
   if (waitpid(target, &status, __WALL) != target) _exit(1);
   for (size_t at = 0; at < SOME; at++)
