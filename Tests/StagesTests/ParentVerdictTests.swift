@@ -116,7 +116,8 @@ import Testing
       ParentVerdict.judge(
         pid: 7, startTime: 100, inventory: inventory, tracked: nil, ticksPerSecond: 100) == .usable)
     func hashes(_ uptime: UInt64) -> ParentVerdict {
-      let head = PageHashHead(pageSize: 4096, pid: 7, startTime: 100, dumpUptime: uptime, seed: 4, bootID: "this")
+      let head = PageHashHead(
+        pageSize: 4096, pid: 7, startTime: 100, dumpUptime: uptime, seed: 4, bootID: "this")
       return ParentVerdict.judge(hashesOf: head, for: head, inventory: inventory)
     }
     #expect(hashes(uptime) == .usable)

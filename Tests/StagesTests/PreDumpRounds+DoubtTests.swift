@@ -19,7 +19,26 @@ extension StagesTests {
     /// what is written before a round is copied by that one and, as a rule, the next.
     @Test(arguments: [PreDump.Configuration.Tracker.writeProtect, .content], ways)
     func areCopiedHoweverTheyComeAbout(tracker: PreDump.Configuration.Tracker, way: String) async throws {
-      var command = Command(Command.builtPath("doubt-target"), [way])
+      try await expectCopied(tracker, way)
+    }
+
+    /// Nothing is paged out where there is no swap space.
+    @Test(
+      .enabled("there can be no swap space here") { await SwapFile.isPossible },
+      arguments: [PreDump.Configuration.Tracker.writeProtect, .content], ["paged-out", "advised-by-another"])
+    func areCopiedWhereTheyGoToSwap(tracker: PreDump.Configuration.Tracker, way: String) async throws {
+      try await SwapFile.with {
+        try await expectCopied(tracker, way) { pid in
+          #expect(ProcessMemory.status("VmSwap", of: pid) ?? 0 > 0)
+        }
+      }
+    }
+
+    /// - Parameter afterChange: is done after each change.
+    private func expectCopied(
+      _ tracker: PreDump.Configuration.Tracker, _ way: String, afterChange: (Int32) throws -> Void = { _ in }
+    ) async throws {
+      var command = Command(try Command.builtPath("doubt-target"), [way])
       command.hasInput = true
       command.output = .lines
       try await withProgram(command) { program in
@@ -31,8 +50,9 @@ extension StagesTests {
             guard number < 4 else { return }
             try program.write(line: "change")
             try #require(try await program.nextLine() == "ok")
+            try afterChange(program.pid)
           }
-          #expect(reports.map(\.tracker) == Array(repeating: tracker == .content ? .content : .writeProtect, count: 4))
+          #expect(reports.allSatisfy { $0.tracker == (tracker == .content ? .content : .writeProtect) })
           #expect(reports[3].pagesSkippedParent > 0, "it builds on the rounds before")
           try await StagesTests.expectEqual(program.pid, "\(directory)/chain/4")
         }
@@ -40,7 +60,7 @@ extension StagesTests {
     }
 
     @Test func areAllThatThereAre() async throws {
-      let listed = try await Command(Command.builtPath("doubt-target"), []).run()
+      let listed = try await Command(try Command.builtPath("doubt-target"), []).run()
       #expect(listed.output.split(separator: "\n").map(String.init) == Self.ways)
     }
   }

@@ -26,6 +26,13 @@
 enum { PAGES = 2048, SOME = 24, HUGE_SIZE = 2 << 20 };
 // What the headers of an older system lack.
 enum { COLLAPSE = 25, GUARD_INSTALL = 102, GUARD_REMOVE = 103 };
+#ifndef UFFDIO_MOVE
+struct uffdio_move {
+  uint64_t dst, src, len, mode;
+  int64_t move;
+};
+#define UFFDIO_MOVE _IOWR(UFFDIO, 0x05, struct uffdio_move)
+#endif
 
 static size_t page_size;
 static char *area, *other; // each of PAGES, the second not populated
@@ -101,9 +108,14 @@ static void paged_out(void) {
   must(madvise(area, 100 * page_size, MADV_PAGEOUT) == 0, "MADV_PAGEOUT");
 }
 
-// EINVAL while pages are protected.
+// Pages that somebody has protected are not made a huge one (EINVAL): every other time none is, for all were written.
 static void collapsed(void) {
+  // What was a huge page is small ones again.
+  must(madvise(page(area, 300), page_size, MADV_DONTNEED) == 0, "MADV_DONTNEED");
   write_some(area, 5);
+  if (generation % 2 == 0)
+    for (size_t at = 0; at < HUGE_SIZE / page_size; at++) write_page(page(area, at));
+  must(madvise(area, HUGE_SIZE, MADV_HUGEPAGE) == 0, "MADV_HUGEPAGE");
   madvise(area, HUGE_SIZE, COLLAPSE);
   write_some(area, 105);
 }
@@ -235,16 +247,21 @@ static void poke(pid_t target) {
 
 static void poked(void) { by_another(poke); }
 
-static void advise(pid_t target) {
-  int process = (int)syscall(SYS_pidfd_open, target, 0);
+// A page that a child has, too, is not paged out: the other process is one that shares the memory.
+static int advise(void *target) {
+  int process = (int)syscall(SYS_pidfd_open, *(pid_t *)target, 0);
   struct iovec range = {area, 100 * page_size};
   syscall(SYS_process_madvise, process, &range, 1, MADV_PAGEOUT, 0);
   syscall(SYS_process_madvise, process, &range, 1, MADV_COLD, 0);
+  return close(process);
 }
 
 static void advised_by_another(void) {
+  pid_t target = getpid();
   write_some(area, 5);
-  by_another(advise);
+  pid_t child = clone(advise, page(other, 64), CLONE_VM | CLONE_VFORK | SIGCHLD, &target);
+  int status;
+  must(child > 0 && waitpid(child, &status, __WALL) == child && status == 0, "what another process does");
   write_some(area, 50);
 }
 
@@ -305,18 +322,20 @@ static void read_from_a_file(void) {
   fclose(file);
 }
 
-static int userfault = -1;
+static int userfault;
 
-// Its own userfaultfd, whose pages nobody else can have watched: they are put there, and moved (Linux 6.8).
+// Before anybody else watches this memory: whoever comes second is refused (EBUSY).
+static void register_userfault(void) {
+  userfault = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
+  struct uffdio_api api = {.api = UFFD_API};
+  must(userfault >= 0 && ioctl(userfault, UFFDIO_API, &api) == 0, "userfaultfd");
+  struct uffdio_register range = {
+      .range = {(uintptr_t)other, 512 * page_size}, .mode = UFFDIO_REGISTER_MODE_MISSING};
+  must(ioctl(userfault, UFFDIO_REGISTER, &range) == 0, "UFFDIO_REGISTER");
+}
+
+// Its own userfaultfd, whose pages nobody else can have watched: they are put there, and moved.
 static void put_by_userfault(void) {
-  if (userfault < 0) {
-    userfault = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
-    struct uffdio_api api = {.api = UFFD_API};
-    must(userfault >= 0 && ioctl(userfault, UFFDIO_API, &api) == 0, "userfaultfd");
-    struct uffdio_register range = {
-        .range = {(uintptr_t)other, 512 * page_size}, .mode = UFFDIO_REGISTER_MODE_MISSING};
-    must(ioctl(userfault, UFFDIO_REGISTER, &range) == 0, "UFFDIO_REGISTER");
-  }
   must(madvise(other, 16 * page_size, MADV_DONTNEED) == 0, "MADV_DONTNEED");
   write_some(area, 5);
   for (size_t at = 0; at < 8; at++) {
@@ -324,11 +343,10 @@ static void put_by_userfault(void) {
         .dst = (uintptr_t)page(other, at), .src = (uintptr_t)page(area, 5 + 3 * at), .len = page_size};
     must(ioctl(userfault, UFFDIO_COPY, &copy) == 0, "UFFDIO_COPY");
   }
-#ifdef UFFDIO_MOVE
   struct uffdio_move move = {.dst = (uintptr_t)page(other, 8), .src = (uintptr_t)page(area, 700), .len = page_size};
   write_page(page(area, 700));
+  // Linux 6.8; nothing is there before.
   ioctl(userfault, UFFDIO_MOVE, &move);
-#endif
 }
 
 static const struct {
@@ -381,6 +399,7 @@ int main(int count, char **arguments) {
     area = map(PAGES, WAYS[at].advice);
     other = map(PAGES, WAYS[at].advice);
     write_all(area);
+    if (WAYS[at].change == put_by_userfault) register_userfault();
     answer();
     char line[64];
     while (fgets(line, sizeof line, stdin)) {
