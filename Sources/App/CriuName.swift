@@ -2,6 +2,11 @@ import ArgumentParser
 import Glibc
 import SluiceImages
 
+/// Only CRIU can do what was asked for, and nothing has been done yet.
+struct NeedsCriu: Error {
+  let reason: String
+}
+
 /// The name `criu`, by which this program is called when it stands in CRIU's place.
 enum CriuName {
   /// Whether we are called by that name.
@@ -30,7 +35,7 @@ enum CriuName {
   /// Becomes the real CRIU, with our arguments; or says why that is not possible, and ends.
   ///
   /// - Parameter reason: why Sluice does not do it itself.
-  private static func handOn(because reason: String) -> Never {
+  static func handOn(because reason: String) -> Never {
     let failure: EngineAnswer.Failure
     do throws(EngineAnswer.Failure) {
       failure = try RealCriu(named: nil).execute(Array(CommandLine.arguments.dropFirst()))

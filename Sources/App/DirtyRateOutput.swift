@@ -38,7 +38,8 @@ struct DirtyRateOutput: Encodable {
   let mappings: [Mapping]
 
   /// - Parameter copyRate: bytes that would be copied in a second.
-  init(pid: Int32, _ report: DirtyRate.Report, copyRate: Int, _ policy: RoundPolicy) {
+  /// - Throws: `PreDumpError` with `invalidArgument`.
+  init(pid: Int32, _ report: DirtyRate.Report, copyRate: Int, _ policy: RoundPolicy) throws(PreDumpError) {
     let model = report.model
     self.pid = pid
     processes = report.processes
@@ -49,7 +50,7 @@ struct DirtyRateOutput: Encodable {
     bytesPerSecond = report.pagesPerSecond * Double(report.pageSize)
     joinedGap = report.joinedGap
     windows = report.windows.map { Pages(pages: $0.pages, seconds: $0.seconds) }
-    let made = model.forecast(copyRate: Double(copyRate) / Double(report.pageSize), policy: policy)
+    let made = try model.forecast(copyRate: Double(copyRate) / Double(report.pageSize), policy: policy)
     forecast = Forecast(
       copyRate: copyRate, rounds: made.rounds.map { Pages(pages: $0.pages, seconds: $0.seconds) },
       end: made.end.rawValue, finalPages: made.finalPages, finalSeconds: made.finalSeconds)

@@ -154,6 +154,10 @@ extension EngineSession {
     case .success(true): return
     case .success(false):
       throw EngineAnswer.Failure(errno: EIO, message: "the images are valid, but stats-dump cannot be copied")
+    case .failure(let error) where error.code == .hiddenMemory:
+      Terminal.message("sluice: the request is handed on to CRIU: \(error.message)")
+      DescriptorLimit.set(limit)
+      throw try handOn()
     case .failure(let error):
       throw EngineAnswer.Failure(errno: error.errno?.code ?? EINVAL, message: error.message)
     }

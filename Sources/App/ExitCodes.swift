@@ -10,7 +10,7 @@ extension ExitCode {
     case .notFound: self.init(66)
     case .system, .notTrackable: self.init(71)
     case .cannotCreate: self.init(73)
-    case .io: self.init(74)
+    case .io, .hiddenMemory: self.init(74)
     case .targetGone, .stoppedTooLong: self.init(75)
     case .notPermitted: self.init(77)
     // A cancellation has a cause, which has a code of its own; without one this cannot be told.

@@ -141,15 +141,17 @@ struct PreDumpCommand: AsyncParsableCommand {
   var registerBuffers = true
 
   func validate() throws {
-    guard (1...256).contains(readers) else {
-      throw ValidationError("--readers takes a number from 1 to 256")
-    }
-    guard (1...1024).contains(queueDepth) else {
-      throw ValidationError("--queue-depth takes a number from 1 to 1024")
-    }
+    try Self.check(readers, "--readers", PreDump.Configuration.possibleReaders)
+    try Self.check(queueDepth, "--queue-depth", PreDump.Configuration.possibleQueueDepths)
     // Of no directory at all a full copy would be made, which is not what was meant.
     guard prevImagesDir?.isEmpty != true else {
       throw ValidationError("--prev-images-dir takes a directory, and not an empty name")
+    }
+  }
+
+  private static func check(_ number: Int, _ option: String, _ possible: ClosedRange<Int>) throws {
+    guard possible.contains(number) else {
+      throw ValidationError("\(option) takes a number from \(possible.lowerBound) to \(possible.upperBound)")
     }
   }
 
@@ -159,13 +161,26 @@ struct PreDumpCommand: AsyncParsableCommand {
 }
 
 extension PreDumpCommand {
+  private enum End: Sendable {
+    case status(Int32)
+    /// It was found out, before anything was done, that only CRIU can do it.
+    case needsCriu(PreDumpError)
+  }
+
   /// - Parameter leftOut: lines about options that mean nothing here.
   func run(tellingOf leftOut: [String]) async throws {
-    let status = try await runOptions.run(logsIn: workDir ?? imagesDir) { () async throws(PreDumpError) in
+    let end = try await runOptions.run(logsIn: workDir ?? imagesDir) { () async throws(PreDumpError) in
       tell(leftOut)
-      return try await runRounds()
+      do throws(PreDumpError) { return End.status(try await runRounds()) } catch {
+        guard CriuName.isOurs, error.code == .hiddenMemory else { throw error }
+        return End.needsCriu(error)
+      }
     }
-    if status != 0 { throw ExitCode(status) }
+    switch end {
+    case .status(0): break
+    case .status(let status): throw ExitCode(status)
+    case .needsCriu(let error): throw NeedsCriu(reason: error.message)
+    }
   }
 
   /// Tells those who ask for everything which options mean nothing here.

@@ -29,11 +29,12 @@ struct SluiceCommand: AsyncParsableCommand {
   static func main() async {
     // A reader that went away shows as a failed write (EPIPE), not as our death in the middle.
     _ = signal(SIGPIPE, SIG_IGN)
+    var limit: rlimit?
     do {
       let (parsed, leftOut) = CriuName.isOurs ? try CriuName.command() : try command()
       var command = parsed
       // CRIU, which may follow in our place, has its own view of it.
-      if !(command is SwrkCommand) { DescriptorLimit.raise() }
+      if !(command is SwrkCommand) { limit = DescriptorLimit.raise() }
       if let preDump = command as? PreDumpCommand {
         try await preDump.run(tellingOf: leftOut)
       } else if var command = command as? any AsyncParsableCommand {
@@ -41,6 +42,9 @@ struct SluiceCommand: AsyncParsableCommand {
       } else {
         try command.run()
       }
+    } catch let needed as NeedsCriu {
+      DescriptorLimit.set(limit)
+      CriuName.handOn(because: needed.reason)
     } catch let code as ExitCode {
       // What went wrong has been said.
       exit(withError: code)

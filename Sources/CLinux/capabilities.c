@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "faults.h"
 #include "sluice_capabilities.h"
 
 // Debian 12's headers are older than this one.
@@ -37,6 +38,7 @@ static int reads_page(const char *page) {
 }
 
 int sluice_reads_hidden_memory(void) {
+  if (sluice_fault_strikes(SLUICE_FAULT_HIDDEN_MEMORY, NULL)) return 0;
   size_t size = (size_t)sysconf(_SC_PAGESIZE);
   char *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (page == MAP_FAILED) return -errno;

@@ -192,4 +192,10 @@ void *sluice_map_buffers(size_t length, int *error) {
   return address;
 }
 
-int sluice_unmap(void *address, size_t length) { return FAULTY(SLUICE_FAULT_UNMAP_BUFFERS, munmap(address, length)) < 0 ? -errno : 0; }
+int sluice_unmap(void *address, size_t length) {
+  if (FAULTY(SLUICE_FAULT_UNMAP_BUFFERS, munmap(address, length)) == 0) return 0;
+  int error = errno;
+  // What cannot be unmapped, since a neighbour would become a mapping too many (ENOMEM), can be emptied.
+  madvise(address, length, MADV_DONTNEED);
+  return -error;
+}

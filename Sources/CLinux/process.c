@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <linux/kcmp.h>
 #include <linux/magic.h>
+#include <linux/mount.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -44,6 +45,18 @@ int sluice_dumps_core(pid_t pid) {
   snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
   int result = status_value(path, "\nCoreDumping:\t", &value);
   return result < 0 ? result : value == '1';
+}
+
+int sluice_own_proc(void) {
+  long context = syscall(SYS_fsopen, "proc", FSOPEN_CLOEXEC);
+  if (context < 0) return -errno;
+  long mount = syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
+  if (mount == 0) {
+    mount = syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+  }
+  int result = mount < 0 ? -errno : (int)mount;
+  close((int)context);
+  return result;
 }
 
 int sluice_has_children_lists(void) { return access("/proc/thread-self/children", F_OK) == 0; }

@@ -6,7 +6,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "faults.h"
 #include "sluice_threads.h"
+
+int sluice_start_thread(pthread_t *thread, void *(*body)(void *), void *context) {
+  return FAULTY_RESULT(SLUICE_FAULT_START_THREAD, -pthread_create(thread, NULL, body, context));
+}
 
 void sluice_name_this_thread(const char *name) {
   // PR_SET_NAME cuts a longer name off by itself; it cannot fail with a valid pointer.
@@ -23,10 +28,14 @@ int sluice_pin_this_thread(const uint32_t *cpus, size_t count) {
   return sched_setaffinity(0, sizeof set, &set) < 0 ? -errno : 0;
 }
 
-uint64_t sluice_monotonic_nanoseconds(void) {
+static uint64_t nanoseconds_of(clockid_t clock) {
   struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
+  clock_gettime(clock, &now);
   return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
+
+uint64_t sluice_monotonic_nanoseconds(void) { return nanoseconds_of(CLOCK_MONOTONIC); }
+
+uint64_t sluice_boottime_nanoseconds(void) { return nanoseconds_of(CLOCK_BOOTTIME); }
 
 long sluice_clock_ticks_per_second(void) { return sysconf(_SC_CLK_TCK); }

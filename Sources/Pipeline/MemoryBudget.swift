@@ -55,10 +55,12 @@ public struct MemoryBudget: Hashable, Sendable {
   public init(total: Int, shares: [Share], pageSize: Int) throws(TooSmall) {
     let fixed = shares.reduce(0) { $0 + $1.byteCount }
     let smallestChunk = max(Self.smallestChunkBytes, pageSize)
+    // Any number may be asked for, and the difference of two need not be one.
+    let rest = total > fixed ? total - fixed : 0
     func layout(chunk: Int) -> BufferLayout {
       let one = BufferLayout(count: 1, chunkBytes: chunk, pageSize: pageSize).totalBytes
       return BufferLayout(
-        count: min(max(0, total - fixed) / one, Self.mostBuffers), chunkBytes: chunk, pageSize: pageSize)
+        count: min(rest / one, Self.mostBuffers), chunkBytes: chunk, pageSize: pageSize)
     }
     var chunk = max(Self.preferredChunkBytes, pageSize)
     while layout(chunk: chunk).count < Self.fewestBuffers && chunk > smallestChunk {

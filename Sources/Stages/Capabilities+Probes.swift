@@ -16,6 +16,9 @@ extension Capabilities {
       for process in tree.processes where try process.isDumpingCore() {
         found += "; process \(process.pid) is dumping core and ends with that: it is not stopped any more"
       }
+      try HiddenMemory.check(tree.processes)
+      // Later rounds are known by it to be of the same start of the machine.
+      _ = try Uptime.bootID()
       add(Finding(.target, true, found))
       return tree
     } catch {
@@ -184,16 +187,21 @@ extension Capabilities {
   }
 
   /// Documentation/admin-guide/LSM/Yama.rst.
-  static func ptraceScope(_ scope: Int?, canTrace: Bool) -> Finding {
+  static func ptraceScope(_ scope: Privileges.PtraceScope, canTrace: Bool) -> Finding {
     let advice = "set kernel.yama.ptrace_scope to 0"
     switch scope {
-    case nil: return Finding(.ptraceScope, true, "the kernel has no Yama")
-    case 0: return Finding(.ptraceScope, true, "it is 0: processes of the same user can be read")
-    case 3:
+    case .noYama: return Finding(.ptraceScope, true, "the kernel has no Yama")
+    case .unknown:
+      return Finding(
+        .ptraceScope, nil, "it cannot be read, since /proc is mounted without settings (subset=pid)",
+        fallback: "where it is above 0, processes of the same user cannot be read",
+        advice: "mount /proc without subset=pid")
+    case .value(0): return Finding(.ptraceScope, true, "it is 0: processes of the same user can be read")
+    case .value(3):
       return Finding(
         .ptraceScope, false, "it is 3: no process can be read, by nobody",
         fallback: "no pre-dump is possible", advice: "boot anew with kernel.yama.ptrace_scope below 3")
-    case let scope?:
+    case .value(let scope):
       return Finding(
         .ptraceScope, canTrace, "it is \(scope)\(canTrace ? ", which CAP_SYS_PTRACE overrides" : "")",
         fallback: "processes of the same user cannot be read either", advice: advice)

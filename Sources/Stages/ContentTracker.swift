@@ -28,9 +28,8 @@ struct ContentTracker: DirtyTracker {
   private func begin(
     _ tree: ProcessTree, on parent: ParentImages?, where isParentOf: Set<Int32>
   ) throws(PreDumpError) -> RoundStart {
-    let (uptime, bootID) = try onTarget { () throws(TargetError) in
-      (try Uptime.microseconds(), try Uptime.bootID())
-    }
+    let uptime = Uptime.microseconds()
+    let bootID = try onTarget { () throws(TargetError) in try Uptime.bootID() }
     var start = RoundStart(of: tree, tracker: .content, uptime: uptime)
     // That of the chain; a new chain has a new one.
     let seed = parent?.hashSeed ?? UInt64.random(in: 0...UInt64.max)
@@ -41,7 +40,7 @@ struct ContentTracker: DirtyTracker {
           pid: task.process.pid, isParents: isParentOf.contains(task.process.pid),
           head: PageHashHead(
             pageSize: UInt64(sluice_page_size()), pid: task.process.namespacePid,
-            startTime: task.process.startTime,
+            startTime: task.process.machineStartTime,
             dumpUptime: uptime, seed: seed, bootID: bootID))
       },
       logger: configuration.logger)

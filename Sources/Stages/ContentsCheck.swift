@@ -82,11 +82,10 @@ public struct ContentsCheck: Sendable {
       throw PreDumpError(
         .invalidArgument, "processes must be allowed to be stopped for some time (stopTimeLimit)")
     }
-    let (thread, stopper) = (ThreadExecutor(name: "sluice-verify"), ThreadExecutor(name: "sluice-stop"))
-    defer {
-      thread.shutdown()
-      stopper.shutdown()
-    }
+    let thread = try StageThreads.make("sluice-verify")
+    defer { thread.shutdown() }
+    let stopper = try StageThreads.make("sluice-stop")
+    defer { stopper.shutdown() }
     let comparer = Comparer(check: self, executor: thread)
     let holder = TreeHolder(executor: stopper)
     let tree = try await holder.stop(try await comparer.open(), limit: stopTimeLimit)

@@ -13,7 +13,7 @@ enum Coordinator {
   static func run<Success: Sendable>(
     _ body: @escaping @Sendable () async throws(PreDumpError) -> Success
   ) async throws(PreDumpError) -> Success {
-    let executor = ThreadExecutor(name: "sluice-coord")
+    let executor = try StageThreads.make("sluice-coord")
     defer { executor.shutdown() }
     let task = Task(executorPreference: executor) { () -> Result<Success, PreDumpError> in
       do throws(PreDumpError) { return .success(try await body()) } catch { return .failure(error) }

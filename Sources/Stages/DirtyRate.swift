@@ -64,7 +64,7 @@ public struct DirtyRate: Sendable {
     guard seconds > 0, seconds <= 86_400 else {
       throw PreDumpError(.invalidArgument, "measuring takes some time, and no more than a day")
     }
-    let thread = ThreadExecutor(name: "sluice-rate")
+    let thread = try StageThreads.make("sluice-rate")
     defer { thread.shutdown() }
     return try await DirtySampler(measurement: self, executor: thread).run()
   }

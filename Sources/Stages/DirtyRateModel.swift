@@ -75,13 +75,18 @@ public struct DirtyRateModel: Hashable, Sendable {
   /// - Parameters:
   ///   - copyRate: pages a second that are copied.
   ///   - policy: when they end.
-  public func forecast(copyRate: Double, policy: RoundPolicy) -> Forecast {
-    precondition(copyRate > 0, "something is copied")
+  /// - Throws: `PreDumpError` with `invalidArgument`.
+  public func forecast(copyRate: Double, policy: RoundPolicy) throws(PreDumpError) -> Forecast {
+    guard copyRate > 0, copyRate.isFinite else {
+      throw PreDumpError(.invalidArgument, "\(copyRate) pages a second cannot be copied: more than none can")
+    }
+    try policy.check()
     var rounds: [Forecast.Round] = []
     var previous: RoundPolicy.Figures?
     var (pages, elapsed) = (totalPages, 0.0)
     while true {
-      let seconds = Double(pages) / copyRate
+      // More than anybody waits for, and less than a Duration holds.
+      let seconds = min(Double(pages) / copyRate, 1e12)
       rounds.append(Forecast.Round(pages: pages, seconds: seconds))
       elapsed += seconds
       let figures = RoundPolicy.Figures(

@@ -58,6 +58,6 @@ struct NoTracker: DirtyTracker {
   /// A round that builds on nothing.
   func everything(of tree: ProcessTree) throws(PreDumpError) -> RoundStart {
     RoundStart(
-      of: tree, tracker: .none, uptime: try onTarget { () throws(TargetError) in try Uptime.microseconds() })
+      of: tree, tracker: .none, uptime: Uptime.microseconds())
   }
 }

@@ -47,7 +47,10 @@ public struct FlattenImages: Sendable {
   ///
   /// - Throws: `PreDumpError`: `malformedImages` for a chain that is unfinished or lacks pages.
   public func run() async throws(PreDumpError) -> Report {
-    try await Coordinator.run { () async throws(PreDumpError) in try await runHere() }
+    guard !output.isEmpty else {
+      throw PreDumpError(.invalidArgument, "the directory for the images (output) has an empty name")
+    }
+    return try await Coordinator.run { () async throws(PreDumpError) in try await runHere() }
   }
 
   private func open() throws(PreDumpError) -> (ImageChain, [ChainTask]) {
@@ -74,12 +77,10 @@ public struct FlattenImages: Sendable {
     let images = try onImages { () throws(ImagesError) in try UnfinishedImages.create(at: output) }
     var configuration = PreDump.Configuration(pid: 0, imagesDirectory: output)
     configuration.queueDepth = 8
-    let engine = configuration.makeEngine(ring)
-    let thread = ThreadExecutor(name: "sluice-chain")
-    defer {
-      thread.shutdown()
-      engine.shutdown()
-    }
+    let engine = try configuration.makeEngine(ring)
+    defer { engine.shutdown() }
+    let thread = try StageThreads.make("sluice-chain")
+    defer { thread.shutdown() }
     let chunks = ChunkChannel(capacity: min(8, ring.layout.count))
     let reader = ChainReader(chain: chain, tasks: tasks, ring: ring, chunks: chunks, executor: thread)
     let writer = ImageWriter(

@@ -12,12 +12,13 @@ public enum ImagesOwner: Hashable, Sendable {
 
   /// - Parameters:
   ///   - pid: of the process in its own pid namespace, which the images are named by.
-  ///   - startTime: when it started, in clock ticks since the machine did.
+  ///   - startTime: when it started, in clock ticks since the machine did, as our time namespace has it.
+  ///   - machineStartTime: the same as the machine has it.
   ///   - bootID: of this run of the machine.
   ///   - ticksPerSecond: of that clock.
   init(
-    pid: Int32, startTime: UInt64, bootID: String, ticksPerSecond: UInt64, inventory: Inventory?,
-    tracked: TrackedTasks?
+    pid: Int32, startTime: UInt64, machineStartTime: UInt64, bootID: String, ticksPerSecond: UInt64,
+    inventory: Inventory?, tracked: TrackedTasks?
   ) {
     if let tracked {
       if tracked.bootID != bootID {
@@ -25,7 +26,7 @@ public enum ImagesOwner: Hashable, Sendable {
         return
       }
       if let task = tracked.tasks.first(where: { $0.pid == pid }) {
-        self = task.startTime == startTime ? .same : .other("it is another process with that pid")
+        self = task.startTime == machineStartTime ? .same : .other("it is another process with that pid")
         return
       }
     }

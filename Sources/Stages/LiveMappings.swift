@@ -65,7 +65,8 @@ public final class LiveMappings {
       process = try TargetProcess(pid: pid)
       let bootID = try Uptime.bootID()
       owner = ImagesOwner(
-        pid: namespacePid, startTime: process.startTime, bootID: bootID,
+        pid: namespacePid, startTime: process.startTime, machineStartTime: process.machineStartTime,
+        bootID: bootID,
         ticksPerSecond: Uptime.ticksPerSecond,
         inventory: images.inventory, tracked: images.tracked)
       map = MemoryMap(of: process)

@@ -20,9 +20,14 @@ struct ParentTasks {
 
   /// - Parameter isRoot: whether it is the process that was asked for. That a descendant is new is nothing unusual.
   private func isBase(for process: TargetProcess, isRoot: Bool) -> Bool {
-    let verdict = ParentVerdict.judge(
-      pid: process.namespacePid, startTime: process.startTime, inventory: parent.inventory,
-      tracked: parent.tracked, ticksPerSecond: Uptime.ticksPerSecond)
+    let verdict: ParentVerdict
+    if parent.tracked == nil, let head = parent.hashHead(pid: process.namespacePid) {
+      verdict = ParentVerdict.judge(startTime: process.machineStartTime, hashedStartTime: head.startTime)
+    } else {
+      verdict = ParentVerdict.judge(
+        pid: process.namespacePid, startTime: process.startTime, machineStartTime: process.machineStartTime,
+        inventory: parent.inventory, tracked: parent.tracked, ticksPerSecond: Uptime.ticksPerSecond)
+    }
     switch verdict {
     case .usable: return chainIsWhole(of: process)
     case .ignored(let reason):
@@ -43,6 +48,30 @@ struct ParentTasks {
       logger.warning(
         "copying all of process \(process.pid), since its earlier images are no base for it: \(error)")
       return false
+    }
+  }
+}
+
+extension ParentImages {
+  /// In which run of the machine they were made; nil where they do not say. Where no tracker was cleared for them, the
+  /// hashes of the pages of the process tell, if there are any.
+  func bootID(of pid: Int32) -> String? {
+    if let tracked { return tracked.bootID }
+    // What is wrong with the process is told by whoever copies it.
+    guard let process = try? TargetProcess(pid: pid) else { return nil }
+    return hashHead(pid: process.namespacePid)?.bootID
+  }
+
+  /// What the hashes of a task's pages say of themselves; nil where there are none. What is wrong with them is told by
+  /// whoever compares pages with them.
+  fileprivate func hashHead(pid: Int32) -> PageHashHead? {
+    do throws(ImagesError) {
+      switch try hashes(pagemap: "pagemap-\(pid).img") {
+      case .some(let hashes): return hashes.head
+      case .none: return nil
+      }
+    } catch {
+      return nil
     }
   }
 }

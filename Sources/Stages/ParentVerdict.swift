@@ -19,8 +19,10 @@ enum ParentVerdict: Hashable, Sendable {
   }
 
   /// Looks at the images as a whole.
+  ///
+  /// - Parameter bootID: in which run of the machine they were made; nil where they do not say, as CRIU's do not.
   static func judge(
-    inventory: Inventory?, tracked: TrackedTasks?, isSetAside: Bool, child: String?,
+    inventory: Inventory?, bootID: String?, isSetAside: Bool, child: String?,
     deduplicatedFor newer: String? = nil, machine: Machine
   ) -> ParentVerdict {
     if let newer {
@@ -33,8 +35,12 @@ enum ParentVerdict: Hashable, Sendable {
     guard let dumpUptime = inventory.dumpUptime else {
       return .ignored("their inventory.img does not say when they were made")
     }
-    if let tracked, tracked.bootID != machine.bootID { return .ignored("the machine was restarted since") }
-    if dumpUptime > machine.uptime { return .ignored("they were made before the machine was restarted") }
+    if let bootID {
+      // Their time may be that of another time namespace.
+      if bootID != machine.bootID { return .ignored("the machine was restarted since") }
+    } else if dumpUptime > machine.uptime {
+      return .ignored("they were made before the machine was restarted, or in another time namespace")
+    }
     if let child { return .ignored("another round (\(child)) was built on them already") }
     return .usable
   }
@@ -45,16 +51,19 @@ enum ParentVerdict: Hashable, Sendable {
   /// `judge(softDirtyBitsSince:)`.
   ///
   /// - Parameters:
-  ///   - startTime: when the process started, in clock ticks since the machine did.
+  ///   - startTime: when the process started, in clock ticks since the machine did, as our time namespace has it.
+  ///   - machineStartTime: the same as the machine has it.
   ///   - ticksPerSecond: of that clock.
   static func judge(
-    pid: Int32, startTime: UInt64, inventory: Inventory?, tracked: TrackedTasks?, ticksPerSecond: UInt64
+    pid: Int32, startTime: UInt64, machineStartTime: UInt64, inventory: Inventory?, tracked: TrackedTasks?,
+    ticksPerSecond: UInt64
   ) -> ParentVerdict {
     if let tracked {
       guard let task = tracked.tasks.first(where: { $0.pid == pid }) else {
         return .ignored("they have nothing of it")
       }
-      if task.startTime != startTime { return .ignored("they are of another process with that pid") }
+      return task.startTime == machineStartTime
+        ? .usable : .ignored("they are of another process with that pid")
     }
     // Then it does not say when.
     if inventory?.distrustsSoftDirty == true { return .usable }
@@ -68,6 +77,11 @@ enum ParentVerdict: Hashable, Sendable {
   static func judge(softDirtyBitsSince inventory: Inventory?) -> ParentVerdict {
     guard inventory?.distrustsSoftDirty == true else { return .usable }
     return .ignored("the soft-dirty bits do not tell all that was written since")
+  }
+
+  /// Looks at one task whose images say by themselves when it started, in clock ticks since the machine did.
+  static func judge(startTime: UInt64, hashedStartTime: UInt64) -> ParentVerdict {
+    startTime == hashedStartTime ? .usable : .ignored("they are of another process with that pid")
   }
 
   /// Looks at the hashes of one task's pages.

@@ -34,7 +34,8 @@ public struct PreDump: Sendable {
   ///
   /// - Throws: `PreDumpError`. Whatever goes wrong, no directory is left that looks finished.
   public func run() async throws(PreDumpError) -> PreDumpReport {
-    try await Coordinator.run { () async throws(PreDumpError) in try await runHere() }
+    try configuration.check()
+    return try await Coordinator.run { () async throws(PreDumpError) in try await runHere() }
   }
 
   @concurrent
@@ -51,6 +52,8 @@ public struct PreDump: Sendable {
     let trust = Trust(users: first.map { [$0.user] } ?? [], everybody: configuration.trustsParents)
     let candidate = try openParent(trust: trust)
     let tree = try onTarget { () throws(TargetError) in try findTree(candidate) }
+    // Before anything is done to anybody: another way may be taken then.
+    try onTarget { () throws(TargetError) in try HiddenMemory.check(tree.processes) }
     let expected = try onTarget { () throws(TargetError) in try tree.ownMemoryBytes() }
     let dirtyBytes = dirtyBytes(forMemory: expected)
     // What cannot be had with the least that a parent takes is refused before its chain is read.
@@ -65,31 +68,25 @@ public struct PreDump: Sendable {
     let kind = OutputKind(of: output)
     let ring = try makeRing(kind.isInMemory ? budget.forMemory : budget.buffers)
 
-    let engine = configuration.makeEngine(ring)
-    let starterThread = ThreadExecutor(name: "sluice-start")
-    let walkerThread = ThreadExecutor(name: "sluice-walker")
-    let readerThreads = (0..<max(1, configuration.readers)).map { ThreadExecutor(name: "sluice-read-\($0)") }
-    defer {
-      starterThread.shutdown()
-      walkerThread.shutdown()
-      for thread in readerThreads { thread.shutdown() }
-      engine.shutdown()
-    }
+    let engine = try configuration.makeEngine(ring)
+    defer { engine.shutdown() }
+    let threads = try StageThreads(readers: configuration.readers)
+    defer { threads.shutdown() }
     let starter = RoundStarter(
       configuration: configuration, part: part, dirtyBytes: dirtyBytes,
-      executor: starterThread)
+      executor: threads.starter)
     // Not while the processes stand still.
     if part.isLast { ring.touch(expected) }
     let (plans, chunks) = Self.makeChannels(
-      readers: readerThreads.count, buffers: ring.layout.count, isLast: part.isLast)
+      readers: threads.readers.count, buffers: ring.layout.count, isLast: part.isLast)
     var start = try await starter.start(tree, parent: parent)
     let walker = MemoryWalker(
       tasks: start.tasks, base: start.base, watch: start.watch, source: configuration.pageStates.source,
-      swapped: configuration.swapped.pages, ring: ring, plans: plans, executor: walkerThread)
+      swapped: configuration.swapped.pages, ring: ring, plans: plans, executor: threads.walker)
     #if SLUICE_FAULTS
       await walker.forget(part.forgotten)
     #endif
-    let readers = readerThreads.map {
+    let readers = threads.readers.map {
       PageReader(
         tasks: start.tasks, pageSize: ring.layout.pageSize, plans: plans, chunks: chunks,
         readTimeLimit: configuration.readTimeLimit, hashSeed: start.contents?.seed, executor: $0)
@@ -235,10 +232,11 @@ public struct PreDump: Sendable {
     // By this very round, when it was tried before.
     if part.tries > 1, parent.isSetAside { return nil }
     let machine = try onTarget { () throws(TargetError) in
-      ParentVerdict.Machine(uptime: try Uptime.microseconds(), bootID: try Uptime.bootID())
+      ParentVerdict.Machine(uptime: Uptime.microseconds(), bootID: try Uptime.bootID())
     }
     switch ParentVerdict.judge(
-      inventory: parent.inventory, tracked: parent.tracked, isSetAside: parent.isSetAside,
+      inventory: parent.inventory, bootID: parent.bootID(of: configuration.pid),
+      isSetAside: parent.isSetAside,
       child: parent.child, deduplicatedFor: parent.dedupMark?.child, machine: machine)
     {
     case .usable: return parent

@@ -1,3 +1,5 @@
+internal import CSluiceLinux
+internal import Glibc
 public import Logging
 internal import SluiceTarget
 
@@ -89,10 +91,14 @@ extension PreDump {
     /// One reads some 9 GB/s, which no disk and few networks take; each more costs the process itself memory
     /// bandwidth and a core. So one, unless the images go to memory or to a fast array.
     public var readers = 1
+    /// More would never be of use.
+    public static let possibleReaders = 1...256
     /// How many writes are in flight at most.
     ///
     /// Eight of 1 MiB keep a disk busy while completions are dealt with; more have not been measured to help.
     public var queueDepth = 8
+    /// More would never be of use.
+    public static let possibleQueueDepths = 1...1024
     /// The way that pages take to the disk.
     public var io = IO.automatic
     /// What does the writes.
@@ -121,6 +127,40 @@ extension PreDump {
     /// Tells that a cgroup could not be thawed, which nothing may keep quiet.
     var reportThaw: @Sendable (TargetError) -> Void {
       { [logger] error in logger.error("\(error)") }
+    }
+
+    /// Makes sure that it can be meant, before anything is done to anybody.
+    ///
+    /// - Throws: `PreDumpError` with `invalidArgument`, or `cannotCreate` for images that have no place.
+    func check() throws(PreDumpError) {
+      try Self.check(readers, "readers", Self.possibleReaders)
+      try Self.check(queueDepth, "writes in flight (queueDepth)", Self.possibleQueueDepths)
+      guard readTimeLimit >= .seconds(1), readTimeLimit <= .seconds(1_000_000_000) else {
+        throw PreDumpError(
+          .invalidArgument, "the time for one read (readTimeLimit) is a second at least, not \(readTimeLimit)"
+        )
+      }
+      // It would be taken for the wish to build on nothing, and a full copy made without a word.
+      guard parentDirectory?.isEmpty != true else {
+        throw PreDumpError(
+          .invalidArgument, "the directory of the earlier images (parentDirectory) has an empty name")
+      }
+      // Rounds would go to the root directory.
+      guard !imagesDirectory.isEmpty else {
+        throw PreDumpError(
+          .cannotCreate, "making the images directory: its name (imagesDirectory) is empty (ENOENT)",
+          errno: SystemErrno(code: ENOENT))
+      }
+    }
+
+    private static func check(
+      _ number: Int, _ what: String, _ possible: ClosedRange<Int>
+    ) throws(PreDumpError) {
+      guard possible.contains(number) else {
+        throw PreDumpError(
+          .invalidArgument,
+          "\(number) \(what) cannot be: from \(possible.lowerBound) to \(possible.upperBound) can")
+      }
     }
   }
 }

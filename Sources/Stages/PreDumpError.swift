@@ -19,6 +19,9 @@ public struct PreDumpError: Error, CustomStringConvertible {
     case cannotCreate
     /// Reading or writing failed.
     case io
+    /// The process has memory that it may not read itself, and that this kernel shows to nobody else. Nothing was done to
+    /// it yet.
+    case hiddenMemory
     /// The process ended or executed another program meanwhile.
     case targetGone
     /// The kernel does not let us.
@@ -70,6 +73,7 @@ public struct PreDumpError: Error, CustomStringConvertible {
       case .notPermitted: .notPermitted
       case .notTrackable, .watchedByAnother: .notTrackable
       case .unreadable: .io
+      case .hidden: .hiddenMemory
       case .systemCall: .system
       case .stoppedTooLong: .stoppedTooLong
       case .cancelled: .cancelled
@@ -103,6 +107,14 @@ public struct PreDumpError: Error, CustomStringConvertible {
       .invalidArgument,
       "a memory budget of \(error.asked) bytes is too small: the smallest possible is \((error.smallest + 1023) / 1024)K"
     )
+  }
+
+  init(_ error: NoThread) {
+    let name = unsafe String(cString: error.errno.cName)
+    self.init(
+      .system,
+      "starting the thread \(error.name): \(name); raise the limit on threads (ulimit -u, pids.max of the cgroup)",
+      errno: error.errno)
   }
 
   init(_ error: BufferRing.MappingFailed) {

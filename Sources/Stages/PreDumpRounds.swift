@@ -58,6 +58,8 @@ public struct PreDumpRounds: Sendable {
     _ configuration: PreDump.Configuration, policy: RoundPolicy, lastRound: LastRound? = nil,
     precedesDump: Bool = false
   ) throws(PreDumpError) {
+    try configuration.check()
+    try policy.check()
     self.configuration = configuration
     var policy = policy
     if lastRound != nil { policy.rounds -= 1 }

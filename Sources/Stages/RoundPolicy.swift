@@ -17,6 +17,23 @@ public struct RoundPolicy: Hashable, Sendable {
   /// One round.
   public init() {}
 
+  /// Makes sure that it can be meant.
+  ///
+  /// - Throws: `PreDumpError` with `invalidArgument`.
+  func check() throws(PreDumpError) {
+    guard rounds >= 1 else {
+      throw PreDumpError(.invalidArgument, "\(rounds) rounds cannot be made: one at least can")
+    }
+    guard (0...100).contains(untilSkippedPercent) else {
+      throw PreDumpError(
+        .invalidArgument,
+        "\(untilSkippedPercent) percent of the pages (untilSkippedPercent) are not from 0 to 100")
+    }
+    if let maxTime, maxTime < .zero {
+      throw PreDumpError(.invalidArgument, "the time for all rounds (maxTime) is 0 at least, not \(maxTime)")
+    }
+  }
+
   /// What is known of a round that has ended.
   struct Figures: Hashable, Sendable {
     var pagesWritten: UInt64

@@ -79,7 +79,7 @@ struct RoundStart: Sendable {
     return TrackedTasks(
       bootID: try onTarget { () throws(TargetError) in try Uptime.bootID() },
       tasks: tasks.filter { !$0.hasFailed }.map {
-        TrackedTasks.Task(pid: $0.process.namespacePid, startTime: $0.process.startTime)
+        TrackedTasks.Task(pid: $0.process.namespacePid, startTime: $0.process.machineStartTime)
       })
   }
 

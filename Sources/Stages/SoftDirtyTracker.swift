@@ -35,7 +35,7 @@ struct SoftDirtyTracker: DirtyTracker {
     in room: consuming WrittenPages?,
     _ lease: StopLease
   ) throws(PreDumpError) -> RoundStart {
-    let uptime = try onTarget { () throws(TargetError) in try Uptime.microseconds() }
+    let uptime = Uptime.microseconds()
     var start = RoundStart(of: tree, tracker: .softDirty, uptime: uptime)
     guard let parent, believes(parent), var written = room else { return start }
     do throws(TargetError) { try written.collect(from: tree, lease) } catch { throw PreDumpError(error) }
@@ -64,7 +64,7 @@ struct SoftDirtyTracker: DirtyTracker {
     _ tree: inout ProcessTree, hasCleared: inout Bool
   ) throws(TargetError) -> (uptime: UInt64, nanoseconds: UInt64) {
     // Before the clear, never after: a process that was started later is another one to CRIU.
-    let uptime = try Uptime.microseconds()
+    let uptime = Uptime.microseconds()
     let root = tree.processes[0]
     var cleared: UInt64 = 0
     func clearAll(_ processes: [TargetProcess]) throws(TargetError) {
@@ -166,7 +166,7 @@ struct SoftDirtyTracker: DirtyTracker {
       written.startAnew()
       lap = Lap()
     }
-    taken.uptime = try Uptime.microseconds()
+    taken.uptime = Uptime.microseconds()
     let root = tree.processes[0]
     for process in tree.processes {
       try stopped.lease.check()

@@ -4,7 +4,9 @@ internal import SluicePipeline
 
 extension PreDump.Configuration {
   /// What does the writes: io_uring where the kernel gives us one, else threads.
-  func makeEngine(_ ring: BufferRing) -> any SluicePipeline.WriteEngine {
+  ///
+  /// - Throws: `PreDumpError` with `system`, where not even a thread is to be had.
+  func makeEngine(_ ring: BufferRing) throws(PreDumpError) -> any SluicePipeline.WriteEngine {
     let logger = self.logger
     if writeEngine == .automatic {
       do throws(RingExecutor.Unavailable) {
@@ -21,6 +23,10 @@ extension PreDump.Configuration {
           "no io_uring (\(unsafe String(cString: error.errno.cName))): writing with pwrite on threads")
       }
     }
-    return ThreadWriteEngine(name: "sluice-writer", workers: queueDepth)
+    do throws(NoThread) {
+      return try ThreadWriteEngine(name: "sluice-writer", workers: queueDepth)
+    } catch {
+      throw PreDumpError(error)
+    }
   }
 }

@@ -70,7 +70,7 @@ struct WriteProtectTracker: DirtyTracker {
       guard seesSoftDirty else { return try NoTracker().everything(of: tree) }
       return try softDirty.beginLast(tree, on: parent, where: isParentOf, in: room, lease)
     }
-    let uptime = try onTarget { () throws(TargetError) in try Uptime.microseconds() }
+    let uptime = Uptime.microseconds()
     var start = RoundStart(of: tree, tracker: name, uptime: uptime) { process in
       watched.contains(process.pid) ? tracking.protection(of: process) : nil
     }
@@ -101,7 +101,7 @@ struct WriteProtectTracker: DirtyTracker {
       if seesSoftDirty {
         cleared = try SoftDirtyTracker.clear(&tree, hasCleared: &hasCleared)
       } else {
-        cleared.uptime = try Uptime.microseconds()
+        cleared.uptime = Uptime.microseconds()
         try tree.growWhileItRuns { _ in }
       }
     } catch {

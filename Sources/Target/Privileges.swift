@@ -53,9 +53,23 @@ public struct Privileges: Sendable {
   /// Whether this process has the capability.
   public func has(_ capability: Capability) -> Bool { effective >> capability.rawValue & 1 == 1 }
 
-  /// The value of kernel.yama.ptrace_scope; nil on kernels without the Yama module.
-  public static var ptraceScope: Int? {
-    guard let scope = try? ProcFile.text(ofFileAt: "/proc/sys/kernel/yama/ptrace_scope") else { return nil }
-    return Int(scope.prefix(while: \.isNumber))
+  /// What there is to know of kernel.yama.ptrace_scope.
+  public enum PtraceScope: Hashable, Sendable {
+    /// Its value.
+    case value(Int)
+    /// The kernel has no Yama.
+    case noYama
+    /// It cannot be read: /proc is mounted without settings (subset=pid).
+    case unknown
+  }
+
+  /// The value of kernel.yama.ptrace_scope.
+  public static var ptraceScope: PtraceScope {
+    do throws(ProcFile.OpenFailed) {
+      guard let scope = try SystemSettings.text("kernel/yama/ptrace_scope") else { return .noYama }
+      return Int(scope.prefix(while: \.isNumber)).map(PtraceScope.value) ?? .unknown
+    } catch {
+      return .unknown
+    }
   }
 }

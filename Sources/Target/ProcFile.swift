@@ -13,9 +13,11 @@ struct ProcFile: ~Copyable, Sendable {
   }
 
   /// - Throws: the errno of the failed open, which only the caller can explain.
-  init(path: String, access: Access = .read) throws(OpenFailed) {
+  init(
+    path: String, in directory: Int32 = sluice_current_directory(), access: Access = .read
+  ) throws(OpenFailed) {
     let mode = access == .read ? SLUICE_OPEN_READ : SLUICE_OPEN_WRITE
-    let result = unsafe sluice_open_at(sluice_current_directory(), path, mode)
+    let result = unsafe sluice_open_at(directory, path, mode)
     guard result >= 0 else { throw OpenFailed(errno: SystemErrno(returned: result)) }
     descriptor = result
   }
@@ -34,8 +36,10 @@ struct ProcFile: ~Copyable, Sendable {
   }
 
   /// All of a file, as text. Most are small, but a line of /proc/PID/status names up to 65536 groups.
-  static func text(ofFileAt path: String) throws(OpenFailed) -> String {
-    try ProcFile(path: path).text()
+  static func text(
+    ofFileAt path: String, in directory: Int32 = sluice_current_directory()
+  ) throws(OpenFailed) -> String {
+    try ProcFile(path: path, in: directory).text()
   }
 
   /// The same of an open one, from where it was read to last.

@@ -152,18 +152,16 @@ public struct RemoteMemory: Sendable {
   /// The error for a page that is there and cannot be read in any way.
   private func unreadable(_ address: UInt64, _ reason: SystemErrno) throws(TargetError) -> TargetError {
     try process.checkStillTheSame()
-    var message =
-      "the page at 0x\(String(address, radix: 16)) of process \(process.pid) is there but cannot be read"
     if case .mapping(let mapping) = try process.mapping(atOrAbove: address), mapping.start <= address,
       !mapping.is_readable
     {
-      message +=
-        ": the process itself may not read it, and this kernel lets nobody override that unless it is booted with"
-        + " proc_mem.force_override=always"
-    } else {
-      message += ", so its image would have a hole"
+      return TargetError(.unreadable, HiddenMemory.message(for: address, of: process), errno: reason)
     }
-    return TargetError(.unreadable, message, errno: reason)
+    return TargetError(
+      .unreadable,
+      "the page at 0x\(String(address, radix: 16)) of process \(process.pid) is there but cannot be read, so its image"
+        + " would have a hole",
+      errno: reason)
   }
 }
 

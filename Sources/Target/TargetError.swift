@@ -26,6 +26,8 @@ public struct TargetError: Error, CustomStringConvertible {
     case watchedByAnother
     /// A page is mapped and yet cannot be read.
     case unreadable
+    /// The same, found out before anything was done, of a page that the process itself may not read.
+    case hidden
     /// A system call failed in a way that none of the others describes.
     case systemCall
   }

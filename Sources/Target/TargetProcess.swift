@@ -302,7 +302,7 @@ public final class TargetProcess: Sendable {
   static func permissionAdvice() -> String {
     let base = "it takes CAP_SYS_PTRACE (root has it), or the same user"
     // Kernels without the Yama module have no such file, and then only the first half matters.
-    guard let scope = Privileges.ptraceScope, scope > 0 else { return base }
+    guard case .value(let scope) = Privileges.ptraceScope, scope > 0 else { return base }
     return base + " and kernel.yama.ptrace_scope 0 (it is \(scope))"
   }
 }

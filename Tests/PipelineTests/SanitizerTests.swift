@@ -17,7 +17,7 @@ import Testing
       nonisolated(unsafe) let value = UnsafeMutablePointer<Int>.allocate(capacity: 1)
       unsafe value.initialize(to: 0)
       let threads = (0..<2).map { NamedThread(name: "racing-\($0)") }
-      for thread in threads { thread.start { for _ in 0..<1000 { unsafe value.pointee += 1 } } }
+      for thread in threads { thread.begin { for _ in 0..<1000 { unsafe value.pointee += 1 } } }
       for thread in threads { thread.join() }
       unsafe value.deallocate()
     }

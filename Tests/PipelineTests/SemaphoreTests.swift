@@ -16,7 +16,7 @@ import Testing
     let each = 5_000
     let waiters = (0..<6).map { number in
       let thread = NamedThread(name: "test-wait-\(number)")
-      thread.start {
+      thread.begin {
         for _ in 0..<each {
           semaphore.wait()
           passed.withLock { $0 += 1 }
@@ -26,7 +26,7 @@ import Testing
     }
     let signallers = (0..<3).map { number in
       let thread = NamedThread(name: "test-signal-\(number)")
-      thread.start {
+      thread.begin {
         for _ in 0..<2 * each { semaphore.signal() }
       }
       return thread
@@ -39,7 +39,7 @@ import Testing
     let (semaphore, passed) = (Semaphore(), Locked(0))
     let threads = (0..<4).map { number in
       let thread = NamedThread(name: "test-hold-\(number)")
-      thread.start {
+      thread.begin {
         semaphore.wait()
         passed.withLock { $0 += 1 }
       }
@@ -65,7 +65,7 @@ import Testing
       let (semaphore, thread) = (Semaphore(), Locked<pthread_t?>(nil))
       let passed = Locked(false)
       let waiter = NamedThread(name: "test-interrupt")
-      waiter.start {
+      waiter.begin {
         thread.withLock { $0 = pthread_self() }
         semaphore.wait()
         passed.withLock { $0 = true }

@@ -131,12 +131,12 @@ extension StagesTests {
       #expect(Capabilities.lockedMemory(privileges).isAvailable == isEnough)
     }
 
-    @Test(arguments: [
-      (nil, false, true), (0, false, true), (1, false, false), (1, true, true), (2, true, true),
-      (2, false, false),
-      (3, true, false),
-    ])
-    func knowTheScopesOfYama(scope: Int?, canTrace: Bool, isAvailable: Bool) {
+    @Test(
+      arguments: [
+        (.noYama, false, true), (.unknown, true, nil), (.value(0), false, true), (.value(1), false, false),
+        (.value(1), true, true), (.value(2), true, true), (.value(2), false, false), (.value(3), true, false),
+      ] as [(Privileges.PtraceScope, Bool, Bool?)])
+    func knowTheScopesOfYama(scope: Privileges.PtraceScope, canTrace: Bool, isAvailable: Bool?) {
       #expect(Capabilities.ptraceScope(scope, canTrace: canTrace).isAvailable == isAvailable)
     }
   }

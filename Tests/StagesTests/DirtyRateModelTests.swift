@@ -27,15 +27,15 @@ import Testing
   private func policy(_ rounds: Int) -> RoundPolicy {
     var policy = RoundPolicy()
     policy.rounds = rounds
-    policy.untilSkippedPercent = 101
+    policy.untilSkippedPercent = 100
     return policy
   }
 
-  @Test func `each round copies what was written during the one before`() {
+  @Test func `each round copies what was written during the one before`() throws {
     // 1000 different pages a second, and 10,000 copied: a tenth of the round before, and its pause.
     var policy = policy(3)
     policy.untilPages = 0
-    let forecast = model([(1, 1000), (100, 100_000)]).forecast(copyRate: 10_000, policy: policy)
+    let forecast = try model([(1, 1000), (100, 100_000)]).forecast(copyRate: 10_000, policy: policy)
     #expect(forecast.end == .rounds)
     #expect(forecast.rounds.map(\.pages) == [100_000, 10_000, 1100])
     #expect(forecast.rounds[0].seconds == 10)
@@ -43,26 +43,34 @@ import Testing
     #expect(forecast.finalSeconds == 0.011)
   }
 
-  @Test func `rounds end as those of a run do`() {
-    let idle = model([(10, 0)]).forecast(copyRate: 10_000, policy: policy(8))
+  @Test func `rounds end as those of a run do`() throws {
+    let idle = try model([(10, 0)]).forecast(copyRate: 10_000, policy: policy(8))
     #expect(idle.rounds.map(\.pages) == [100_000, 0])
     #expect(idle.end == .fewPages)
     #expect(idle.finalPages == 0)
     // It writes everything in the time of a round: the second has all of it, and the third no less.
-    let busy = model([(1, 100_000)]).forecast(copyRate: 10_000, policy: policy(8))
+    let busy = try model([(1, 100_000)]).forecast(copyRate: 10_000, policy: policy(8))
     #expect(
       busy.rounds.map(\.pages) == [100_000, 100_000, 100_000, 100_000, 100_000, 100_000, 100_000, 100_000])
     #expect(busy.finalPages == 100_000)
     var usual = RoundPolicy()
     usual.rounds = 8
-    let mostlyClean = model([(1, 100), (100, 10_000)]).forecast(copyRate: 10_000, policy: usual)
+    let mostlyClean = try model([(1, 100), (100, 10_000)]).forecast(copyRate: 10_000, policy: usual)
     #expect(mostlyClean.rounds.map(\.pages) == [100_000, 1000])
     #expect(mostlyClean.end == .mostlyClean)
     #expect(mostlyClean.finalPages == 10)
   }
 
-  @Test func `nothing to copy is a round of nothing`() {
-    let forecast = model([(1, 10)], of: 0).forecast(copyRate: 1, policy: policy(8))
+  @Test(arguments: [0, -1, .nan, .infinity])
+  func `a rate that cannot be is refused`(rate: Double) {
+    let error = #expect(throws: PreDumpError.self) {
+      try model([(1, 10)]).forecast(copyRate: rate, policy: policy(8))
+    }
+    #expect(error?.code == .invalidArgument)
+  }
+
+  @Test func `nothing to copy is a round of nothing`() throws {
+    let forecast = try model([(1, 10)], of: 0).forecast(copyRate: 1, policy: policy(8))
     #expect(forecast.rounds == [.init(pages: 0, seconds: 0)])
     #expect(forecast.finalPages == 0)
   }

@@ -9,9 +9,9 @@ extension Faults {
     case startWriteback, finishWriteback, dropCache, fileSystem, fileStatus
     case makeDirectory, rename, unlink, readLink, makeLink, lock, listDirectory
     case processRead, pagemapScan, mappingQuery, leaveLock
-    case mapBuffers, protectBuffers, unmapBuffers, ownPage, ownPagemap
+    case mapBuffers, protectBuffers, unmapBuffers, ownPage, ownPagemap, hiddenMemory
     case pidfdOpen, pidfdPoll, compareMemory, listThreads, trace, reaperStart, guardStart, userfault,
-      eventOpen
+      startThread, eventOpen
     case ringOpen, ringReserve, ringRegister, ringEnter, ringCompletion
 
     /// Errors that do not go away by trying again.
@@ -40,10 +40,10 @@ extension Faults {
       case .userfault: [ENOMEM, EBUSY]
       case .ringOpen: [ENOSYS, EPERM, ENOMEM]
       case .ringReserve, .ringRegister: [ENOMEM, EINVAL]
-      // What it gives beyond these are our own mistakes, at which we trap.
-      case .ringEnter: []
-      // They cannot fail.
-      case .unmapBuffers, .leaveLock: []
+      case .ringEnter: [EIO]
+      case .startThread: [EAGAIN]
+      // They cannot fail, or nothing depends on it here.
+      case .unmapBuffers, .leaveLock, .hiddenMemory: []
       }
     }
 
@@ -63,7 +63,8 @@ extension Faults {
     /// depends on it.
     var hasAnotherWay: Bool {
       switch self {
-      case .ringOpen, .ringReserve, .ringRegister, .eventOpen: true
+      // Without a thread for the ring there may be some that write.
+      case .ringOpen, .ringReserve, .ringRegister, .eventOpen, .startThread: true
       // What cannot be watched is copied whole.
       case .userfault: true
       // What may share its memory with another is copied, and not watched.

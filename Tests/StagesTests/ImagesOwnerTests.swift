@@ -5,11 +5,11 @@ import Testing
 
 @Suite struct ImagesOwnerTests {
   private func owner(
-    startTime: UInt64 = 900, bootID: String = "now", uptime: UInt64? = 10_000_000,
+    startTime: UInt64 = 900, ahead: UInt64 = 0, bootID: String = "now", uptime: UInt64? = 10_000_000,
     tracked: TrackedTasks? = nil
   ) -> ImagesOwner {
     ImagesOwner(
-      pid: 17, startTime: startTime, bootID: bootID, ticksPerSecond: 100,
+      pid: 17, startTime: startTime + ahead, machineStartTime: startTime, bootID: bootID, ticksPerSecond: 100,
       inventory: Inventory(dumpUptime: uptime, preDumpMode: .read), tracked: tracked)
   }
 
@@ -19,6 +19,7 @@ import Testing
 
   @Test func `goes by the start of the process and of the machine`() {
     #expect(owner(tracked: tracked(17, 900)) == .same)
+    #expect(owner(ahead: 1_000_000, tracked: tracked(17, 900)) == .same)
     #expect(owner(tracked: tracked(17, 899)) == .other("it is another process with that pid"))
     #expect(
       owner(bootID: "then", tracked: tracked(17, 900))

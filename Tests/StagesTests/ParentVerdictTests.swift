@@ -14,7 +14,8 @@ import Testing
     child: String? = nil, deduplicatedFor newer: String? = nil
   ) -> ParentVerdict {
     ParentVerdict.judge(
-      inventory: inventory, tracked: tracked, isSetAside: isSetAside, child: child, deduplicatedFor: newer,
+      inventory: inventory, bootID: tracked?.bootID, isSetAside: isSetAside, child: child,
+      deduplicatedFor: newer,
       machine: Self.machine)
   }
 
@@ -45,14 +46,16 @@ import Testing
       because: "restarted")
     expectIgnored(verdict(child: "../3"), because: "../3")
     expectIgnored(verdict(deduplicatedFor: "../4"), because: "../4")
+    // Their own word goes before the time, which may be that of another time namespace.
+    #expect(verdict(inventory: Inventory(dumpUptime: 9_000_000_000, preDumpMode: .read)) == .usable)
   }
 
   private func verdict(
-    pid: Int32, startTime: UInt64, tracked: TrackedTasks?, dumpUptime: UInt64 = 500_000_000
+    pid: Int32, startTime: UInt64, tracked: TrackedTasks?, dumpUptime: UInt64 = 500_000_000, ahead: UInt64 = 0
   ) -> ParentVerdict {
     ParentVerdict.judge(
-      pid: pid, startTime: startTime, inventory: Inventory(dumpUptime: dumpUptime, preDumpMode: .read),
-      tracked: tracked, ticksPerSecond: 100)
+      pid: pid, startTime: startTime + ahead, machineStartTime: startTime,
+      inventory: Inventory(dumpUptime: dumpUptime, preDumpMode: .read), tracked: tracked, ticksPerSecond: 100)
   }
 
   @Test func `a task must be the same process`() {
@@ -60,6 +63,9 @@ import Testing
     expectIgnored(verdict(pid: 7, startTime: 101, tracked: Self.tracked), because: "another process")
     expectIgnored(verdict(pid: 8, startTime: 100, tracked: Self.tracked), because: "nothing of it")
     #expect(verdict(pid: 8, startTime: 100, tracked: nil) == .usable)
+    // In whatever time namespace, and whenever the images say that they were made there.
+    #expect(verdict(pid: 7, startTime: 100, tracked: Self.tracked, ahead: 1_000_000) == .usable)
+    #expect(verdict(pid: 7, startTime: 100, tracked: Self.tracked, dumpUptime: 10) == .usable)
   }
 
   /// CRIU's rule, at its edge: ticks of 10 ms, and a process that started in the same one is another.
@@ -114,7 +120,9 @@ import Testing
     #expect(verdict(inventory: inventory) == .usable)
     #expect(
       ParentVerdict.judge(
-        pid: 7, startTime: 100, inventory: inventory, tracked: nil, ticksPerSecond: 100) == .usable)
+        pid: 7, startTime: 100, machineStartTime: 100, inventory: inventory, tracked: nil, ticksPerSecond: 100
+      )
+        == .usable)
     func hashes(_ uptime: UInt64) -> ParentVerdict {
       let head = PageHashHead(
         pageSize: 4096, pid: 7, startTime: 100, dumpUptime: uptime, seed: 4, bootID: "this")

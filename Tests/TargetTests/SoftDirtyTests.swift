@@ -55,9 +55,19 @@ struct UptimeTests {
 
   @Test func isTheKernelsOwn() throws {
     let before = try seconds()
-    let microseconds = try Uptime.microseconds()
+    let microseconds = Uptime.microseconds()
     let after = try seconds()
     #expect(microseconds % 10_000 == 0)
     #expect(((before * 100).rounded()...(after * 100).rounded()).contains(Double(microseconds / 10_000)))
+  }
+
+  @Test(arguments: [
+    ("monotonic           0         0\nboottime            0         0\n", 0),
+    ("monotonic           5         0\nboottime       100000 500000000\n", 10_000_050),
+    ("monotonic           0         0\nboottime           -3         0\n", -300), ("", 0),
+    ("boottime x y\n", 0),
+  ])
+  func knowsTheOffsetOfATimeNamespace(text: String, ticks: Int64) {
+    #expect(Uptime.ticks(inOffsets: text, ticksPerSecond: 100) == ticks)
   }
 }

@@ -40,6 +40,8 @@ enum sluice_fault_site {
   /// The pages of our own with which the kernel is tried.
   SLUICE_FAULT_OWN_PAGE,
   SLUICE_FAULT_OWN_PAGEMAP,
+  /// Reading memory that a process itself may not read: the trial with a page of our own.
+  SLUICE_FAULT_HIDDEN_MEMORY,
   SLUICE_FAULT_PIDFD_OPEN,
   SLUICE_FAULT_PIDFD_POLL,
   SLUICE_FAULT_COMPARE_MEMORY,
@@ -51,6 +53,7 @@ enum sluice_fault_site {
   SLUICE_FAULT_GUARD,
   /// What is asked of a userfaultfd.
   SLUICE_FAULT_USERFAULT,
+  SLUICE_FAULT_START_THREAD,
   SLUICE_FAULT_EVENT_OPEN,
   SLUICE_FAULT_RING_OPEN,
   SLUICE_FAULT_RING_RESERVE,

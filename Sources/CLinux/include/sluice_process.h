@@ -26,6 +26,10 @@ int sluice_compare_memory(pid_t one, pid_t other);
 /// interrupts the thread that writes it cuts the core short: PTRACE_INTERRUPT, the cgroup freezer.
 int sluice_dumps_core(pid_t pid);
 
+/// A procfs of our own, without options and mounted nowhere: the descriptor of its root, or -errno. It takes
+/// CAP_SYS_ADMIN.
+int sluice_own_proc(void);
+
 /// Whether this kernel has /proc/PID/task/TID/children: 1 or 0.
 int sluice_has_children_lists(void);
 

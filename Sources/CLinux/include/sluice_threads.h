@@ -2,8 +2,12 @@
 #ifndef SLUICE_THREADS_H
 #define SLUICE_THREADS_H
 
+#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/// Starts a thread. 0 or -errno: EAGAIN where a limit on threads is reached.
+int sluice_start_thread(pthread_t *thread, void *(*body)(void *), void *context);
 
 /// Names the calling thread; the kernel keeps 15 bytes.
 void sluice_name_this_thread(const char *name);
@@ -13,6 +17,9 @@ int sluice_pin_this_thread(const uint32_t *cpus, size_t count);
 
 /// CLOCK_MONOTONIC in nanoseconds.
 uint64_t sluice_monotonic_nanoseconds(void);
+
+/// CLOCK_BOOTTIME in nanoseconds, in our own time namespace.
+uint64_t sluice_boottime_nanoseconds(void);
 
 /// The clock ticks in a second that /proc/PID/stat counts in.
 long sluice_clock_ticks_per_second(void);

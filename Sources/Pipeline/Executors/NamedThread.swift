@@ -1,5 +1,14 @@
-internal import CSluiceLinux
+public import CSluiceLinux
 import Glibc
+
+/// The kernel starts no further thread.
+public struct NoThread: Error {
+  /// The thread's name.
+  public let name: String
+  /// The kernel's reason: EAGAIN where the limit of the user (RLIMIT_NPROC), of the cgroup (pids.max) or of the machine is
+  /// reached, or memory for a stack is short.
+  public let errno: SystemErrno
+}
 
 /// A thread of our own, with a name and, if wanted, the CPUs that it stays on.
 final class NamedThread: Sendable {
@@ -16,23 +25,27 @@ final class NamedThread: Sendable {
   }
 
   /// Starts the thread, which ends when `body` does; `join` must be called after.
-  func start(_ body: @escaping @Sendable () -> Void) {
+  ///
+  /// - Throws: `NoThread`; there is nothing to join then.
+  func start(_ body: @escaping @Sendable () -> Void) throws(NoThread) {
     let start = Start(thread: self, body: body)
-    let context = unsafe Unmanaged.passRetained(start).toOpaque()
-    handle.withLock { handle in
+    let context = unsafe Unmanaged.passRetained(start)
+    let error = handle.withLock { handle in
       var new = pthread_t()
-      let error = unsafe pthread_create(
-        &new, nil,
+      let error = unsafe sluice_start_thread(
+        &new,
         { context in
           guard let context = unsafe context else { return nil }
           let start = unsafe Unmanaged<Start>.fromOpaque(context).takeRetainedValue()
           start.run()
           return nil
-        }, context)
-      precondition(
-        error == 0, "starting the thread \(name): \(unsafe String(cString: SystemErrno(code: error).cName))")
-      handle = new
+        }, context.toOpaque())
+      if error == 0 { handle = new }
+      return error
     }
+    guard error != 0 else { return }
+    unsafe context.release()
+    throw NoThread(name: name, errno: SystemErrno(code: -error))
   }
 
   /// Waits until the thread has ended. Callers are other threads, any number of them; where it has ended already,

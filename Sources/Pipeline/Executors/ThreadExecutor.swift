@@ -27,9 +27,10 @@ public final class ThreadExecutor: SerialExecutor, TaskExecutor {
   /// - Parameters:
   ///   - name: as it stands in /proc/self/task/*/comm (15 bytes at most).
   ///   - cpus: the CPUs that the thread stays on; nil for wherever the kernel likes.
-  public init(name: String, cpus: [UInt32]? = nil) {
+  /// - Throws: `NoThread`.
+  public init(name: String, cpus: [UInt32]? = nil) throws(NoThread) {
     thread = NamedThread(name: name, cpus: cpus)
-    thread.start { [self] in run() }
+    try thread.start { [self] in run() }
   }
 
   /// The thread's name.

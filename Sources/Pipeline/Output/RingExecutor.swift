@@ -17,6 +17,8 @@ public final class RingExecutor: SerialExecutor, TaskExecutor, WriteEngine {
     var isShutDown = false
     /// Whether the thread is, or is about to be, asleep in the kernel: then the eventfd wakes it.
     var isSleeping = false
+    /// Whether the ring has gone: then the thread sleeps without it.
+    var isBroken = false
     /// Nil until the ring was tried.
     var setUp: Result<Void, Unavailable>?
   }
@@ -24,9 +26,12 @@ public final class RingExecutor: SerialExecutor, TaskExecutor, WriteEngine {
   /// What only the thread itself touches.
   @safe
   private struct Confined: ~Copyable {
+    /// Nil when it has broken down, and at the end.
     var ring: OpaquePointer?
-    /// Writes that have not completed.
-    var inFlight = 0
+    /// The tokens of writes that have not completed.
+    var inFlight: [UInt64] = []
+    /// What it broke down with.
+    var breakdown: SystemErrno?
     /// Whether each buffer was registered; nil where registering was refused or not wanted.
     var registered: [Bool]?
     var handler: (@Sendable (WriteCompletion) -> Void)?
@@ -63,7 +68,9 @@ public final class RingExecutor: SerialExecutor, TaskExecutor, WriteEngine {
     self.onFallback = onFallback
     event = sluice_eventfd()
     guard event >= 0 else { throw Unavailable(errno: SystemErrno(code: -event)) }
-    thread.start { [self] in run(depth: depth) }
+    do throws(NoThread) { try thread.start { [self] in run(depth: depth) } } catch {
+      throw Unavailable(errno: error.errno)
+    }
     let setUp = state.waitWithLock { $0.setUp }
     if case .failure(let unavailable) = setUp {
       thread.join()
@@ -106,6 +113,7 @@ public final class RingExecutor: SerialExecutor, TaskExecutor, WriteEngine {
   private func wake(after change: (inout State) -> Void) {
     state.withLock { state in
       change(&state)
+      if state.isBroken { self.state.signal() }
       guard state.isSleeping else { return }
       state.isSleeping = false
       // Under the lock, and nothing after it: once that is open, the job may run to its end, and the executor go
@@ -136,24 +144,26 @@ public final class RingExecutor: SerialExecutor, TaskExecutor, WriteEngine {
   /// Starts a write; it is submitted with whatever else is started before the thread has nothing left to do.
   public func start(_ request: WriteRequest) {
     checkIsolated()
+    unsafe confined.inFlight.append(UInt64(request.token))
     let registered = register(request.bufferIndex) ? Int32(request.bufferIndex) : -1
-    while true {
+    while let ring = unsafe confined.ring {
       let result = unsafe sluice_ring_write(
-        confined.ring, request.descriptor, request.bytes.baseAddress, UInt32(request.bytes.count),
+        ring, request.descriptor, request.bytes.baseAddress, UInt32(request.bytes.count),
         request.offset, registered, UInt64(request.token))
       if result == 0 { break }
       submit(andWait: false)
     }
-    unsafe confined.inFlight += 1
   }
 
   /// Registers a buffer when it is first written from, so that one that is never used is never touched.
   private func register(_ index: Int) -> Bool {
-    guard let isRegistered = unsafe confined.registered?[index] else { return false }
+    guard let ring = unsafe confined.ring, let isRegistered = unsafe confined.registered?[index] else {
+      return false
+    }
     if isRegistered { return true }
     let bytes = unsafe buffers.bytes(at: index)
     let result = unsafe sluice_ring_register_buffer(
-      confined.ring, UInt32(index), bytes.baseAddress, bytes.count)
+      ring, UInt32(index), bytes.baseAddress, bytes.count)
     guard result == 0 else {
       // Those that are registered stay so; the kernel takes their writes either way.
       unsafe confined.registered = nil
@@ -165,10 +175,22 @@ public final class RingExecutor: SerialExecutor, TaskExecutor, WriteEngine {
   }
 
   private func submit(andWait wait: Bool) {
-    let result = unsafe sluice_ring_submit(confined.ring, wait ? 1 : 0)
-    precondition(
-      result == 0,
-      "io_uring_enter on a ring that works: \(unsafe String(cString: SystemErrno(code: -result).cName))")
+    guard let ring = unsafe confined.ring else {
+      if wait { state.waitWithLock { $0.jobs.isEmpty && !$0.isShutDown ? nil : () } }
+      return
+    }
+    let result = unsafe sluice_ring_submit(ring, wait ? 1 : 0)
+    if result != 0 { breakDown(SystemErrno(code: -result)) }
+  }
+
+  /// Gives the ring up, which the kernel takes no orders through any more. Writes that have not completed have failed then,
+  /// and so do all that are started: `takeCompletions` tells. What the kernel was given before it may yet write; no file
+  /// of a failed write is ever used.
+  private func breakDown(_ errno: SystemErrno) {
+    unsafe sluice_ring_close(confined.ring)
+    unsafe confined.ring = nil
+    unsafe confined.breakdown = errno
+    state.withLock { $0.isBroken = true }
   }
 
   // MARK: The thread
@@ -203,8 +225,8 @@ public final class RingExecutor: SerialExecutor, TaskExecutor, WriteEngine {
       takeCompletions()
     }
     unsafe precondition(
-      confined.inFlight == 0, "the executor \(name) was shut down while writes are in flight")
-    unsafe sluice_ring_close(confined.ring)
+      confined.inFlight.isEmpty, "the executor \(name) was shut down while writes are in flight")
+    if let ring = unsafe confined.ring { unsafe sluice_ring_close(ring) }
     unsafe confined.ring = nil
   }
 
@@ -232,21 +254,28 @@ public final class RingExecutor: SerialExecutor, TaskExecutor, WriteEngine {
   }
 
   private func armWakeUp() {
-    while unsafe sluice_ring_await_event(confined.ring, event, Self.wakeToken) != 0 {
+    while let ring = unsafe confined.ring,
+      unsafe sluice_ring_await_event(ring, event, Self.wakeToken) != 0
+    {
       submit(andWait: false)
     }
   }
 
   private func takeCompletions() {
     var completion = sluice_completion()
-    while unsafe sluice_ring_next_completion(confined.ring, &completion) == 1 {
+    while let ring = unsafe confined.ring, unsafe sluice_ring_next_completion(ring, &completion) == 1 {
       if completion.token == Self.wakeToken {
         armWakeUp()
         continue
       }
-      unsafe confined.inFlight -= 1
-      unsafe confined.handler?(
-        WriteCompletion(token: Int(completion.token), result: Int(completion.result)))
+      complete(completion.token, result: Int(completion.result))
     }
+    guard let breakdown = unsafe confined.breakdown else { return }
+    while let token = unsafe confined.inFlight.first { complete(token, result: -Int(breakdown.code)) }
+  }
+
+  private func complete(_ token: UInt64, result: Int) {
+    unsafe confined.inFlight.removeAll { $0 == token }
+    unsafe confined.handler?(WriteCompletion(token: Int(token), result: result))
   }
 }

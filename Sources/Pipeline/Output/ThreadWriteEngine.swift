@@ -17,11 +17,17 @@ public final class ThreadWriteEngine: WriteEngine {
   ///   - name: the executor's name (15 bytes at most); the others add a number to it.
   ///   - workers: how many threads write.
   ///   - cpus: the CPUs that all of them stay on; nil for wherever the kernel likes.
-  public init(name: String, workers count: Int, cpus: [UInt32]? = nil) {
-    executor = ThreadExecutor(name: name, cpus: cpus)
+  /// - Throws: `NoThread`, where there is not even one to write.
+  public init(name: String, workers count: Int, cpus: [UInt32]? = nil) throws(NoThread) {
+    executor = try ThreadExecutor(name: name, cpus: cpus)
     workers = (0..<count).map { NamedThread(name: "\(name.prefix(12))-\($0)", cpus: cpus) }
-    for worker in workers {
-      worker.start { [self] in runWorker() }
+    for (index, worker) in workers.enumerated() {
+      do throws(NoThread) { try worker.start { [self] in runWorker() } } catch {
+        // Those that there are take longer for the same.
+        guard index == 0 else { break }
+        executor.shutdown()
+        throw error
+      }
     }
   }
 
@@ -47,6 +53,7 @@ public final class ThreadWriteEngine: WriteEngine {
 
   /// Ends the threads once every write that was started is done.
   public func shutdown() {
+    // A signal for each that runs; one that was never started takes none, and need not be waited for.
     for _ in workers { work.signal() }
     for worker in workers { worker.join() }
     executor.shutdown()

@@ -6,14 +6,14 @@ import Testing
   @Test func `any number of threads can wait for its end, and all of them do`() {
     for _ in 0..<100 {
       let (thread, goOn, hasEnded) = (NamedThread(name: "test-joined"), Semaphore(), Locked(false))
-      thread.start {
+      thread.begin {
         goOn.wait()
         hasEnded.withLock { $0 = true }
       }
       let tooEarly = Locked(0)
       let others = (0..<4).map { number in
         let other = NamedThread(name: "test-joins-\(number)")
-        other.start {
+        other.begin {
           thread.join()
           if !hasEnded.withLock({ $0 }) { tooEarly.withLock { $0 += 1 } }
         }
@@ -35,7 +35,7 @@ import Testing
     let (thread, inside) = (NamedThread(name: "test-current"), Locked(false))
     #expect(!thread.isCurrent)
     // That it is told so needs the handle, which `start` has only when the thread may run already.
-    thread.start { inside.withLock { $0 = thread.isCurrent } }
+    thread.begin { inside.withLock { $0 = thread.isCurrent } }
     thread.join()
     #expect(inside.withLock { $0 })
     #expect(!thread.isCurrent)
@@ -44,12 +44,12 @@ import Testing
   @Test func `waiting for its own end ends the process, even while another waits`() async throws {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
       let (thread, goOn) = (NamedThread(name: "test-own-end"), Semaphore())
-      thread.start {
+      thread.begin {
         goOn.wait()
         thread.join()
       }
       let other = NamedThread(name: "test-waits")
-      other.start {
+      other.begin {
         goOn.signal()
         thread.join()
       }

@@ -5,7 +5,7 @@ import Testing
 
 @Suite(.timeLimit(.minutes(5))) struct ThreadExecutorTests {
   @Test func `an actor runs on its thread before and after every suspension`() async {
-    let (one, other) = (ThreadExecutor(name: "test-one"), ThreadExecutor(name: "test-other"))
+    let (one, other) = (makeExecutor(name: "test-one"), makeExecutor(name: "test-other"))
     let (caller, callee) = (Stage(on: one), Stage(on: other))
     for _ in 0..<200 {
       #expect(await caller.namesAroundCall(to: callee) == ["test-one", "test-other", "test-one"])
@@ -16,8 +16,8 @@ import Testing
 
   @Test func `a task that prefers it runs on it, with its children, but for what belongs to an actor`() async
   {
-    let executor = ThreadExecutor(name: "test-preferred")
-    let own = ThreadExecutor(name: "test-own")
+    let executor = makeExecutor(name: "test-preferred")
+    let own = makeExecutor(name: "test-own")
     let stage = Stage(on: own)
     let names = await Task(executorPreference: executor) {
       var names = [await Self.nameOfConcurrentFunction()]
@@ -39,7 +39,7 @@ import Testing
   }
 
   @Test func `a task group's child can be sent to it`() async {
-    let executor = ThreadExecutor(name: "test-child")
+    let executor = makeExecutor(name: "test-child")
     let name = await withTaskGroup(of: String.self) { group in
       group.addTask(executorPreference: executor) { Kernel.threadName }
       return await group.next()
@@ -49,7 +49,7 @@ import Testing
   }
 
   @Test func `work is done in the order it came, and all of it before the thread ends`() {
-    let (executor, opener) = (ThreadExecutor(name: "test-order"), ThreadExecutor(name: "test-opener"))
+    let (executor, opener) = (makeExecutor(name: "test-order"), makeExecutor(name: "test-opener"))
     let (isIn, goOn) = (Gate(), Gate())
     let order = Locked<[Int]>([])
     // This holds the thread up, so that the rest is still to be done when the shutdown begins.
@@ -68,14 +68,14 @@ import Testing
   }
 
   @Test func `a name that is too long for the kernel is cut off`() async {
-    let executor = ThreadExecutor(name: "a-name-of-more-than-fifteen-bytes")
+    let executor = makeExecutor(name: "a-name-of-more-than-fifteen-bytes")
     #expect(executor.name == "a-name-of-more-than-fifteen-bytes")
     #expect(await Stage(on: executor).name() == "a-name-of-more-")
     executor.shutdown()
   }
 
   @Test func `shutdown ends the thread, and a second one does nothing`() async {
-    let executor = ThreadExecutor(name: "test-shutdown")
+    let executor = makeExecutor(name: "test-shutdown")
     let id = await Stage(on: executor).threadID()
     #expect(Kernel.hasThread(id: id))
     executor.shutdown()
@@ -87,7 +87,7 @@ import Testing
   @Test func `what was enqueued before the shutdown still runs, and runs isolated`() async {
     var isolated = 0
     for _ in 0..<100 {
-      let executor = ThreadExecutor(name: "test-last-jobs")
+      let executor = makeExecutor(name: "test-last-jobs")
       let stage = Stage(on: executor)
       let (isIn, goOn) = (Gate(), Gate())
       // The job holds the thread up until the shutdown has begun.
@@ -104,7 +104,7 @@ import Testing
 
   @Test func `many executors come and go`() async {
     for _ in 0..<20 {
-      let executors = (0..<16).map { ThreadExecutor(name: "test-many-\($0)") }
+      let executors = (0..<16).map { makeExecutor(name: "test-many-\($0)") }
       let names = await withTaskGroup(of: (Int, String).self) { group in
         for (index, executor) in executors.enumerated() {
           group.addTask { (index, await Stage(on: executor).name()) }
@@ -126,7 +126,7 @@ import Testing
         for _ in 0..<4 {
           group.addTask {
             for _ in 0..<10_000 {
-              let executor = ThreadExecutor(name: "test-short-life")
+              let executor = makeExecutor(name: "test-short-life")
               #expect(await Stage(on: executor).name() == "test-short-life")
               executor.shutdown()
             }
@@ -137,7 +137,7 @@ import Testing
   }
 
   @Test func `knows whether it is the one that runs`() async {
-    let executor = ThreadExecutor(name: "test-isolation")
+    let executor = makeExecutor(name: "test-isolation")
     let stage = Stage(on: executor)
     #expect(executor.isIsolatingCurrentContext() == false)
     #expect(await stage.isIsolating(executor))
@@ -147,14 +147,14 @@ import Testing
 
   @Test func `claiming to be on it from another thread ends the process`() async {
     await #expect(processExitsWith: .failure) {
-      let executor = ThreadExecutor(name: "test-claim")
+      let executor = makeExecutor(name: "test-claim")
       executor.checkIsolated()
     }
   }
 
   @Test func `using it after its shutdown ends the process, with its name`() async throws {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {
-      let executor = ThreadExecutor(name: "test-used-late")
+      let executor = makeExecutor(name: "test-used-late")
       let stage = Stage(on: executor)
       _ = await stage.name()
       executor.shutdown()
@@ -166,7 +166,7 @@ import Testing
 
   @Test func `shutting it down from its own thread ends the process instead of waiting for ever`() async {
     await #expect(processExitsWith: .failure) {
-      let executor = ThreadExecutor(name: "test-own-end")
+      let executor = makeExecutor(name: "test-own-end")
       await Stage(on: executor).shutDown(executor)
     }
   }

@@ -27,7 +27,7 @@ final class AffinityWatch: Sendable {
   init() throws {
     let all = Kernel.allowedProcessors(threadID: Int(getpid())) ?? ""
     guard all != "0" else { throw TestFailure("this machine has but one processor") }
-    thread.start { [state] in
+    thread.begin { [state] in
       while !state.withLock({ $0.isStopped }) {
         let now = Self.look(all)
         state.withLock { state in

@@ -109,7 +109,7 @@ private struct ThreadedPipeline {
   }
 
   func run() async -> [UInt64]? {
-    let coordinator = ThreadExecutor(name: "coordinator")
+    let coordinator = makeExecutor(name: "coordinator")
     defer { coordinator.shutdown() }
     let task = Task(executorPreference: tasksOnPool ? nil : coordinator) { await stages() }
     return await withTaskCancellationHandler {
@@ -124,8 +124,8 @@ private struct ThreadedPipeline {
   }
 
   @concurrent private func stages() async -> [UInt64]? {
-    let walker = ThreadExecutor(name: "model-walker", cpus: cpus)
-    let readers = (0..<shape.readers).map { ThreadExecutor(name: "model-read-\($0)", cpus: cpus) }
+    let walker = makeExecutor(name: "model-walker", cpus: cpus)
+    let readers = (0..<shape.readers).map { makeExecutor(name: "model-read-\($0)", cpus: cpus) }
     let engine = makeEngine()
     defer {
       for executor in [walker] + readers { executor.shutdown() }
@@ -142,7 +142,7 @@ private struct ThreadedPipeline {
     {
       return ring
     }
-    return ThreadWriteEngine(name: "model-write", workers: shape.depth, cpus: cpus)
+    return makeThreadEngine(name: "model-write", workers: shape.depth, cpus: cpus)
   }
 
   /// An actor on a thread of its own, as the stages are.

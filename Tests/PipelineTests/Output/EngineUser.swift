@@ -13,7 +13,7 @@ enum EngineKind: String, CaseIterable, Codable {
     case .ring: try RingExecutor(name: "test-ring", depth: depth, buffers: buffers)
     case .ringWithoutRegistration:
       try RingExecutor(name: "test-ring", depth: depth, buffers: buffers, registersBuffers: false)
-    case .threads: ThreadWriteEngine(name: "test-pwrite", workers: depth)
+    case .threads: makeThreadEngine(name: "test-pwrite", workers: depth)
     }
   }
 }

@@ -141,6 +141,42 @@ import Testing
     }
   }
 
+  private static let breaks = Locked(false)
+
+  /// io_uring_enter fails in a way that no trying again helps: the ring is given up, and whoever writes is told.
+  @Test(arguments: [EIO, EBADF, ENXIO])
+  func `a ring that breaks down fails its writes, and all that come after`(errno: Int32) async {
+    await #expect(processExitsWith: .success) { [errno] in
+      // A watchdog: the signal ends this process.
+      alarm(300)
+      RingExecutorTests.error.withLock { $0 = errno }
+      unsafe sluice_set_fault_handler { site, _ in
+        guard site == SLUICE_FAULT_RING_ENTER, RingExecutorTests.breaks.withLock({ $0 }) else { return 0 }
+        return RingExecutorTests.error.withLock { $0 }
+      }
+      let (ring, null) = (
+        try RingExecutorTests.ring(),
+        unsafe sluice_open_at(sluice_current_directory(), "/dev/null", SLUICE_OPEN_WRITE)
+      )
+      for writesBefore in [0, 3] {
+        RingExecutorTests.breaks.withLock { $0 = false }
+        let executor = try RingExecutor(name: "test-broken", depth: 2, buffers: ring)
+        let user = EngineUser(of: executor, ring: ring)
+        await user.listen()
+        for _ in 0..<writesBefore { #expect(await user.write(1, to: null, at: 0) > 0) }
+        RingExecutorTests.breaks.withLock { $0 = true }
+        for _ in 0..<5 { #expect(await user.write(1, to: null, at: 0) == -Int(errno)) }
+        // It is still somewhere to run.
+        #expect(await user.threadName() == "test-broken")
+        executor.shutdown()
+        #expect(ring.takenCount == 0)
+      }
+      _ = sluice_close(null)
+    }
+  }
+
+  private static let error = Locked<Int32>(0)
+
   /// The kernel would write from memory that its owner has given away.
   @Test func `shutting it down while a write is in flight ends the process, with its name`() async throws {
     let result = await #expect(processExitsWith: .failure, observing: [\.standardErrorContent]) {

@@ -15,7 +15,7 @@ final class ScriptedEngine: WriteEngine {
     var isScheduled = false
   }
 
-  private let executor = ThreadExecutor(name: "test-scripted")
+  private let executor = makeExecutor(name: "test-scripted")
   private let state: Locked<State>
   /// Of so many completions one is an error that lasts; 0 for none.
   private let errorShare: Int

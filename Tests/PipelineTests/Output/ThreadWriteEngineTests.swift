@@ -21,7 +21,7 @@ import Testing
       }
       let pageSize = Int(sluice_page_size())
       let ring = try BufferRing(layout: BufferLayout(count: 1, chunkBytes: pageSize, pageSize: pageSize))
-      let engine = ThreadWriteEngine(name: "test-pwrite", workers: 2)
+      let engine = makeThreadEngine(name: "test-pwrite", workers: 2)
       let user = EngineUser(of: engine, ring: ring)
       guard let buffer = await ring.take() else { return }
       // Not to be waited for: the buffer is written from until the engine is gone.
@@ -38,7 +38,7 @@ import Testing
       }
       #expect(tokens.withLock { $0 }.isEmpty)
       let opener = NamedThread(name: "opener")
-      opener.start { for _ in 0..<count { ThreadWriteEngineTests.gate.signal() } }
+      opener.begin { for _ in 0..<count { ThreadWriteEngineTests.gate.signal() } }
       engine.shutdown()
       opener.join()
       #expect(tokens.withLock { $0 }.sorted() == Array(0..<count))
@@ -48,7 +48,7 @@ import Testing
 
   @Test func `as many threads write as it is told, on the processors it is given`() async {
     await #expect(processExitsWith: .success) {
-      let engine = ThreadWriteEngine(name: "a-name-too-long", workers: 3, cpus: [0])
+      let engine = makeThreadEngine(name: "a-name-too-long", workers: 3, cpus: [0])
       try await eventually("all have their names and processors") {
         let pinned = Kernel.threadIDs.filter { Kernel.allowedProcessors(threadID: $0) == "0" }
         return pinned.compactMap { Kernel.threadName(id: $0) }.sorted()
