@@ -184,9 +184,9 @@ extension CriuOptions {
   ) throws(Problem) {
     switch meaning {
     case .process: arguments.append("--tree=\(value)")
-    case .imagesDirectory: arguments.append("--images-dir=\(value)")
+    case .imagesDirectory: add("--images-dir", value)
     case .workDirectory: arguments.append("--work-dir=\(value)")
-    case .parent: arguments.append("--prev-images-dir=\(value)")
+    case .parent: add("--prev-images-dir", value)
     case .logFile: arguments.append("--log-file=\(value)")
     case .dedup: if !choice.isTakenBack { arguments.append("--auto-dedup") }
     case .frozenCgroup:
@@ -196,8 +196,10 @@ extension CriuOptions {
       arguments.append("--freeze-cgroup=\(value)")
     case .stopTimeout:
       guard isForCriu || choice.isFromFile else { return arguments.append("--timeout=\(value)") }
-      leave(
-        choice.option, because: "to CRIU it is the time for stopping the processes, not for the whole run")
+      // To CRIU it is the time for stopping the processes, not for the whole run, and 0 is no limit.
+      guard let seconds = UInt32(value) else { throw Problem(message: "--timeout takes a number of seconds") }
+      let limit = seconds == 0 ? StopOptions.longest : min(seconds, StopOptions.longest)
+      arguments.append("--stop-timeout=\(limit)")
     case .leftStopped:
       // One of our own, too, which takes --final; CRIU leaves them so after any pre-dump.
       guard isForCriu || choice.isFromFile else { return arguments.append("--leave-stopped") }
@@ -214,6 +216,12 @@ extension CriuOptions {
       arguments.append("--\(choice.option.name)")
     case .verbosity, .configuration: break
     }
+  }
+
+  /// Our parser takes a name with nothing after the sign for one without a value; what is wrong with an empty one is told
+  /// where it is used.
+  private mutating func add(_ name: String, _ value: String) {
+    arguments += value.isEmpty ? [name, value] : ["\(name)=\(value)"]
   }
 
   private mutating func leave(_ option: CriuOption, because reason: String) {

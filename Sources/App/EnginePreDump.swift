@@ -45,6 +45,7 @@ struct EnginePreDump {
     if let parent = options.parent { arguments.append("--prev-images-dir=\(parent)") }
     if options.dedups { arguments.append("--auto-dedup") }
     if let cgroup = options.freezeCgroup { arguments.append("--freeze-cgroup=\(cgroup)") }
+    if let timeout = options.timeout { arguments.append("--timeout=\(timeout)") }
     self.arguments = arguments
     configuration = options.configurationFile
     unused = options.leftOut

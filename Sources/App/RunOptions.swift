@@ -44,6 +44,10 @@ struct RunOptions: ParsableArguments {
   ) async throws(ExitCode) -> Success {
     if let logFile {
       let isAbsolute = logFile.hasPrefix("/")
+      guard isAbsolute || !directory.isEmpty else {
+        throw CommandFailure.cannotCreate(
+          "making the log file \(logFile) in a directory with an empty name", errno: ENOENT)
+      }
       // What is wrong with the directory, opening the file will tell.
       if !isAbsolute { _ = unsafe mkdir(directory, 0o700) }
       do throws(Terminal.LogFailed) {

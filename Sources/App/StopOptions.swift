@@ -9,8 +9,11 @@ struct StopOptions: ParsableArguments {
       discussion: "What would take longer fails, and they run on.", valueName: "seconds"))
   var stopTimeout = 30.0
 
+  /// As good as for ever.
+  static let longest: UInt32 = 1_000_000
+
   func validate() throws {
-    guard stopTimeout > 0, stopTimeout <= 1e6 else {
+    guard stopTimeout > 0, stopTimeout <= Double(Self.longest) else {
       throw ValidationError("--stop-timeout takes a number of seconds above 0")
     }
   }

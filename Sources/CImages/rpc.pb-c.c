@@ -253,7 +253,7 @@ const ProtobufCMessageDescriptor sluice__rpc_page_server__descriptor =
 static const int32_t sluice__rpc_options__images_dir_fd__default_value = -1;
 static const int32_t sluice__rpc_options__log_level__default_value = 2;
 static const int32_t sluice__rpc_options__work_dir_fd__default_value = -1;
-static const ProtobufCFieldDescriptor sluice__rpc_options__field_descriptors[14] =
+static const ProtobufCFieldDescriptor sluice__rpc_options__field_descriptors[15] =
 {
   {
     "images_dir_fd",
@@ -364,6 +364,18 @@ static const ProtobufCFieldDescriptor sluice__rpc_options__field_descriptors[14]
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "timeout",
+    45,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Sluice__RpcOptions, has_timeout),
+    offsetof(Sluice__RpcOptions, timeout),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "lazy_pages",
     48,
     PROTOBUF_C_LABEL_OPTIONAL,
@@ -426,18 +438,19 @@ static const ProtobufCFieldDescriptor sluice__rpc_options__field_descriptors[14]
 };
 static const unsigned sluice__rpc_options__field_indices_by_name[] = {
   6,   /* field[6] = auto_dedup */
-  10,   /* field[10] = config_file */
+  11,   /* field[11] = config_file */
   8,   /* field[8] = freeze_cgroup */
-  11,   /* field[11] = images_dir */
+  12,   /* field[12] = images_dir */
   0,   /* field[0] = images_dir_fd */
-  9,   /* field[9] = lazy_pages */
-  12,   /* field[12] = leave_stopped */
+  10,   /* field[10] = lazy_pages */
+  13,   /* field[13] = leave_stopped */
   3,   /* field[3] = log_file */
   2,   /* field[2] = log_level */
-  13,   /* field[13] = log_to_stderr */
+  14,   /* field[14] = log_to_stderr */
   5,   /* field[5] = parent_img */
   1,   /* field[1] = pid */
   4,   /* field[4] = ps */
+  9,   /* field[9] = timeout */
   7,   /* field[7] = work_dir_fd */
 };
 static const ProtobufCIntRange sluice__rpc_options__number_ranges[9 + 1] =
@@ -447,11 +460,11 @@ static const ProtobufCIntRange sluice__rpc_options__number_ranges[9 + 1] =
   { 14, 5 },
   { 16, 6 },
   { 44, 8 },
-  { 48, 9 },
-  { 51, 10 },
-  { 68, 11 },
-  { 71, 13 },
-  { 0, 14 }
+  { 48, 10 },
+  { 51, 11 },
+  { 68, 12 },
+  { 71, 14 },
+  { 0, 15 }
 };
 const ProtobufCMessageDescriptor sluice__rpc_options__descriptor =
 {
@@ -461,7 +474,7 @@ const ProtobufCMessageDescriptor sluice__rpc_options__descriptor =
   "Sluice__RpcOptions",
   "sluice",
   sizeof(Sluice__RpcOptions),
-  14,
+  15,
   sluice__rpc_options__field_descriptors,
   sluice__rpc_options__field_indices_by_name,
   9,  sluice__rpc_options__number_ranges,

@@ -23,8 +23,6 @@ struct EngineOption: Hashable, Sendable {
     EngineOption(36, "irmap_scan_paths"), EngineOption(37, "external"), EngineOption(38, "empty_ns"),
     EngineOption(39, "join_ns"), EngineOption(41, "cgroup_props"), EngineOption(42, "cgroup_props_file"),
     EngineOption(43, "cgroup_dump_controller"),
-    // To CRIU it is the time for stopping the processes, not for the whole run.
-    EngineOption(45, "timeout"),
     EngineOption(46, "tcp_skip_in_flight"), EngineOption(47, "weak_sysctls"), EngineOption(49, "status_fd"),
     EngineOption(50, "orphan_pts_master"), EngineOption(52, "tcp_close"), EngineOption(53, "lsm_profile"),
     EngineOption(54, "tls_cacert"), EngineOption(55, "tls_cacrl"), EngineOption(56, "tls_cert"),

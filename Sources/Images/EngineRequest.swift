@@ -48,6 +48,8 @@ public struct EngineRequest: Hashable, Sendable {
     public var workDescriptor: Int32?
     /// The directory of the cgroup that is to be frozen for a stop.
     public var freezeCgroup: String?
+    /// For how many seconds processes may be stopped; 0 for no limit.
+    public var timeout: UInt32?
     /// A configuration file, which goes before all of this.
     public var configurationFile: String?
     /// Whether messages go to standard error instead of a file.
@@ -70,6 +72,7 @@ public struct EngineRequest: Hashable, Sendable {
       parent = unsafe options.parent_img.map { unsafe String(cString: $0) }
       dedups = unsafe options.auto_dedup != 0
       freezeCgroup = unsafe Self.text(options.freeze_cgroup)
+      timeout = unsafe options.has_timeout != 0 ? options.timeout : nil
       configurationFile = unsafe Self.text(options.config_file)
       logsToStandardError = unsafe options.log_to_stderr != 0
       if unsafe options.lazy_pages != 0 { forCriu.append("lazy_pages") }

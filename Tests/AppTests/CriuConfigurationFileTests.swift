@@ -40,12 +40,16 @@ import Testing
 
   @Test func `they are read in CRIU's order`() throws {
     let files = Self.files
-    #expect(try translated("-t 1", for: .sluice, files) == "--log-file=home --work-dir=/w --tree=1")
-    #expect(try translated("-t 1 -o own", for: .sluice, files) == "--log-file=own --work-dir=/w --tree=1")
+    #expect(
+      try translated("-t 1", for: .sluice, files)
+        == "--log-file=home --work-dir=/w --stop-timeout=5 --tree=1")
+    #expect(
+      try translated("-t 1 -o own", for: .sluice, files)
+        == "--log-file=own --work-dir=/w --stop-timeout=5 --tree=1")
     #expect(try translated("--no-default-config -t 1", for: .sluice, files) == "--tree=1")
     #expect(
       try translated("-t 1", for: .sluice, files, configuration: "environment.conf")
-        == "--log-file=environment --work-dir=/w --tree=1")
+        == "--log-file=environment --work-dir=/w --stop-timeout=5 --tree=1")
     // One that is named stands for those that are always looked for.
     #expect(
       try translated("--config extra.conf -t 1", for: .sluice, files, configuration: "environment.conf")

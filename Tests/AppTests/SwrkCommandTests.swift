@@ -298,7 +298,7 @@ struct SwrkCommandTests {
               ]))
           #expect(answer.failure == nil)
           let result = try await engine.program.result()
-          for text in ["pages", "tcp_established is left out", "timeout is left out"] {
+          for text in ["pages", "tcp_established is left out"] {
             #expect(result.errors.contains(text), "\(result.errors)")
           }
           #expect(names(in: images.path)?.contains("log") == false)

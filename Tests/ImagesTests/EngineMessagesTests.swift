@@ -61,7 +61,7 @@ import Testing
     66 skip_file_rwx_check 67 unprivileged 68 images_dir 69 leave_stopped 70 display_stats 71 log_to_stderr
     """
   /// Those that a pre-dump goes by.
-  private static let done: Set<UInt32> = [1, 2, 9, 10, 14, 16, 17, 44, 51, 68, 71]
+  private static let done: Set<UInt32> = [1, 2, 9, 10, 14, 16, 17, 44, 45, 51, 68, 71]
   /// Those that only CRIU can do.
   private static let handedOn: Set<UInt32> = [11, 48, 69]
 
@@ -84,12 +84,14 @@ import Testing
     let options: [UInt8] =
       [0x38, 1, 0xaa, 2, 1, 0x61, 0xaa, 2, 1, 0x62, 0xe8, 2, 5, 0x80, 3, 1, 0x98, 6, 1]
     let request = try #require(EngineRequest(packet: [0x08, 4, 0x12, UInt8(options.count)] + options))
-    #expect(request.options?.leftOut == ["shell_job", "external", "timeout"])
+    #expect(request.options?.leftOut == ["shell_job", "external"])
+    #expect(request.options?.timeout == 5)
     #expect(request.options?.forCriu == ["lazy_pages", "99"])
     #expect(request.options?.parent == nil)
     // 14, without a text; lazy_pages, leave_stopped and log_to_stderr that are false.
     let none: [UInt8] = [0x72, 0, 0x80, 3, 0, 0xa8, 4, 0, 0xb8, 4, 0]
     let other = try #require(EngineRequest(packet: [0x08, 4, 0x12, UInt8(none.count)] + none))
+    #expect(other.options?.timeout == nil)
     #expect(other.options?.parent == "")
     #expect(other.options?.forCriu == [])
     #expect(other.options?.logsToStandardError == false)

@@ -62,6 +62,11 @@ struct  Sluice__RpcOptions
   protobuf_c_boolean has_work_dir_fd;
   int32_t work_dir_fd;
   char *freeze_cgroup;
+  /*
+   * Seconds that processes may be stopped for; 0 for no limit.
+   */
+  protobuf_c_boolean has_timeout;
+  uint32_t timeout;
   protobuf_c_boolean has_lazy_pages;
   protobuf_c_boolean lazy_pages;
   char *config_file;
@@ -76,7 +81,7 @@ struct  Sluice__RpcOptions
 };
 #define SLUICE__RPC_OPTIONS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&sluice__rpc_options__descriptor) \
-    , 0, -1, 0, 0, 0, 2, NULL, NULL, NULL, 0, 0, 0, -1, NULL, 0, 0, NULL, NULL, 0, 0, 0, 0 }
+    , 0, -1, 0, 0, 0, 2, NULL, NULL, NULL, 0, 0, 0, -1, NULL, 0, 0, 0, 0, NULL, NULL, 0, 0, 0, 0 }
 
 
 struct  Sluice__RpcFeatures
