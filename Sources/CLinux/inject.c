@@ -49,8 +49,9 @@ static uint64_t nanoseconds(void) {
 
 enum { AT_STEP = 1, DONE = 2 };
 
-// Our side waits for so many times the patience with which the injector waits for one thing.
-enum { ANSWER_PATIENCES = 8 };
+// How long our side waits for an answer. The injector waits for no single thing as long; but it may wait long for the
+// processor, and what it has begun is best left to it.
+enum { ANSWER_LIMIT_MS = 30000 };
 
 struct reply {
   uint32_t kind;
@@ -421,7 +422,7 @@ int sluice_inject_userfaultfd(int injector, int pidfd, const struct sluice_injec
   if (result < 0) return result;
   // It answers within its patience, but for what is frozen in the middle of a call: it must not leave that behind.
   struct pollfd answer = {.fd = injector, .events = POLLIN};
-  int ready = TEMP_FAILURE_RETRY(poll(&answer, 1, (int)(ANSWER_PATIENCES * injection->patience_ns / 1000000)));
+  int ready = TEMP_FAILURE_RETRY(poll(&answer, 1, ANSWER_LIMIT_MS));
   if (ready <= 0) return ready < 0 ? -errno : -ETIMEDOUT;
   struct reply reply;
   int descriptor = -1;

@@ -70,7 +70,7 @@ public struct Injector: ~Copyable {
       // its call, and lets go of that when it is thawed; or we have no descriptors left.
       self.helper = nil
       throw TargetError(
-        .systemCall,
+        result == -ETIMEDOUT ? .notTrackable : .systemCall,
         "having thread \(thread) of process \(process.pid) make a userfaultfd (is it in a frozen cgroup?)",
         errno: SystemErrno(returned: result))
     }

@@ -128,12 +128,12 @@ public struct ProcessTree: Sendable {
     return guests
   }
 
-  /// The descendants that are known, whether or not they are copied.
-  var knownPids: Set<Int32> { Set(members.map(\.pid) + refused.map(\.pid)) }
+  /// Those that are known, whether or not they are copied.
+  var knownPids: Set<Int32> { Set(members.map(\.pid) + refused.map(\.pid) + guests.map(\.pid)) }
 
   /// Takes note of those that are frozen with the tree and are no part of it.
   mutating func note(_ guests: CgroupGuests) {
-    self.guests = guests.pids.prefix(CgroupGuests.mostNamed).map {
+    self.guests += guests.pids.prefix(CgroupGuests.mostNamed).map {
       Skipped(
         pid: $0, reason: "is in the cgroup that is frozen, but no descendant of process \(processes[0].pid)")
     }

@@ -400,9 +400,9 @@ private enum SignalInBetween {
   }
 
   private static func nextCall() {
-    // The second call is the one that tells the thread to stop.
+    // The third call is the one that tells the thread to stop: it is tried before whether it can be traced.
     let target = pid.load(ordering: .sequentiallyConsistent)
-    guard target != 0, calls.add(1, ordering: .relaxed).newValue == 2 else { return }
+    guard target != 0, calls.add(1, ordering: .relaxed).newValue == 3 else { return }
     kill(target, realTimeSignal)
     var signal: Int32 = 0
     while unsafe sluice_look_at_thread(target, &signal) == 0 { usleep(100) }
@@ -414,8 +414,8 @@ private enum SignalInBetween {
 private enum ExecuteInBetween {
   /// What of the last thread comes next.
   enum Moment: Int {
-    case beforeTheSeize = 7
-    case beforeTheInterrupt = 8
+    case beforeTheSeize = 8
+    case beforeTheInterrupt = 9
   }
 
   private static let target = Mutex<(ThreadTarget, Moment)?>(nil)
