@@ -96,8 +96,8 @@ extension Capabilities {
   /// What the watch of a process costs it, that is there whatever is done: its mappings are another's as far as the kernel
   /// is concerned, with which new ones do not merge, and several of them cannot be moved at once.
   mutating func tryMappings(_ tree: ProcessTree) {
-    let room = MappingRoom()
     do throws(TargetError) {
+      let room = try MappingRoom()
       var most = (pid: tree.processes[0].pid, count: 0)
       for process in tree.processes {
         let count = try MappingRoom.count(of: process)

@@ -7,7 +7,8 @@ public struct RoundPolicy: Hashable, Sendable {
   public var rounds = 1
   /// A round that copied fewer pages is the last.
   public var untilPages: UInt64 = 64
-  /// A round in which at least so many percent of the pages were left to the parent is the last.
+  /// A round in which at least so many percent of the pages were left to the parent is the last; above 100, none is the
+  /// last for that.
   public var untilSkippedPercent: Double = 70
   /// A round that copied so many pages more than the one before is the last: it does not get less any more.
   public var maxGrowthPages: UInt64 = 32
@@ -24,10 +25,10 @@ public struct RoundPolicy: Hashable, Sendable {
     guard rounds >= 1 else {
       throw PreDumpError(.invalidArgument, "\(rounds) rounds cannot be made: one at least can")
     }
-    guard (0...100).contains(untilSkippedPercent) else {
+    guard untilSkippedPercent >= 0 else {
       throw PreDumpError(
         .invalidArgument,
-        "\(untilSkippedPercent) percent of the pages (untilSkippedPercent) are not from 0 to 100")
+        "\(untilSkippedPercent) percent of the pages (untilSkippedPercent) are fewer than none")
     }
     if let maxTime, maxTime < .zero {
       throw PreDumpError(.invalidArgument, "the time for all rounds (maxTime) is 0 at least, not \(maxTime)")

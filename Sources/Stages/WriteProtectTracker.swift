@@ -162,7 +162,7 @@ struct WriteProtectTracker: DirtyTracker {
     guard let protection = tracking.protection(of: process) else { return }
     let (count, first) = (protection.mappingCount, protection.firstMappingCount)
     configuration.logger.info(
-      "process \(process.pid) is watched and has \(count) mappings, \(first) when that began, of the \(MappingRoom().limit) that it may have"
+      "process \(process.pid) is watched and has \(count) mappings, \(first) when that began, of the \(protection.mappingLimit) that it may have"
     )
   }
 

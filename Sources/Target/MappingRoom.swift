@@ -1,3 +1,6 @@
+internal import CSluiceLinux
+import Glibc
+
 /// How many mappings a process may have (vm.max_map_count), and how many of these it should have left where its memory is
 /// watched: what it maps beside watched memory is a mapping of its own, which otherwise might have been a part of
 /// another. When none is left, the kernel refuses the process what it asks for.
@@ -13,10 +16,19 @@ public struct MappingRoom: Hashable, Sendable {
   }
 
   /// As the kernel has it now. Where /proc/sys is not there, as in some containers, the limit is taken for the usual one.
-  public init() {
-    let text = try? ProcFile.text(ofFileAt: "/proc/sys/vm/max_map_count")
-    let number = text.flatMap { text in Int(text.prefix { $0.isNumber }) }
-    self.init(limit: number ?? Self.usualLimit)
+  ///
+  /// - Throws: `TargetError` when it is there and cannot be read.
+  public init() throws(TargetError) {
+    let path = "/proc/sys/vm/max_map_count"
+    do throws(ProcFile.OpenFailed) {
+      let text = try ProcFile.text(ofFileAt: path)
+      self.init(limit: Int(text.prefix { $0.isNumber }) ?? Self.usualLimit)
+    } catch {
+      guard error.errno.code == ENOENT else {
+        throw TargetError(.systemCall, "reading \(path)", errno: error.errno)
+      }
+      self.init(limit: Self.usualLimit)
+    }
   }
 
   /// How many mappings a process has.

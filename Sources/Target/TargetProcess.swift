@@ -17,6 +17,8 @@ public final class TargetProcess: Sendable {
   public let command: String
   /// When the process started, in clock ticks since boot (field 22 of /proc/PID/stat).
   public let startTime: UInt64
+  /// The same, whatever time namespace we are in.
+  public let machineStartTime: UInt64
 
   /// Where its stack began when it executed its program: processes that share their memory have the same.
   let stackStart: UInt64
@@ -62,6 +64,7 @@ public final class TargetProcess: Sendable {
     parentPid = status.parentPid
     command = status.command
     startTime = status.startTime
+    machineStartTime = UInt64(max(0, Int64(clamping: status.startTime) - (try Uptime.namespaceTicks())))
     stackStart = status.stackStart
     // mem asks for what process_vm_readv asks for too (PTRACE_MODE_ATTACH), so a refusal shows here.
     memory = try Self.open("mem", of: pid)

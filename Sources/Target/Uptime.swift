@@ -34,12 +34,21 @@ public enum Uptime {
 
   /// How many clock ticks our time namespace is ahead of the machine's own: start times that are to be compared in another
   /// one are kept without. 0 where that is not known.
-  public static var namespaceTicks: Int64 {
+  ///
+  /// - Throws: `TargetError` when the kernel has time namespaces, and does not tell.
+  static func namespaceTicks() throws(TargetError) -> Int64 {
     // What is told is of the namespace that our children would be in.
-    guard namespace("time") == namespace("time_for_children"),
-      let text = try? ProcFile.text(ofFileAt: "/proc/self/timens_offsets")
-    else { return 0 }
-    return ticks(inOffsets: text, ticksPerSecond: Int64(ticksPerSecond))
+    guard namespace("time") == namespace("time_for_children") else { return 0 }
+    let path = "/proc/self/timens_offsets"
+    do throws(ProcFile.OpenFailed) {
+      let text = try ProcFile.text(ofFileAt: path)
+      return ticks(inOffsets: text, ticksPerSecond: Int64(ticksPerSecond))
+    } catch {
+      guard error.errno.code == ENOENT else {
+        throw TargetError(.systemCall, "reading \(path)", errno: error.errno)
+      }
+      return 0
+    }
   }
 
   /// The offset of CLOCK_BOOTTIME in the text of /proc/PID/timens_offsets: its name, seconds and nanoseconds.
@@ -57,12 +66,5 @@ public enum Uptime {
   private static func namespace(_ name: String) -> ino_t? {
     var status = stat()
     return unsafe stat("/proc/self/ns/\(name)", &status) == 0 ? status.st_ino : nil
-  }
-}
-
-extension TargetProcess {
-  /// When it started, in clock ticks since the machine did, whatever time namespace we are in.
-  public var machineStartTime: UInt64 {
-    UInt64(max(0, Int64(clamping: startTime) - Uptime.namespaceTicks))
   }
 }

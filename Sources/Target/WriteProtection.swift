@@ -17,6 +17,7 @@ public final class WriteProtection: Sendable {
   /// How long one of its threads stood still for the beginning, in nanoseconds.
   public let stoppedNanoseconds: UInt64
   private let userfault: Userfault
+  private let room: MappingRoom
   /// How many mappings the process had in the beginning.
   public let firstMappingCount: Int
   private let lastCount: Atomic<Int>
@@ -26,13 +27,14 @@ public final class WriteProtection: Sendable {
   /// - Throws: `TargetError` with `watchedByAnother` or `notTrackable`, whose messages say why, or `gone`.
   public init(of process: TargetProcess, by injector: inout Injector) throws(TargetError) {
     // Before anything is done to the process.
-    try Self.check(process)
-    let made = try injector.makeUserfault(in: process)
+    let room = try Self.check(process)
+    let made = try Self.makeUserfault(in: process, by: &injector)
     let stoppedNanoseconds = made.stoppedNanoseconds
     let userfault = try Userfault(of: process, adopting: made.userfault)
     // If it ends here, closing the userfaultfd is all that there is to be done: nothing is protected yet.
     let found = try Self.watchNew(of: process, by: userfault, isFirst: true)
     self.process = process
+    self.room = room
     self.stoppedNanoseconds = stoppedNanoseconds
     self.userfault = userfault
     firstMappingCount = found.mappingCount
@@ -44,9 +46,32 @@ public final class WriteProtection: Sendable {
     try? unprotect()
   }
 
+  /// Where somebody else begins at the same moment, one may find its threads traced by the other, and learns only when the
+  /// other has begun that it was that.
+  private static func makeUserfault(
+    in process: TargetProcess, by injector: inout Injector
+  ) throws(TargetError) -> Injector.Made {
+    do throws(TargetError) {
+      return try injector.makeUserfault(in: process)
+    } catch {
+      guard error.code == .notTrackable else { throw error }
+      for _ in 0..<othersLooks {
+        usleep(othersPauseMicroseconds)
+        try check(process)
+      }
+      throw error
+    }
+  }
+
+  private static let othersLooks = 10
+  private static let othersPauseMicroseconds: UInt32 = 20_000
+
   /// Makes sure that the process may be watched as far as that can be told from outside: that no userfaultfd protects
   /// memory of it asynchronously, such as that of another run, and that it has room for mappings.
-  private static func check(_ process: TargetProcess) throws(TargetError) {
+  ///
+  /// - Returns: that room.
+  @discardableResult
+  private static func check(_ process: TargetProcess) throws(TargetError) -> MappingRoom {
     var map = MemoryMap(of: process)
     var (end, count): (UInt64, Int) = (0, 0)
     // The kernel's own, above all that a process can have, is none that it scans.
@@ -56,8 +81,9 @@ public final class WriteProtection: Sendable {
     guard try !UnwatchedScan(of: process).findsWatchedPage(in: 0..<end) else {
       throw watchedByAnother(process)
     }
-    let room = MappingRoom()
+    let room = try MappingRoom()
     guard room.allowsBeginning(with: count) else { throw lacksRoom(process, count, room) }
+    return room
   }
 
   private static func watchedByAnother(_ process: TargetProcess) -> TargetError {
@@ -94,7 +120,10 @@ public final class WriteProtection: Sendable {
   public var mappingCount: Int { lastCount.load(ordering: .relaxed) }
 
   /// Whether the process had room for further mappings then; else the watch should end.
-  public var hasRoom: Bool { MappingRoom().allowsGoingOn(with: mappingCount) }
+  public var hasRoom: Bool { room.allowsGoingOn(with: mappingCount) }
+
+  /// How many mappings the process may have, as it was when the watch began.
+  public var mappingLimit: Int { room.limit }
 
   /// Has all mappings watched, and protects all pages; what was written until then is not told.
   ///

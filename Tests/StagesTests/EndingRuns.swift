@@ -100,7 +100,8 @@ struct EndingRuns {
     guard let interrupted = record.interrupted else { return true }
     let lastRead = record.order.lastIndex(of: .processRead) ?? 0
     let lastLook = way.leavesMemory ? 0 : record.order.lastIndex(of: .pread) ?? 0
-    let firstLook = record.order.firstIndex(of: .read) ?? 0
+    let opening = record.order.firstIndex(of: .pidfdOpen) ?? 0
+    let firstLook = record.order[opening...].firstIndex(of: .read) ?? 0
     return interrupted > max(lastRead, lastLook) || interrupted <= firstLook + 1
   }
 }

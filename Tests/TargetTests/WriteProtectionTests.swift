@@ -243,7 +243,7 @@ struct WriteProtectionTests {
   /// While it is watched, a new mapping takes one of these more often than otherwise.
   @Test func aProcessWithAlmostAllMappingsThatItMayHaveIsNotWatched() async throws {
     try await MappingTarget.run { target in
-      let limit = MappingRoom().limit
+      let limit = try MappingRoom().limit
       try await target.tell("pieces \(limit - limit / 16)")
       do throws(TargetError) {
         var injector = Injector()
@@ -260,7 +260,7 @@ struct WriteProtectionTests {
     try await MappingTarget.run { target in
       let watched = try Watched(target.pid)
       #expect(watched.protection.hasRoom)
-      let limit = MappingRoom().limit
+      let limit = try MappingRoom().limit
       try await target.tell("pieces \(limit - limit / 32)")
       _ = try watched.protection.watchNew()
       #expect(!watched.protection.hasRoom)
