@@ -88,8 +88,10 @@ public final class ParentImages: Sendable {
     try PageHashReader.open(pagemap: pagemap, in: directory)
   }
 
-  /// The seed of the hashes of the pages; nil where there are none that can be read.
-  public var hashSeed: UInt64? {
+  /// The seed of the hashes of the pages; nil where there are none that are understood.
+  ///
+  /// - Throws: `ImagesError` when they cannot be read.
+  public func hashSeed() throws(ImagesError) -> UInt64? {
     do throws(ImagesError) {
       let prefix = ImageFormat.hashesPrefix
       for name in try directory.names() where name.hasPrefix(prefix) && name.hasSuffix(".img") {
@@ -103,6 +105,7 @@ public final class ParentImages: Sendable {
       return nil
     } catch {
       // What is wrong with them is told when they are to be compared with.
+      guard error.code == .malformed else { throw error }
       return nil
     }
   }

@@ -32,7 +32,8 @@ struct ContentTracker: DirtyTracker {
     let bootID = try onTarget { () throws(TargetError) in try Uptime.bootID() }
     var start = RoundStart(of: tree, tracker: .content, uptime: uptime)
     // That of the chain; a new chain has a new one.
-    let seed = parent?.hashSeed ?? UInt64.random(in: 0...UInt64.max)
+    let known = try onImages { () throws(ImagesError) in try parent?.hashSeed() }
+    let seed = known ?? UInt64.random(in: 0...UInt64.max)
     start.contents = ContentRound(
       parent: parent, seed: seed,
       tasks: start.tasks.map { task in

@@ -21,7 +21,16 @@ struct ParentTasks {
   /// - Parameter isRoot: whether it is the process that was asked for. That a descendant is new is nothing unusual.
   private func isBase(for process: TargetProcess, isRoot: Bool) -> Bool {
     let verdict: ParentVerdict
-    if parent.tracked == nil, let head = parent.hashHead(pid: process.namespacePid) {
+    let head: PageHashHead?
+    do throws(ImagesError) {
+      head = parent.tracked == nil ? try parent.hashHead(pid: process.namespacePid) : nil
+    } catch {
+      logger.warning(
+        "copying all of process \(process.pid), since the hashes of its earlier pages cannot be read: \(error)"
+      )
+      return false
+    }
+    if let head {
       verdict = ParentVerdict.judge(startTime: process.machineStartTime, hashedStartTime: head.startTime)
     } else {
       verdict = ParentVerdict.judge(
@@ -55,22 +64,25 @@ struct ParentTasks {
 extension ParentImages {
   /// In which run of the machine they were made; nil where they do not say. Where no tracker was cleared for them, the
   /// hashes of the pages of the process tell, if there are any.
-  func bootID(of pid: Int32) -> String? {
+  ///
+  /// - Throws: `ImagesError` when the hashes cannot be read.
+  func bootID(of process: TargetProcess) throws(ImagesError) -> String? {
     if let tracked { return tracked.bootID }
-    // What is wrong with the process is told by whoever copies it.
-    guard let process = try? TargetProcess(pid: pid) else { return nil }
-    return hashHead(pid: process.namespacePid)?.bootID
+    return try hashHead(pid: process.namespacePid)?.bootID
   }
 
   /// What the hashes of a task's pages say of themselves; nil where there are none. What is wrong with them is told by
   /// whoever compares pages with them.
-  fileprivate func hashHead(pid: Int32) -> PageHashHead? {
+  ///
+  /// - Throws: `ImagesError` when they cannot be read.
+  fileprivate func hashHead(pid: Int32) throws(ImagesError) -> PageHashHead? {
     do throws(ImagesError) {
       switch try hashes(pagemap: "pagemap-\(pid).img") {
       case .some(let hashes): return hashes.head
       case .none: return nil
       }
     } catch {
+      guard error.code == .malformed else { throw error }
       return nil
     }
   }

@@ -46,12 +46,11 @@ public struct PreDump: Sendable {
         .invalidArgument, "processes must be allowed to be stopped for some time (stopTimeLimit)")
     }
     let began = sluice_monotonic_nanoseconds()
-    let first = try onTarget { () throws(TargetError) in
-      try TargetProcess(pid: configuration.pid).firstUser()
-    }
+    let root = try onTarget { () throws(TargetError) in try TargetProcess(pid: configuration.pid) }
+    let first = try onTarget { () throws(TargetError) in try root.firstUser() }
     let trust = Trust(users: first.map { [$0.user] } ?? [], everybody: configuration.trustsParents)
-    let candidate = try openParent(trust: trust)
-    let tree = try onTarget { () throws(TargetError) in try findTree(candidate) }
+    let candidate = try openParent(of: root, trust: trust)
+    let tree = try onTarget { () throws(TargetError) in try findTree(of: root, candidate) }
     // Before anything is done to anybody: another way may be taken then.
     try onTarget { () throws(TargetError) in try HiddenMemory.check(tree.processes) }
     let expected = try onTarget { () throws(TargetError) in try tree.ownMemoryBytes() }
@@ -138,9 +137,9 @@ public struct PreDump: Sendable {
   }
 
   /// The tree, and who would be frozen with it.
-  private func findTree(_ parent: ParentImages?) throws(TargetError) -> ProcessTree {
+  private func findTree(of root: TargetProcess, _ parent: ParentImages?) throws(TargetError) -> ProcessTree {
     let known = part.known.union(parent?.tracked?.identities ?? [])
-    var tree = try ProcessTree(root: configuration.pid, known: known)
+    var tree = try ProcessTree(of: root, known: known)
     guard let cgroup = configuration.freezeCgroup else { return tree }
     let guests = try tree.lookAround(in: cgroup)
     if !guests.isEmpty, part.isFirst {
@@ -224,7 +223,7 @@ public struct PreDump: Sendable {
   }
 
   /// The parent's images, if they can be built on as far as they say themselves.
-  private func openParent(trust: Trust) throws(PreDumpError) -> ParentImages? {
+  private func openParent(of root: TargetProcess, trust: Trust) throws(PreDumpError) -> ParentImages? {
     guard let path = configuration.parentDirectory, configuration.io != .discard else { return nil }
     let parent = try onImages { () throws(ImagesError) in
       try ParentImages(path: path, expecting: part.parent, trust: trust)
@@ -234,8 +233,9 @@ public struct PreDump: Sendable {
     let machine = try onTarget { () throws(TargetError) in
       ParentVerdict.Machine(uptime: Uptime.microseconds(), bootID: try Uptime.bootID())
     }
+    let bootID = try onImages { () throws(ImagesError) in try parent.bootID(of: root) }
     switch ParentVerdict.judge(
-      inventory: parent.inventory, bootID: parent.bootID(of: configuration.pid),
+      inventory: parent.inventory, bootID: bootID,
       isSetAside: parent.isSetAside,
       child: parent.child, deduplicatedFor: parent.dedupMark?.child, machine: machine)
     {

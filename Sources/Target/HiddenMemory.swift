@@ -8,7 +8,14 @@ public enum HiddenMemory {
   ///
   /// - Throws: `TargetError` with `hidden`; also what else is wrong with the first process. Others may end meanwhile.
   public static func check(_ processes: [TargetProcess]) throws(TargetError) {
-    guard case .no = KernelSupport.hiddenMemory() else { return }
+    switch KernelSupport.hiddenMemory() {
+    case .yes: return
+    case .no: break
+    case .refused(let errno):
+      throw TargetError(
+        .systemCall, "trying whether this kernel shows memory that a process itself may not read",
+        errno: errno)
+    }
     for process in processes {
       let page: UInt64?
       do throws(TargetError) { page = try firstPage(of: process) } catch {

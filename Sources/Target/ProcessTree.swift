@@ -62,7 +62,13 @@ public struct ProcessTree: Sendable {
   ///   copied, else the one that was there first.
   /// - Throws: `TargetError` when the root cannot be copied.
   public init(root: Int32, known: Set<Identity> = []) throws(TargetError) {
-    let root = try TargetProcess(pid: root)
+    try self.init(of: try TargetProcess(pid: root), known: known)
+  }
+
+  /// The same of a process that is open already, and must be the one that it was then.
+  ///
+  /// - Throws: `TargetError` when the kernel does not tell who is whose child.
+  public init(of root: TargetProcess, known: Set<Identity> = []) throws(TargetError) {
     processes = [root]
     members = [root]
     seen = [root.pid]

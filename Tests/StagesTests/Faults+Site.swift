@@ -65,6 +65,8 @@ extension Faults {
       switch self {
       // Without a thread for the ring there may be some that write.
       case .ringOpen, .ringReserve, .ringRegister, .eventOpen, .startThread: true
+      // The writes that are in flight fail with the ring. Where there are none, nothing is lost.
+      case .ringEnter: true
       // What cannot be watched is copied whole.
       case .userfault: true
       // What may share its memory with another is copied, and not watched.

@@ -380,8 +380,6 @@ private struct FaultyRun: CustomStringConvertible {
 
   /// What only makes the next round copy more is a warning.
   private func mayBePassedOver(_ strike: Faults.Strike) -> Bool {
-    // The writes that are in flight fail with the ring. Where there are none, nothing is lost.
-    if strike.site == .ringEnter { return true }
     guard part != .single else { return false }
     if warnings.contains(where: { $0.contains(strike.name) }) { return true }
     switch (strike.site, strike.errno) {
