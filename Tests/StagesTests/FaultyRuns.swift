@@ -380,11 +380,12 @@ private struct FaultyRun: CustomStringConvertible {
 
   /// What only makes the next round copy more is a warning.
   private func mayBePassedOver(_ strike: Faults.Strike) -> Bool {
+    // A process outside of the tree that may not be read is not asked whether it shares memory, and the system call that a
+    // thread waits in need not be known by who may not read it. All else that may not be read fails a run.
+    if strike.site == .open, strike.errno == EACCES { return true }
     guard part != .single else { return false }
     if warnings.contains(where: { $0.contains(strike.name) }) { return true }
     switch (strike.site, strike.errno) {
-    // The system call that a thread waits in need not be known by who may not read it.
-    case (.open, EACCES): return part == .firstRound
     // So a thread is refused that ends: it is tried again.
     case (.trace, EPERM): return true
     default: return false
