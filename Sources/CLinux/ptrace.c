@@ -93,6 +93,13 @@ int sluice_note_end_of_thread(pid_t thread) {
   return result < 0 ? -errno : 0;
 }
 
+int sluice_deliver(pid_t thread, int signal) {
+  // Any stop has taken the place of the one that was asked for.
+  int result = sluice_interrupt(thread);
+  if (result < 0) return result;
+  return FAULTY(SLUICE_FAULT_TRACE, ptrace(PTRACE_CONT, thread, NULL, (void *)(intptr_t)signal)) < 0 ? -errno : 0;
+}
+
 int sluice_let_go(pid_t thread, int signal) {
   return ptrace(PTRACE_DETACH, thread, NULL, (void *)(intptr_t)signal) < 0 ? -errno : 0;
 }

@@ -1,4 +1,5 @@
 internal import CSluiceLinux
+internal import Glibc
 internal import SluiceImages
 internal import SluicePipeline
 internal import SluiceSystem
@@ -308,7 +309,15 @@ private actor Comparer {
     var differing: UInt64 = 0
     for page in 0..<Int(byteCount / pageSize) {
       let bytes = page * Int(pageSize)..<(page + 1) * Int(pageSize)
-      if image[bytes] != memory[bytes] { differing += 1 }
+      // memcmp, for the process stands still meanwhile: comparing slices takes 30 times as long in debug builds.
+      let isEqual = unsafe image.withUnsafeBytes { image in
+        unsafe memory.withUnsafeBytes { memory in
+          unsafe memcmp(
+            UnsafeRawBufferPointer(rebasing: image[bytes]).baseAddress!,
+            UnsafeRawBufferPointer(rebasing: memory[bytes]).baseAddress!, bytes.count) == 0
+        }
+      }
+      if !isEqual { differing += 1 }
     }
     return differing
   }

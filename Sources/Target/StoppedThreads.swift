@@ -312,7 +312,16 @@ public struct StoppedThreads: ~Copyable {
     of thread: ThreadTable.Thread, afterWaiting: Bool
   ) throws(TargetError) -> ThreadTable.State {
     switch try ThreadLook(at: thread) {
-    case .stands(let signal): return .standing(signal: signal)
+    case .stands(let signal):
+      // The handler of one that came before the stop begins before the stop: to begin it later would change the memory
+      // of processes that are left stopped.
+      guard thread.state == .stopping, signal != 0, try processes[thread.process].catches(signal, thread.id)
+      else { return .standing(signal: signal) }
+      let delivered = sluice_deliver(thread.id, signal)
+      guard delivered == 0 || delivered == -ESRCH else {
+        throw TargetError(.systemCall, "stopping thread \(thread.id)", errno: SystemErrno(returned: delivered))
+      }
+      return .stopping
     case .hasEnded, .isNotTraced: return .gone
     case .runs:
       guard afterWaiting else { return .stopping }

@@ -112,6 +112,18 @@ final class ThreadList: Sendable {
     return state == "Z" || state == "X" ? .zombie : nil
   }
 
+  /// Whether a thread's process has a handler for a signal.
+  func catches(_ signal: Int32, _ thread: Int32) throws(TargetError) -> Bool {
+    guard let text = try status(of: thread) else { return false }
+    let name = "SigCgt:\t"
+    guard let line = text.split(separator: "\n").first(where: { $0.hasPrefix(name) }),
+      let caught = UInt64(line.dropFirst(name.count), radix: 16)
+    else {
+      throw TargetError(.systemCall, "/proc/\(process.pid)/task/\(thread)/status tells no caught signals")
+    }
+    return caught >> UInt64(signal - 1) & 1 == 1
+  }
+
   /// R running, S sleeping, D waiting for a disk and the like; nil when there is no such thread.
   func state(of thread: Int32) throws(TargetError) -> Character? {
     guard let status = try status(of: thread) else { return nil }

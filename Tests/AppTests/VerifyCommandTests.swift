@@ -39,7 +39,7 @@ struct VerifyCommandTests {
         try await target.program.stop()
         _ = try await SluiceCommandLine.preDump(pid: target.pid, images: directory)
         let result = try await SluiceCommandLine.run(["verify", "-D", directory, "-t", "\(target.pid)"])
-        #expect(result.end == .exited(0), "\(result.output)")
+        #expect(result.end == .exited(0), "\(result.output)\(result.errors)")
         #expect(result.output.contains("process \(target.pid): equal: "))
         #expect(result.output.contains(" 0 differing, 0 missing, 0 gone"))
         let state = try String(contentsOfFile: "/proc/\(target.pid)/stat", encoding: .utf8)

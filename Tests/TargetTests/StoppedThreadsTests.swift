@@ -193,16 +193,16 @@ struct StoppedThreadsTests {
     }
   }
 
-  /// One is about to get a signal when it is stopped: it gets it afterwards, and not before.
+  /// One is about to get a signal when it is stopped: its handler has begun by then, and goes on afterwards.
   @Test(arguments: [true, false])
   func getTheSignalThatTheyWereAboutToGet(isResumed: Bool) async throws {
     try await ThreadTarget.run(["--signals"]) { target in
       try await blocking {
         let held = Held(try StoppedThreads(of: [TargetProcess(pid: target.pid)]))
-        SignalInBetween.send(to: target.pid)
+        SignalInBetween.send(realTimeSignal, to: target.pid)
         defer { SignalInBetween.sendNoMore() }
         try held.threads.stop()
-        #expect(held.threads.states == [.standing(signal: realTimeSignal)])
+        #expect(held.threads.states == [.standing(signal: 0)])
         let signals = try target.signals()
         #expect(signals == 0)
         if isResumed {
@@ -213,6 +213,21 @@ struct StoppedThreadsTests {
         }
       }
       try await eventually("the signal has come") { try target.signals() == 1 }
+    }
+  }
+
+  /// Without a handler nothing of it can begin: a process that a signal ends is there for as long as it is held.
+  @Test func areNotEndedBeforeTheyGoOn() async throws {
+    try await ThreadTarget.run([]) { target in
+      try await blocking {
+        let held = Held(try StoppedThreads(of: [TargetProcess(pid: target.pid)]))
+        SignalInBetween.send(SIGTERM, to: target.pid)
+        defer { SignalInBetween.sendNoMore() }
+        try held.threads.stop()
+        #expect(held.threads.states == [.standing(signal: SIGTERM)])
+        held.threads.resume()
+      }
+      #expect(try await target.program.result().end == .killed(SIGTERM))
     }
   }
 
@@ -383,9 +398,11 @@ struct StoppedThreadsTests {
 /// Sends a signal to a thread of a process when we trace it already and have not yet told it to stop.
 private enum SignalInBetween {
   private static let pid = Atomic<Int32>(0)
+  private static let signal = Atomic<Int32>(0)
   private static let calls = Atomic<Int>(0)
 
-  static func send(to target: Int32) {
+  static func send(_ number: Int32, to target: Int32) {
+    signal.store(number, ordering: .sequentiallyConsistent)
     calls.store(0, ordering: .relaxed)
     pid.store(target, ordering: .sequentiallyConsistent)
     unsafe sluice_set_fault_handler { site, _ in
@@ -403,9 +420,9 @@ private enum SignalInBetween {
     // The third call is the one that tells the thread to stop: it is tried before whether it can be traced.
     let target = pid.load(ordering: .sequentiallyConsistent)
     guard target != 0, calls.add(1, ordering: .relaxed).newValue == 3 else { return }
-    kill(target, realTimeSignal)
-    var signal: Int32 = 0
-    while unsafe sluice_look_at_thread(target, &signal) == 0 { usleep(100) }
+    kill(target, signal.load(ordering: .sequentiallyConsistent))
+    var seen: Int32 = 0
+    while unsafe sluice_look_at_thread(target, &seen) == 0 { usleep(100) }
   }
 }
 

@@ -46,6 +46,11 @@ int sluice_look_at_thread(pid_t thread, int *signal);
 /// kernel would take its stop for noted. 0 or -errno.
 int sluice_note_end_of_thread(pid_t thread);
 
+/// Lets a traced thread that is about to get a signal get it, and stop before it takes a further step: where the signal
+/// has a handler, the thread stands at the first instruction of that (PTRACE_INTERRUPT, then PTRACE_CONT). 0 or -errno:
+/// ESRCH when it does not stand.
+int sluice_deliver(pid_t thread, int signal);
+
 /// Lets go of a traced thread that stands, with the signal that it was about to get, or 0 (PTRACE_DETACH). 0 or
 /// -errno: ESRCH when it does not stand.
 int sluice_let_go(pid_t thread, int signal);
