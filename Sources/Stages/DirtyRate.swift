@@ -79,6 +79,7 @@ private actor DirtySampler {
 
   private nonisolated let executor: ThreadExecutor
   private let measurement: DirtyRate
+  private let claims = SoftDirtyClaims()
   private var tasks: [Task] = []
   private var joinedGap: UInt64 = 0
   private let pageSize = UInt64(sluice_page_size())
@@ -121,7 +122,9 @@ private actor DirtySampler {
       guard try onTarget({ () throws(TargetError) in try SoftDirty.isSupported() }) else {
         throw PreDumpError(.system, "\(reason) keeps soft-dirty bits (CONFIG_MEM_SOFT_DIRTY)")
       }
-      try SoftDirtyDoubts(about: tree.processes).checkMayClear()
+      var doubts = try SoftDirtyDoubts(about: tree.processes)
+      try doubts.claim(tree.processes, for: claims)
+      try doubts.checkMayClear()
       tasks = tree.processes.map { Task(process: $0, sampler: SoftDirtySampler(of: $0)) }
       return
     }

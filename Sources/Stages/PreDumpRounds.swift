@@ -32,6 +32,7 @@ public struct PreDumpRounds: Sendable {
   private let policy: RoundPolicy
   private let lastRound: LastRound?
   private let tracking: WriteTracking?
+  private let claims = SoftDirtyClaims()
   private let began = ContinuousClock.now
   private var figures: RoundPolicy.Figures?
   private var decision: RoundPolicy.Decision
@@ -103,7 +104,7 @@ public struct PreDumpRounds: Sendable {
       number += 1
     }
     tries.begins()
-    var part = RoundPart(tracking: tracking, tries: tries.count, known: known)
+    var part = RoundPart(tracking: tracking, claims: claims, tries: tries.count, known: known)
     part.isFirst = number == 1 && tries.count == 1
     if isLastBegun {
       part.isLast = true

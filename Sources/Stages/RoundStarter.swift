@@ -51,7 +51,11 @@ actor RoundStarter {
       )
     }
     let hasSoftDirty = try onTarget { () throws(TargetError) in try SoftDirty.isSupported() }
-    if hasSoftDirty, configuration.io != .discard { doubts = try SoftDirtyDoubts(about: tree.processes) }
+    if hasSoftDirty, configuration.io != .discard {
+      doubts = try SoftDirtyDoubts(about: tree.processes)
+      // Whatever the tracker: CRIU goes by the bits upon all images.
+      try doubts.claim(tree.processes, for: part.claims)
+    }
     let choice = try chooseTracker(hasSoftDirty: hasSoftDirty)
     configuration.logger.info("tracker: \(choice.name.rawValue), \(reason(for: choice.name))")
     do throws(PreDumpError) {
@@ -215,6 +219,8 @@ actor RoundStarter {
 struct RoundPart: Sendable {
   /// What the rounds share to know what was written without a stop; nil for one by itself, which no round follows.
   var tracking: WriteTracking?
+  /// The processes whose soft-dirty bits this run has for itself.
+  var claims = SoftDirtyClaims()
   /// How often it was begun.
   var tries = 1
   /// Whether it is the first one: what is said of all of them is said by it.

@@ -8,6 +8,8 @@ struct SoftDirtyDoubts: Hashable, Sendable {
   private(set) var merged: Set<Int32> = []
   /// Processes that clear the bits themselves, or may: they rely on nobody else doing so.
   private(set) var users: Set<SoftDirtyUsers.User> = []
+  /// Processes that another run of Sluice copies: that one may clear the bits at any time.
+  private(set) var claimed: Set<Int32> = []
 
   /// These.
   init(merged: Set<Int32> = [], users: Set<SoftDirtyUsers.User> = []) {
@@ -22,7 +24,7 @@ struct SoftDirtyDoubts: Hashable, Sendable {
     users = Set(try onTarget { () throws(TargetError) in try SoftDirtyUsers(among: processes).users })
   }
 
-  var isEmpty: Bool { merged.isEmpty && users.isEmpty }
+  var isEmpty: Bool { merged.isEmpty && users.isEmpty && claimed.isEmpty }
 
   /// Looks once more whether pages are merged, which the kernel may have begun with only now.
   ///
@@ -37,7 +39,15 @@ struct SoftDirtyDoubts: Hashable, Sendable {
     }
   }
 
+  /// Claims the bits of these processes for this run, and takes note of those that another run has.
+  ///
+  /// - Throws: `PreDumpError` when that cannot be tried.
+  mutating func claim(_ processes: [TargetProcess], for run: SoftDirtyClaims) throws(PreDumpError) {
+    claimed.formUnion(try onTarget { () throws(TargetError) in try run.take(processes) })
+  }
+
   mutating func add(_ other: SoftDirtyDoubts) {
+    claimed.formUnion(other.claimed)
     merged.formUnion(other.merged)
     users.formUnion(other.users)
   }
@@ -56,6 +66,12 @@ struct SoftDirtyDoubts: Hashable, Sendable {
         "process \(user.holder) has /proc/\(user.pid)/\(user.file) open, and so may clear the soft-dirty bits itself\(others)"
       )
     }
+    if let pid = claimed.min() {
+      let others = claimed.count > 1 ? " and \(claimed.count - 1) more" : ""
+      reasons.append(
+        "another run of Sluice copies process \(pid)\(others), and clears the soft-dirty bits or goes by them"
+      )
+    }
     return reasons.joined(separator: "; ")
   }
 
@@ -69,6 +85,12 @@ struct SoftDirtyDoubts: Hashable, Sendable {
   ///
   /// - Throws: `PreDumpError` with `notTrackable`.
   func checkMayClear() throws(PreDumpError) {
+    if let pid = claimed.min() {
+      throw PreDumpError(
+        .notTrackable,
+        "another run of Sluice copies process \(pid), and may go by the soft-dirty bits: clearing them would hide writes"
+          + " from it; wait for its end, leave --tracker at auto, or use write-protect or content")
+    }
     guard let user = users.min(by: { $0.pid < $1.pid }) else { return }
     throw PreDumpError(
       .notTrackable,

@@ -9,7 +9,7 @@
 static const struct trial *const LISTS[] = {writing_trials,  churn_trials,  huge_trials,  task_trials,     program_trials,
                                             direct_trials,   ring_trials,   aio_trials,   fault_trials,    blocked_trials,
                                             sleeping_trials, signal_trials, compute_trials, related_trials,
-                                            growing_trials};
+                                            growing_trials,  moving_trials,  merging_trials, marking_trials,  worker_trials};
 
 static const char OPTIONS_HELP[] =
     "\n"

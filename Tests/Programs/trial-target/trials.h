@@ -29,7 +29,7 @@ struct trial {
 
 extern const struct trial writing_trials[], churn_trials[], huge_trials[], task_trials[], program_trials[], direct_trials[],
     ring_trials[], aio_trials[], fault_trials[], blocked_trials[], sleeping_trials[], signal_trials[], compute_trials[],
-    related_trials[], growing_trials[];
+    related_trials[], growing_trials[], moving_trials[], merging_trials[], marking_trials[], worker_trials[];
 
 // The subject: all is set up. `verify` looks through all that a check should see, and may be NULL.
 void trial_begins(void (*verify)(void));

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import comparison, outside, rounds
+from . import comparison, outside, rounds, surroundings
 from .errors import Harm
 from .lateness import Lateness
 
@@ -46,7 +46,7 @@ class Outcome:
 
 def run(kind, programs, directory):
     """The whole of it; raises Harm for anything that must not be."""
-    with Lateness() as lateness:
+    with Lateness() as lateness, surroundings.merging() if kind.is_merged else contextlib.nullcontext():
         subject = kind.start(programs, directory)
         try:
             time.sleep(random.random() / 4)
@@ -54,7 +54,7 @@ def run(kind, programs, directory):
             # Rounds alone, now and then: whatever happens to the subject then is not the final stop's doing.
             if random.random() < 0.3:
                 _rounds_alone(subject, programs, directory / "alone", lateness)
-            _rounds_and_stop(subject, programs, directory / "images", outcome)
+            _rounds_and_stop(kind, subject, programs, directory, outcome)
             return outcome
         finally:
             # It may be stopped, and so may its children, whom nobody else would end.
@@ -78,9 +78,13 @@ def _rounds_alone(subject, programs, images, lateness):
     shutil.rmtree(images)
 
 
-def _rounds_and_stop(subject, programs, images, outcome):
+def _rounds_and_stop(kind, subject, programs, directory, outcome):
+    images = directory / "images"
     before = subject.check()
-    done = rounds.run(programs, subject, images, programs.round_count, "--final", "--leave-stopped")
+    beside = surroundings.another_run(programs, subject, directory / "other") if kind.has_another_run else None
+    # What the other leaves is right before it is looked at.
+    with beside or contextlib.nullcontext():
+        done = rounds.run(programs, subject, images, programs.round_count, "--final", "--leave-stopped")
     if done.gave_up:
         outcome.gave_up = True
         outside.expect_running(outside.tree(subject.pid))

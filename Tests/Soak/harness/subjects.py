@@ -236,6 +236,10 @@ class Kind:
     own_userfaultfds: int = 0
     may_give_up: bool = False
     left_out: int = 0
+    # The kernel merges pages meanwhile.
+    is_merged: bool = False
+    # Another run of sluice copies it at the same time.
+    has_another_run: bool = False
 
     def start(self, programs, directory):
         if self.name == "redis":
@@ -262,9 +266,14 @@ KINDS = [
     Kind("churn", ["churn"]),
     Kind("churn-many", ["churn", "--count", "16"]),
     Kind("growing", ["growing"]),
+    Kind("moves", ["moves"]),
+    Kind("merged", ["merged", "--size", "16M"], is_merged=True),
+    Kind("own-bits", ["own-bits"]),
     Kind("split-collapse", ["split-collapse"]),
     Kind("fork", ["fork", "--size", "8M"]),
     Kind("fork-huge", ["fork", "--size", "8M", "--huge", "--count", "12"]),
+    Kind("write-two", ["write", "--rate", "10000"], has_another_run=True),
+    Kind("churn-two", ["churn"], has_another_run=True),
     Kind("share", ["share", "--size", "16M"], left_out=1),
     Kind("names", ["names", "--size", "16M"], left_out=1),
     Kind("births", ["births"]),
@@ -276,6 +285,8 @@ KINDS = [
     Kind("direct-huge", ["direct", "--huge", "--file", "FILE"]),
     Kind("ring", ["ring", "--file", "FILE"], interruptions_a_stop=1),
     Kind("ring-huge", ["ring", "--huge", "--file", "FILE"], interruptions_a_stop=1),
+    # A request that waits in a worker ends early when its process is left stopped, which is said.
+    Kind("workers", ["workers"], interruptions_a_stop=1),
     Kind("aio", ["aio", "--file", "FILE"], interruptions_a_stop=1),
     Kind("aio-huge", ["aio", "--huge", "--file", "FILE"], interruptions_a_stop=1),
     Kind("own-faults", ["own-faults"], own_userfaultfds=1),
