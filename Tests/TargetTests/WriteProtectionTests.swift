@@ -301,6 +301,21 @@ struct WriteProtectionTests {
     }
   }
 
+  /// To lift the protection of a part of one would split it, and khugepaged, which makes it whole again, dirties it.
+  @Test func hugePagesStayWhole() async throws {
+    try await MemoryTarget.run(["--size", "128M", "--huge-pages", "yes"]) { target in
+      func hugeKibibytes() throws -> Int {
+        let rollup = try ProcessMemory.text(ofFileAt: "/proc/\(target.pid)/smaps_rollup")
+        let line = rollup.split(separator: "\n").first { $0.hasPrefix("AnonHugePages:") }
+        return try #require(line?.split(separator: " ").dropFirst().first.flatMap { Int($0) })
+      }
+      let before = try hugeKibibytes()
+      #expect(before >= 64 << 10, "there are huge pages")
+      for _ in 0..<3 { _ = try Watched(target.pid) }
+      #expect(try hugeKibibytes() >= before)
+    }
+  }
+
   @Test func anotherProgramIsNotTakenForTheSame() async throws {
     try await MappingTarget.run { target in
       let watched = try Watched(target.pid)
