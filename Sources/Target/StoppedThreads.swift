@@ -208,7 +208,7 @@ public struct StoppedThreads: ~Copyable {
           try TracingTrial.run(of: processes[index], until: deadline)
           isAnyNew = true
         }
-        try seize(entry)
+        try seize(entry, until: deadline)
       }
       // What is traced stops before it begins to dump core, when it is about to get the signal: so one that does not by
       // now is none of those that are told to stop.
@@ -222,14 +222,16 @@ public struct StoppedThreads: ~Copyable {
   }
 
   /// Begins to trace a thread, unless it must be left alone.
-  private mutating func seize(_ entry: Int) throws(TargetError) {
+  private mutating func seize(
+    _ entry: Int, until deadline: ContinuousClock.Instant
+  ) throws(TargetError) {
     let thread = table.threads[entry]
     // Until it is traced there is nothing to let go of.
     table.note(.gone, at: entry)
     switch try processes[thread.process].isWorker(thread.id) {
     case nil: return
     case true?: table.note(.leftAlone, at: entry)
-    case false?: table.note(try processes[thread.process].seize(thread.id), at: entry)
+    case false?: table.note(try processes[thread.process].seize(thread.id, until: deadline), at: entry)
     }
     reaper.step()
   }

@@ -59,11 +59,38 @@ final class ThreadList: Sendable {
     }
   }
 
-  /// Begins to trace a thread.
+  /// Begins to trace a thread. Where another run of Sluice traces it, which it does for a moment only, this waits.
   ///
   /// - Returns: what it is from now on: `stopping`, or that it has ended.
   /// - Throws: `TargetError` when it may not be traced.
-  func seize(_ thread: Int32) throws(TargetError) -> ThreadTable.State {
+  func seize(
+    _ thread: Int32, until deadline: ContinuousClock.Instant
+  ) throws(TargetError) -> ThreadTable.State {
+    var wait = Backoff()
+    while true {
+      do throws(TargetError) {
+        return try seize(thread)
+      } catch {
+        guard error.code == .notPermitted, ContinuousClock.now < deadline, try isTracedBySluice(thread)
+        else { throw error }
+        try TargetError.checkCancellation()
+        wait.wait()
+      }
+    }
+  }
+
+  /// Whether a thread of Sluice traces a thread, or has just let go of it.
+  private func isTracedBySluice(_ thread: Int32) throws(TargetError) -> Bool {
+    guard let tracer = try status(of: thread).flatMap({ ProcessStatus.number(in: $0, of: "TracerPid:") })
+    else { return false }
+    do throws(ProcFile.OpenFailed) {
+      return try ProcFile.text(ofFileAt: "/proc/\(tracer)/comm").hasPrefix("sluice")
+    } catch {
+      return error.errno.code == ENOENT || error.errno.code == ESRCH
+    }
+  }
+
+  private func seize(_ thread: Int32) throws(TargetError) -> ThreadTable.State {
     var result: Int32 = 0
     // A thread that ends is refused as if it were not permitted; and its id may be that of one which executes
     // another program, when it is asked for the reason.

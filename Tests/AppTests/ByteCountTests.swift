@@ -2,7 +2,7 @@ import Testing
 
 @testable import sluice
 
-@Suite("Byte count", .timeLimit(.minutes(5)))
+@Suite("Byte count", .timeLimit(.minutes(15)))
 struct ByteCountTests {
   static let sizes: [(text: String, bytes: Int)] = [
     ("0", 0), ("1", 1), ("1048576", 1 << 20), ("5B", 5), ("1K", 1 << 10), ("1k", 1 << 10), ("1KiB", 1 << 10),

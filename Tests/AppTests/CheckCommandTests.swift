@@ -3,7 +3,7 @@ import Sluice
 import SluiceTestSupport
 import Testing
 
-@Suite("sluice check", .timeLimit(.minutes(5)))
+@Suite("sluice check", .timeLimit(.minutes(15)))
 struct CheckCommandTests {
   /// What the JSON says of each subject.
   private func findings(_ result: CommandResult) throws -> [String: [String: Any]] {

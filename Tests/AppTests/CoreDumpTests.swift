@@ -3,7 +3,7 @@ import SluiceTestSupport
 import Testing
 
 /// A process of which the kernel writes a core: whatever interrupts the thread that does so cuts the core short.
-@Suite("A process that dumps core", .serialized, .timeLimit(.minutes(5)), .enabled(if: CoreDump.isPossible))
+@Suite("A process that dumps core", .serialized, .timeLimit(.minutes(15)), .enabled(if: CoreDump.isPossible))
 struct CoreDumpTests {
   @Test func `is neither stopped nor injected into, and every command says so`() async throws {
     try await withTemporaryDirectory { directory in

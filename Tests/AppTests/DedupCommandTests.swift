@@ -3,7 +3,7 @@ import SluiceTestSupport
 import Testing
 
 /// `sluice dedup`, and `--auto-dedup`.
-@Suite("sluice dedup", .timeLimit(.minutes(5)))
+@Suite("sluice dedup", .timeLimit(.minutes(15)))
 struct DedupCommandTests {
   private static let rounds = [
     "--rounds", "3", "--until-pages", "0", "--until-skipped", "100", "--max-growth", "1000000",

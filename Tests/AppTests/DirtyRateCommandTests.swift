@@ -5,7 +5,7 @@ import Testing
 @testable import sluice
 
 /// With soft-dirty bits it is tried in the guest of Tests/Interop, whose kernels keep them.
-@Suite("sluice dirty-rate", .timeLimit(.minutes(5)))
+@Suite("sluice dirty-rate", .timeLimit(.minutes(15)))
 struct DirtyRateCommandTests {
   private static let canProtect = Kernel.isAtLeast(6, 7)
 

@@ -4,7 +4,7 @@ import Testing
 
 @testable import sluice
 
-@Suite("Exit codes", .timeLimit(.minutes(5)))
+@Suite("Exit codes", .timeLimit(.minutes(15)))
 struct ExitCodesTests {
   /// As the help of the command says them.
   static let codes: [(code: PreDumpError.Code, number: Int32)] = [

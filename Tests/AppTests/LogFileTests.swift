@@ -2,7 +2,7 @@ import Foundation
 import SluiceTestSupport
 import Testing
 
-@Suite("--log-file", .timeLimit(.minutes(5)))
+@Suite("--log-file", .timeLimit(.minutes(15)))
 struct LogFileTests {
   /// Runs a pre-dump of a small process.
   private func preDump(_ options: [String]) async throws -> CommandResult {

@@ -5,7 +5,7 @@ import Testing
 
 @testable import sluice
 
-@Suite("The manual and the completions", .timeLimit(.minutes(5)))
+@Suite("The manual and the completions", .timeLimit(.minutes(15)))
 struct ManualTests {
   private static let script = URL(filePath: #filePath).deletingLastPathComponent()
     .appending(path: "../../scripts/make-manual").standardized.path

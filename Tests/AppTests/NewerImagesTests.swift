@@ -3,7 +3,7 @@ import SluiceTestSupport
 import Testing
 
 /// Images of a CRIU to come: what is not known may change what the rest means.
-@Suite("images of a newer CRIU", .timeLimit(.minutes(5)))
+@Suite("images of a newer CRIU", .timeLimit(.minutes(15)))
 struct NewerImagesTests {
   /// A record with something added to it.
   private func add(_ bytes: [UInt8], toRecord number: Int, of path: String, magics: Int) throws {

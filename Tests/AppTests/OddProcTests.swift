@@ -3,7 +3,7 @@ import SluiceTestSupport
 import Testing
 
 /// A /proc without what is not a process', and times that are not the machine's.
-@Suite("/proc and time namespaces", .timeLimit(.minutes(5)))
+@Suite("/proc and time namespaces", .timeLimit(.minutes(15)))
 struct OddProcTests {
   /// Runs sluice by a shell in new namespaces.
   private func run(_ namespaces: [String], _ before: String, _ arguments: [String]) async throws

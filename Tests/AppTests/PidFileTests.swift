@@ -2,7 +2,7 @@ import Foundation
 import SluiceTestSupport
 import Testing
 
-@Suite("--pid-file", .timeLimit(.minutes(5)))
+@Suite("--pid-file", .timeLimit(.minutes(15)))
 struct PidFileTests {
   /// A pre-dump that stands still in the middle, with a pid file.
   private func interrupt(

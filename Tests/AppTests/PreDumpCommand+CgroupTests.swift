@@ -3,7 +3,7 @@ import SluiceTestSupport
 import Testing
 
 /// `sluice pre-dump --freeze-cgroup`, and processes that somebody else has frozen.
-@Suite("sluice pre-dump: cgroups", .serialized, .timeLimit(.minutes(5)))
+@Suite("sluice pre-dump: cgroups", .serialized, .timeLimit(.minutes(15)))
 struct CgroupCommandTests {
   private static let final = ["--rounds", "1", "--final"]
 

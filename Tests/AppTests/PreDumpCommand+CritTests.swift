@@ -3,7 +3,7 @@ import SluiceTestSupport
 import Testing
 
 /// CRIU's own tool reads what Sluice writes.
-@Suite("crit", .timeLimit(.minutes(5)))
+@Suite("crit", .timeLimit(.minutes(15)))
 struct CritTests {
   @Test func readsEveryFile() async throws {
     try await MemoryTarget.run(["--size", "4M", "--layout", "alternate"]) { target in

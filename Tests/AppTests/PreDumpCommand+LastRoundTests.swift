@@ -3,7 +3,7 @@ import SluiceTestSupport
 import Testing
 
 /// The last round of `sluice pre-dump`: `--final`, and `--then`.
-@Suite("sluice pre-dump: the last round", .timeLimit(.minutes(5)))
+@Suite("sluice pre-dump: the last round", .timeLimit(.minutes(15)))
 struct LastRoundTests {
   private static let wholeRounds = ["--until-pages", "0", "--max-growth", "1000000"]
 

@@ -3,7 +3,7 @@ import SluiceTestSupport
 import Testing
 
 /// Every kind of memory that a process can have: what must be in the images is there, and nothing else.
-@Suite("sluice pre-dump of odd memory", .timeLimit(.minutes(5)))
+@Suite("sluice pre-dump of odd memory", .timeLimit(.minutes(15)))
 struct OddMemoryTests {
   private let page = ProcessMemory.pageSize
 

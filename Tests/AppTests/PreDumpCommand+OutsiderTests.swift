@@ -3,7 +3,7 @@ import SluiceTestSupport
 import Testing
 
 /// A process that is not below the one to copy, and shares its memory (CLONE_VM).
-@Suite("sluice: a memory that is shared outside of the tree", .timeLimit(.minutes(5)))
+@Suite("sluice: a memory that is shared outside of the tree", .timeLimit(.minutes(15)))
 struct OutsiderTests {
   private static let wholeRounds = ["--until-pages", "0", "--max-growth", "1000000"]
 

@@ -2,7 +2,7 @@ import Foundation
 import SluiceTestSupport
 import Testing
 
-@Suite("sluice pre-dump: rounds", .timeLimit(.minutes(5)))
+@Suite("sluice pre-dump: rounds", .timeLimit(.minutes(15)))
 struct RoundsCommandTests {
   @Test func aProcessThatExecutesProgramsAllTheWhileIsGivenUp() async throws {
     try await withTemporaryDirectory { directory in

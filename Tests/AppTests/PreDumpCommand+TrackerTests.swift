@@ -4,7 +4,7 @@ import Testing
 
 /// `sluice pre-dump --tracker` with processes that cannot be watched.
 @Suite(
-  "sluice pre-dump: processes that cannot be watched", .timeLimit(.minutes(5)),
+  "sluice pre-dump: processes that cannot be watched", .timeLimit(.minutes(15)),
   .enabled(if: Kernel.isAtLeast(6, 7)))
 struct TrackerTests {
   /// The only thread waits for a child of vfork, and nothing but its end interrupts that.

@@ -2,7 +2,7 @@ import Foundation
 import SluiceTestSupport
 import Testing
 
-@Suite("sluice pre-dump", .timeLimit(.minutes(5)))
+@Suite("sluice pre-dump", .timeLimit(.minutes(15)))
 struct PreDumpCommandTests {
   @Test func copiesARunningProcess() async throws {
     try await MemoryTarget.run(["--size", "16M"]) { target in

@@ -4,7 +4,7 @@ import Testing
 @testable import Sluice
 @testable import sluice
 
-@Suite("Progress display", .timeLimit(.minutes(5)))
+@Suite("Progress display", .timeLimit(.minutes(15)))
 struct ProgressDisplayTests {
   private func progress(_ written: UInt64, of expected: UInt64, after microseconds: UInt64) -> PreDumpProgress
   {

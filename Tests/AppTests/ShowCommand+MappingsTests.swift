@@ -2,7 +2,7 @@ import Foundation
 import SluiceTestSupport
 import Testing
 
-@Suite("sluice show --mappings", .timeLimit(.minutes(5)))
+@Suite("sluice show --mappings", .timeLimit(.minutes(15)))
 struct ShowCommandMappingsTests {
   /// What is said of the process, its mappings, and what comes after them.
   private func mappings(

@@ -2,7 +2,7 @@ import Foundation
 import SluiceTestSupport
 import Testing
 
-@Suite("sluice show", .timeLimit(.minutes(5)))
+@Suite("sluice show", .timeLimit(.minutes(15)))
 struct ShowCommandTests {
   /// Runs `body` with images of a real process, and the figures of the run that made them.
   private func withImages(

@@ -2,7 +2,7 @@ import Foundation
 import SluiceTestSupport
 import Testing
 
-@Suite("Signals", .timeLimit(.minutes(5)))
+@Suite("Signals", .timeLimit(.minutes(15)))
 struct SignalsTests {
   /// Stops a pre-dump of half a gigabyte in the middle, and has `body` go on.
   private func interrupt(

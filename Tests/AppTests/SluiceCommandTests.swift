@@ -1,7 +1,7 @@
 import SluiceTestSupport
 import Testing
 
-@Suite("sluice", .timeLimit(.minutes(5)))
+@Suite("sluice", .timeLimit(.minutes(15)))
 struct SluiceCommandTests {
   @Test(arguments: [
     ["--help"], ["-h"], ["pre-dump", "--help"], ["show", "--help"], ["check", "--help"], ["help"], [],

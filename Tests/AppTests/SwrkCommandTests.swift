@@ -4,7 +4,7 @@ import SluiceImages
 import SluiceTestSupport
 import Testing
 
-@Suite("sluice swrk", .timeLimit(.minutes(5)))
+@Suite("sluice swrk", .timeLimit(.minutes(15)))
 struct SwrkCommandTests {
   private static let (dump, preDump, featureCheck, version, singlePreDump) = (1, 4, 9, 10, 13)
   private static let noOptions: [(number: Int, value: WireMessage.Value)] = []

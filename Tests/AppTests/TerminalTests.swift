@@ -2,7 +2,7 @@ import SluiceTestSupport
 import Testing
 
 /// Where output goes when it cannot go where it should.
-@Suite("Terminal", .timeLimit(.minutes(5)))
+@Suite("Terminal", .timeLimit(.minutes(15)))
 struct TerminalTests {
   /// Runs `body` with a stopped process, and a place for its images.
   private func withTarget(

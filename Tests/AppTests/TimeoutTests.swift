@@ -2,7 +2,7 @@ import Foundation
 import SluiceTestSupport
 import Testing
 
-@Suite("--timeout", .timeLimit(.minutes(5)))
+@Suite("--timeout", .timeLimit(.minutes(15)))
 struct TimeoutTests {
   private func expectTimeout(_ result: CommandResult, images: String) {
     #expect(result.end == .exited(124))

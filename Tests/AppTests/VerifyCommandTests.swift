@@ -2,7 +2,7 @@ import Foundation
 import SluiceTestSupport
 import Testing
 
-@Suite("sluice verify", .timeLimit(.minutes(5)))
+@Suite("sluice verify", .timeLimit(.minutes(15)))
 struct VerifyCommandTests {
   @Test func saysWhetherAllIsWell() async throws {
     try await MemoryTarget.run(["--size", "2M", "--write-rate", "max"]) { target in

@@ -1,7 +1,7 @@
 import SluicePipeline
 import Testing
 
-@Suite(.timeLimit(.minutes(5))) struct LockedTests {
+@Suite(.timeLimit(.minutes(15))) struct LockedTests {
   @Test func `nobody else has the value while a body runs`() async {
     struct Pair {
       var first = 0

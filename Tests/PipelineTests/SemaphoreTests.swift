@@ -3,7 +3,7 @@ import Testing
 
 @testable import SluicePipeline
 
-@Suite(.timeLimit(.minutes(5))) struct SemaphoreTests {
+@Suite(.timeLimit(.minutes(15))) struct SemaphoreTests {
   @Test func `signals that came before count`() {
     let semaphore = Semaphore()
     for _ in 0..<3 { semaphore.signal() }

@@ -4,7 +4,7 @@ import Testing
 @testable import Sluice
 
 /// What an embedder gets wrong is an error, before anything is done.
-@Suite(.timeLimit(.minutes(5))) struct ConfigurationTests {
+@Suite(.timeLimit(.minutes(15))) struct ConfigurationTests {
   enum Mistake: CaseIterable {
     case noReaders, manyReaders, noWrites, fewerWrites, manyWrites, noTime, allTime, noBudget, smallBudget,
       noParent

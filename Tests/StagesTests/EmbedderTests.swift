@@ -2,7 +2,7 @@ import SluiceTestSupport
 import Testing
 
 /// Actors of every kind call the library, in a program of their own: what is wrong there ends it.
-@Suite(.timeLimit(.minutes(5))) struct EmbedderTests {
+@Suite(.timeLimit(.minutes(15))) struct EmbedderTests {
   private static let isolations = [
     "main-actor", "actor", "global-actor", "custom-executor", "detached", "actor",
   ]

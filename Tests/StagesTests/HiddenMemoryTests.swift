@@ -5,7 +5,7 @@ import SluiceTestSupport
 import Testing
 
 /// A kernel that shows memory which a process itself may not read to nobody else: proc_mem.force_override, Linux 6.12.
-@Suite(.timeLimit(.minutes(5))) struct HiddenMemoryTests {
+@Suite(.timeLimit(.minutes(15))) struct HiddenMemoryTests {
   @Test func `a process that has such memory is refused before anything is done`() async {
     await #expect(processExitsWith: .success) {
       unsafe sluice_set_fault_handler { site, _ in site == SLUICE_FAULT_HIDDEN_MEMORY ? EIO : 0 }

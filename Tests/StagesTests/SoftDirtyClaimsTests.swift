@@ -7,7 +7,7 @@ import Testing
 
 /// What of two runs goes by the soft-dirty bits of a process. Rounds of two are tried on kernels that keep such bits: case
 /// `beside` in virtual machines.
-@Suite("Claims of soft-dirty bits", .timeLimit(.minutes(5)))
+@Suite("Claims of soft-dirty bits", .timeLimit(.minutes(15)))
 struct SoftDirtyClaimsTests {
   @Test func areMadeByOneRunAtATime() async throws {
     try await MemoryTarget.run(["--size", "1M"]) { target in

@@ -2,13 +2,15 @@ internal import CSluiceLinux
 import Foundation
 
 /// Starts a program, runs `body` with it, and sees to it that the program and its children are gone
-/// afterwards, whatever happened.
+/// afterwards, whatever happened. It waits until few other tests have programs.
 public func withProgram<Result>(
   _ command: Command, _ body: (Program) async throws -> Result
 ) async throws -> Result {
-  let program = try Program(command)
-  defer { program.end() }
-  return try await body(program)
+  try await Turns.take {
+    let program = try Program(command)
+    defer { program.end() }
+    return try await body(program)
+  }
 }
 
 /// A program that a test has started, in a process group of its own.

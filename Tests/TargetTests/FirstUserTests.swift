@@ -2,7 +2,7 @@ import Testing
 
 @testable import SluiceTarget
 
-@Suite("First user", .timeLimit(.minutes(5)))
+@Suite("First user", .timeLimit(.minutes(15)))
 struct FirstUserTests {
   private let groups = "         0       7000          1\n"
 

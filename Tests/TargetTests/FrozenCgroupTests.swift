@@ -6,7 +6,7 @@ import Testing
 
 @testable import SluiceTarget
 
-@Suite("Frozen cgroup", .serialized, .timeLimit(.minutes(5)))
+@Suite("Frozen cgroup", .serialized, .timeLimit(.minutes(15)))
 struct FrozenCgroupTests {
   @Test func `freezes, and thaws on every path`() async throws {
     guard let cgroup = TestCgroup() else {

@@ -5,7 +5,7 @@ import Testing
 
 @testable import SluiceTarget
 
-@Suite("Injector", .timeLimit(.minutes(5)), .enabled(if: sluice_can_inject()))
+@Suite("Injector", .timeLimit(.minutes(15)), .enabled(if: sluice_can_inject()))
 struct InjectorTests {
   @Test func makesAUserfaultfdThatTheProcessHasNotOpenAnyMore() async throws {
     try await MappingTarget.run { target in

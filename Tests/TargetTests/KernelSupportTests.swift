@@ -4,7 +4,7 @@ import Testing
 
 @testable import SluiceTarget
 
-@Suite("Kernel support", .timeLimit(.minutes(5)))
+@Suite("Kernel support", .timeLimit(.minutes(15)))
 struct KernelSupportTests {
   private func isYes(_ answer: KernelSupport.Answer) -> Bool {
     if case .yes = answer { true } else { false }
@@ -35,7 +35,7 @@ struct KernelSupportTests {
   }
 }
 
-@Suite("Privileges", .timeLimit(.minutes(5)))
+@Suite("Privileges", .timeLimit(.minutes(15)))
 struct PrivilegesTests {
   @Test func areReadFromTheKernelsText() {
     #expect(

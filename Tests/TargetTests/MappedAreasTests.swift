@@ -3,7 +3,7 @@ import Testing
 
 @testable import SluiceTarget
 
-@Suite("Mapped areas", .timeLimit(.minutes(5)))
+@Suite("Mapped areas", .timeLimit(.minutes(15)))
 struct MappedAreasTests {
   private let page = ProcessMemory.pageSize
 

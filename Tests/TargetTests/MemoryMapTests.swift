@@ -4,7 +4,7 @@ import Testing
 
 @testable import SluiceTarget
 
-@Suite("Memory map", .timeLimit(.minutes(5)))
+@Suite("Memory map", .timeLimit(.minutes(15)))
 struct MemoryMapTests {
   private let page = ProcessMemory.pageSize
 

@@ -4,7 +4,7 @@ import Testing
 
 @testable import SluiceTarget
 
-@Suite("Merged memory", .timeLimit(.minutes(5)))
+@Suite("Merged memory", .timeLimit(.minutes(15)))
 struct MergedMemoryTests {
   /// As Linux 6.1, 6.12 and 6.18 write it.
   @Test(arguments: [

@@ -5,7 +5,7 @@ import Testing
 
 @testable import SluiceTarget
 
-@Suite("Open descriptors", .timeLimit(.minutes(5)))
+@Suite("Open descriptors", .timeLimit(.minutes(15)))
 struct OpenDescriptorsTests {
   /// More of one kind than there is room for at first, others between them, and one whose link is longer.
   @Test func areFoundByTheirLinks() async throws {

@@ -5,7 +5,7 @@ import Testing
 
 @testable import SluiceTarget
 
-@Suite("Page rules", .timeLimit(.minutes(5)))
+@Suite("Page rules", .timeLimit(.minutes(15)))
 struct PageRulesTests {
   @Test(arguments: [
     ("rw-p", "", VMATreatment.take),

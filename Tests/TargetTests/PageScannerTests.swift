@@ -4,7 +4,7 @@ import Testing
 
 @testable import SluiceTarget
 
-@Suite("Page scanner", .timeLimit(.minutes(5)))
+@Suite("Page scanner", .timeLimit(.minutes(15)))
 struct PageScannerTests {
   private let page = ProcessMemory.pageSize
   /// Numbers of Documentation/admin-guide/mm/pagemap.rst, for /proc/kpageflags.

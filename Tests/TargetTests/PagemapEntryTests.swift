@@ -4,7 +4,7 @@ import Testing
 
 @testable import SluiceTarget
 
-@Suite("Pagemap entry", .timeLimit(.minutes(5)))
+@Suite("Pagemap entry", .timeLimit(.minutes(15)))
 struct PagemapEntryTests {
   private static let entries: [(UInt64, Bool)] = [
     (0, false),

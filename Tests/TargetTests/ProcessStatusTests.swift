@@ -2,7 +2,7 @@ import Testing
 
 @testable import SluiceTarget
 
-@Suite("Process status", .timeLimit(.minutes(5)))
+@Suite("Process status", .timeLimit(.minutes(15)))
 struct ProcessStatusTests {
   private func stat(name: String = "sleep", state: String = "S", flags: UInt64 = 0x40_0000) -> String {
     "4711 (\(name)) \(state) 1 4711 4711 34816 4711 \(flags) 113 0 0 0 1 2 0 0 20 0 1 0 987654321 "

@@ -5,7 +5,7 @@ import Testing
 
 @testable import SluiceTarget
 
-@Suite("Process tree", .timeLimit(.minutes(5)))
+@Suite("Process tree", .timeLimit(.minutes(15)))
 struct ProcessTreeTests {
   @Test(arguments: [RelationTarget.Relation.child, .sibling, .orphan])
   func hasOneOfThoseThatShareAMemory(relation: RelationTarget.Relation) async throws {

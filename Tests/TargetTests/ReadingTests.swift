@@ -4,7 +4,7 @@ import Testing
 @testable import SluiceTarget
 
 /// The bookkeeping of a read, tried in every way that it can go for a few pages.
-@Suite("Reading", .timeLimit(.minutes(5)))
+@Suite("Reading", .timeLimit(.minutes(15)))
 struct ReadingTests {
   private static let pageSize: UInt64 = 16
   private static let firstAddress: UInt64 = 0x1000

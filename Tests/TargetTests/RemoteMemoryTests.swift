@@ -5,7 +5,7 @@ import Testing
 
 @testable import SluiceTarget
 
-@Suite("Remote memory", .timeLimit(.minutes(5)))
+@Suite("Remote memory", .timeLimit(.minutes(15)))
 struct RemoteMemoryTests {
   private let page = ProcessMemory.pageSize
 

@@ -4,7 +4,7 @@ import Testing
 
 @testable import SluiceTarget
 
-@Suite("Soft-dirty", .timeLimit(.minutes(5)))
+@Suite("Soft-dirty", .timeLimit(.minutes(15)))
 struct SoftDirtyTests {
   /// The other process clears its bits in earnest and writes; the code under test never clears its own.
   @Test func agreesWithAProcessThatTriesItInEarnest() async throws {
@@ -46,7 +46,7 @@ struct SoftDirtyTests {
   }
 }
 
-@Suite("Uptime", .timeLimit(.minutes(5)))
+@Suite("Uptime", .timeLimit(.minutes(15)))
 struct UptimeTests {
   private func seconds() throws -> Double {
     let text = try String(contentsOfFile: "/proc/uptime", encoding: .utf8)

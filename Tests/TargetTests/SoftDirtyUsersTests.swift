@@ -4,7 +4,7 @@ import Testing
 
 @testable import SluiceTarget
 
-@Suite("Users of soft-dirty bits", .timeLimit(.minutes(5)))
+@Suite("Users of soft-dirty bits", .timeLimit(.minutes(15)))
 struct SoftDirtyUsersTests {
   /// What a process may do with such files, and which file is then found to be one of its own.
   @Test(arguments: [

@@ -10,7 +10,7 @@ import Testing
 private let realTimeSignal = __libc_current_sigrtmin()
 
 /// One after the other: their processes take all the time that they can get.
-@Suite("Stopped threads", .serialized, .timeLimit(.minutes(5)))
+@Suite("Stopped threads", .serialized, .timeLimit(.minutes(15)))
 struct StoppedThreadsTests {
   /// Runs `body` while the process is stopped, on a thread of its own, which ends after it.
   private func whileStopped(
@@ -362,6 +362,33 @@ struct StoppedThreadsTests {
         }
         done.wait()
         try Self.expectHeld(target)
+      }
+      try await target.untilAllSpin(2)
+    }
+  }
+
+  /// To a thread that has a name of Sluice's nobody need put an end: it lets go by itself.
+  @Test func areWaitedForWhileAnotherRunTracesThem() async throws {
+    try await ThreadTarget.run(["--spin", "2"]) { target in
+      try await blocking {
+        let (began, ended) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+        Thread.detachNewThread {
+          defer { ended.signal() }
+          Thread.current.name = "sluice-another"
+          #expect(throws: Never.self) {
+            var threads = try StoppedThreads(of: [TargetProcess(pid: target.pid)])
+            try threads.stop()
+            began.signal()
+            usleep(300_000)
+            threads.resume()
+          }
+        }
+        began.wait()
+        var threads = try StoppedThreads(of: [TargetProcess(pid: target.pid)])
+        try threads.stop()
+        try Self.expectHeld(target)
+        threads.resume()
+        ended.wait()
       }
       try await target.untilAllSpin(2)
     }

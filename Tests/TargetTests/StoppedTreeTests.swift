@@ -6,7 +6,7 @@ import Testing
 
 @testable import SluiceTarget
 
-@Suite("Stopped tree", .serialized, .timeLimit(.minutes(5)))
+@Suite("Stopped tree", .serialized, .timeLimit(.minutes(15)))
 struct StoppedTreeTests {
   /// Processes that share the memory are not copied for themselves; but were one of them running, it would write to
   /// pages between the look at what was written and the clearing of that, and these would be lost.

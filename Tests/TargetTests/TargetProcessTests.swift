@@ -4,7 +4,7 @@ import Testing
 
 @testable import SluiceTarget
 
-@Suite("Target process", .timeLimit(.minutes(5)))
+@Suite("Target process", .timeLimit(.minutes(15)))
 struct TargetProcessTests {
   private func refusal(_ pid: Int32) -> TargetError? {
     #expect(throws: TargetError.self) { _ = try TargetProcess(pid: pid) }

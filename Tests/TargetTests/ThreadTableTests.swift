@@ -3,7 +3,7 @@ import Testing
 
 @testable import SluiceTarget
 
-@Suite("Thread table", .timeLimit(.minutes(5)))
+@Suite("Thread table", .timeLimit(.minutes(15)))
 struct ThreadTableTests {
   @Test func keepsTheThreadsInOrder() throws {
     var table = ThreadTable(capacity: 2)

@@ -4,7 +4,7 @@ import Testing
 
 @testable import SluiceTarget
 
-@Suite("Scan for unwatched memory", .timeLimit(.minutes(5)), .enabled(if: Kernel.isAtLeast(6, 7)))
+@Suite("Scan for unwatched memory", .timeLimit(.minutes(15)), .enabled(if: Kernel.isAtLeast(6, 7)))
 struct UnwatchedScanTests {
   private let page = ProcessMemory.pageSize
 

@@ -2,7 +2,7 @@ import Testing
 
 @testable import SluiceTarget
 
-@Suite("VMA", .timeLimit(.minutes(5)))
+@Suite("VMA", .timeLimit(.minutes(15)))
 struct VMATests {
   @Test func readsAFileMapping() throws {
     let vma = try #require(

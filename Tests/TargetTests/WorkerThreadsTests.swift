@@ -5,7 +5,7 @@ import Testing
 
 @testable import SluiceTarget
 
-@Suite("Worker threads", .timeLimit(.minutes(5)))
+@Suite("Worker threads", .timeLimit(.minutes(15)))
 struct WorkerThreadsTests {
   private static let line = "12345"
   private static let whole = "io_uring_enter 0, the request 6"

@@ -8,7 +8,7 @@ import Testing
 /// From the kernel's version and not from the code under test, which may be wrong about it.
 private let protectsAsynchronously = Kernel.isAtLeast(6, 7)
 
-@Suite("Write protection", .timeLimit(.minutes(5)), .enabled(if: protectsAsynchronously))
+@Suite("Write protection", .timeLimit(.minutes(15)), .enabled(if: protectsAsynchronously))
 struct WriteProtectionTests {
   private let page = ProcessMemory.pageSize
 

@@ -3,7 +3,7 @@ import SluicePipeline
 import SluiceTestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(5))) struct BufferRingTests {
+@Suite(.timeLimit(.minutes(15))) struct BufferRingTests {
   static let pageSize = sluice_page_size()
 
   static func ring(count: Int, pagesPerChunk: Int = 4) throws -> BufferRing {

@@ -4,7 +4,7 @@ import Testing
 
 @testable import SluicePipeline
 
-@Suite(.timeLimit(.minutes(5))) struct DataPartsTests {
+@Suite(.timeLimit(.minutes(15))) struct DataPartsTests {
   private static let pageSize = 4096
 
   private static func parts(_ isZero: [Bool]) -> DataParts {

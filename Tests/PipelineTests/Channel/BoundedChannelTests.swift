@@ -2,7 +2,7 @@ import SluicePipeline
 import SluiceTestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(5))) struct BoundedChannelTests {
+@Suite(.timeLimit(.minutes(15))) struct BoundedChannelTests {
   struct Broken: Error, Hashable { let number: Int }
   typealias Channel = BoundedChannel<Token, Broken>
 

@@ -2,7 +2,7 @@ import Testing
 
 @testable import SluicePipeline
 
-@Suite(.timeLimit(.minutes(5))) struct NamedThreadTests {
+@Suite(.timeLimit(.minutes(15))) struct NamedThreadTests {
   @Test func `any number of threads can wait for its end, and all of them do`() {
     for _ in 0..<100 {
       let (thread, goOn, hasEnded) = (NamedThread(name: "test-joined"), Semaphore(), Locked(false))

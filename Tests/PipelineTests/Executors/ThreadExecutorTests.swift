@@ -3,7 +3,7 @@ import Testing
 
 @testable import SluicePipeline
 
-@Suite(.timeLimit(.minutes(5))) struct ThreadExecutorTests {
+@Suite(.timeLimit(.minutes(15))) struct ThreadExecutorTests {
   @Test func `an actor runs on its thread before and after every suspension`() async {
     let (one, other) = (makeExecutor(name: "test-one"), makeExecutor(name: "test-other"))
     let (caller, callee) = (Stage(on: one), Stage(on: other))

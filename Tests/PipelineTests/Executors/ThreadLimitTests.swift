@@ -5,7 +5,7 @@ import Testing
 @testable import SluicePipeline
 
 /// The limit on threads of a user, a cgroup or the machine is reached.
-@Suite(.timeLimit(.minutes(5))) struct ThreadLimitTests {
+@Suite(.timeLimit(.minutes(15))) struct ThreadLimitTests {
   /// How many threads can still be started.
   private static let left = Locked(0)
 

@@ -4,7 +4,7 @@ import Testing
 
 /// The pipeline never comes to a stand, whatever its sizes and whoever is quick or slow. Without threads: the seed
 /// picks whose turn it is.
-@Suite(.timeLimit(.minutes(5))) struct LivenessTests {
+@Suite(.timeLimit(.minutes(15))) struct LivenessTests {
   /// How a run ended.
   private enum End: Equatable {
     case written([UInt64])

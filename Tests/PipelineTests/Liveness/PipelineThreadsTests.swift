@@ -6,7 +6,7 @@ import Testing
 @testable import SluicePipeline
 
 /// The same pipeline as in `LivenessTests`, on threads, as it really runs.
-@Suite(.timeLimit(.minutes(5))) struct PipelineThreadsTests {
+@Suite(.timeLimit(.minutes(15))) struct PipelineThreadsTests {
   @Test(arguments: 0..<4) func `every shape comes to its end`(part: UInt64) async throws {
     for seed in part * 50..<(part + 1) * 50 {
       var shape = PipelineShape(seed: seed)

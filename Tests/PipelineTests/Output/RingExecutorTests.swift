@@ -5,7 +5,7 @@ import Testing
 
 @testable import SluicePipeline
 
-@Suite(.timeLimit(.minutes(5))) struct RingExecutorTests {
+@Suite(.timeLimit(.minutes(15))) struct RingExecutorTests {
   private static func ring(chunkBytes: Int = Int(sluice_page_size())) throws -> BufferRing {
     try BufferRing(
       layout: BufferLayout(count: 4, chunkBytes: chunkBytes, pageSize: Int(sluice_page_size())))

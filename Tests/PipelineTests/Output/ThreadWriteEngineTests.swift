@@ -5,7 +5,7 @@ import Testing
 
 @testable import SluicePipeline
 
-@Suite(.timeLimit(.minutes(5))) struct ThreadWriteEngineTests {
+@Suite(.timeLimit(.minutes(15))) struct ThreadWriteEngineTests {
   /// Holds writes up until there are so many signals.
   private static let gate = Semaphore()
 

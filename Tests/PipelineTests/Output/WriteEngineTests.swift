@@ -6,7 +6,7 @@ import Testing
 @testable import SluicePipeline
 
 /// What both engines promise.
-@Suite(.timeLimit(.minutes(5))) struct WriteEngineTests {
+@Suite(.timeLimit(.minutes(15))) struct WriteEngineTests {
   private static let pageSize = Int(sluice_page_size())
 
   private static func withUser(

@@ -5,7 +5,7 @@ import Testing
 
 @testable import SluicePipeline
 
-@Suite(.timeLimit(.minutes(5))) struct WriteQueueTests {
+@Suite(.timeLimit(.minutes(15))) struct WriteQueueTests {
   private static let pageSize = Int(sluice_page_size())
 
   private static func ring(count: Int, pages: Int) throws -> BufferRing {
