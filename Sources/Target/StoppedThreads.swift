@@ -319,7 +319,8 @@ public struct StoppedThreads: ~Copyable {
       else { return .standing(signal: signal) }
       let delivered = sluice_deliver(thread.id, signal)
       guard delivered == 0 || delivered == -ESRCH else {
-        throw TargetError(.systemCall, "stopping thread \(thread.id)", errno: SystemErrno(returned: delivered))
+        throw TargetError(
+          .systemCall, "stopping thread \(thread.id)", errno: SystemErrno(returned: delivered))
       }
       return .stopping
     case .hasEnded, .isNotTraced: return .gone
