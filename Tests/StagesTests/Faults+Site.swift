@@ -5,7 +5,7 @@ import SluiceTestSupport
 extension Faults {
   /// The sites of sluice_faults.h.
   enum Site: UInt32, CaseIterable, Sendable {
-    case open, read, pread, write, pwrite, fsync, truncate, allocate
+    case open, read, pread, write, pwrite, fsync, flush, truncate, allocate
     case startWriteback, finishWriteback, dropCache, fileSystem, fileStatus
     case makeDirectory, rename, unlink, readLink, makeLink, lock, listDirectory
     case processRead, pagemapScan, mappingQuery, leaveLock
@@ -21,6 +21,7 @@ extension Faults {
       case .read: [EIO, ENOMEM]
       case .pread, .write, .fileSystem, .fileStatus, .readLink, .dropCache: [EIO]
       case .pwrite, .ringCompletion: [EIO, ENOSPC, EDQUOT, EFBIG]
+      case .flush: [EIO, ENOSPC, EDQUOT]
       case .fsync, .truncate, .startWriteback, .finishWriteback, .allocate: [EIO, ENOSPC]
       case .makeDirectory: [EACCES, ENOSPC, EROFS]
       case .rename: [EIO, ENOSPC]
@@ -50,7 +51,8 @@ extension Faults {
     /// Errors that say no more than: try again, or try another way.
     var passingErrors: [Int32] {
       switch self {
-      case .open, .read, .pread, .write, .pwrite, .fsync, .truncate, .pagemapScan, .mappingQuery, .pidfdPoll:
+      case .open, .read, .pread, .write, .pwrite, .fsync, .flush, .truncate, .pagemapScan, .mappingQuery,
+        .pidfdPoll:
         [EINTR]
       case .processRead: [EFAULT]
       case .ringEnter: [EINTR, EAGAIN, EBUSY, ENOMEM]

@@ -14,6 +14,8 @@ enum sluice_fault_site {
   SLUICE_FAULT_WRITE,
   SLUICE_FAULT_PWRITE,
   SLUICE_FAULT_FSYNC,
+  /// Closing a descriptor of a file that was written.
+  SLUICE_FAULT_FLUSH,
   SLUICE_FAULT_TRUNCATE,
   SLUICE_FAULT_ALLOCATE,
   SLUICE_FAULT_START_WRITEBACK,

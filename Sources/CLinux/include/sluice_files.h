@@ -44,6 +44,12 @@ ssize_t sluice_pwrite(int descriptor, const void *bytes, size_t count, uint64_t 
 /// fsync(2), repeated after EINTR, which filesystems in user space and over networks give.
 int sluice_fsync(int descriptor);
 
+/// Has a filesystem tell what it tells when a file is closed (close(2)), and leaves the descriptor open: where nothing is
+/// synced, those on the network and in user space tell only then that what was written is lost.
+///
+/// Returns 0 or -errno.
+int sluice_flush(int descriptor);
+
 /// ftruncate(2): gives the file exactly this size.
 int sluice_set_file_size(int descriptor, uint64_t size);
 
