@@ -115,7 +115,7 @@ struct walk {
 enum { most_links = 40 };  // as the kernel follows
 
 static int enter(int directory, const char *path, int flags) {
-  int opened = FAULTY(SLUICE_FAULT_OPEN, openat(directory, path, O_PATH | O_CLOEXEC | flags));
+  int opened = TEMP_FAILURE_RETRY(FAULTY(SLUICE_FAULT_OPEN, openat(directory, path, O_PATH | O_CLOEXEC | flags)));
   return opened < 0 ? -errno : opened;
 }
 

@@ -20,6 +20,7 @@ int sluice_open_at(int directory, const char *path, enum sluice_open_mode mode) 
   int flags = O_CLOEXEC;
   switch (mode) {
     case SLUICE_OPEN_READ:
+    case SLUICE_OPEN_READ_IF_ALLOWED:
       flags |= O_RDONLY;
       break;
     case SLUICE_OPEN_WRITE:
@@ -38,7 +39,10 @@ int sluice_open_at(int directory, const char *path, enum sluice_open_mode mode) 
       flags |= O_RDONLY | O_DIRECTORY;
       break;
   }
-  int descriptor = TEMP_FAILURE_RETRY(FAULTY(SLUICE_FAULT_OPEN, openat(directory, path, flags, 0600)));
+  bool is_needed = mode != SLUICE_OPEN_READ_IF_ALLOWED;
+  int descriptor = TEMP_FAILURE_RETRY(
+      FAULTY(is_needed ? SLUICE_FAULT_OPEN : SLUICE_FAULT_OPEN_IF_ALLOWED, openat(directory, path, flags, 0600)));
+  (void)is_needed;
   return descriptor < 0 ? -errno : descriptor;
 }
 

@@ -13,7 +13,7 @@ struct BadDiskTests {
     let command = try Command(
       built: "sluice",
       ["pre-dump", "-t", "\(target.pid)", "-D", "\(disk.path)/images", "--rounds", "1", "--final"] + options)
-    try await withProgram(command, body)
+    try await disk.with(command, body)
   }
 
   /// With buffers for a part of the memory: the rest is not read before these are written.
@@ -138,7 +138,7 @@ struct BadDiskTests {
       try await disk.hang(.read, of: "pages")
       let command = try Command(
         built: "sluice", ["verify", "-D", images, "-t", "\(target.pid)", "--stop-timeout", "2"])
-      try await withProgram(command) { sluice in
+      try await disk.with(command) { sluice in
         try await disk.untilHanging(.read)
         try await target.check()
         try await eventually("it says why") { try sluice.errorsSoFar().contains("--stop-timeout") }

@@ -40,6 +40,19 @@ public struct SlowDisk: Sendable {
     }
   }
 
+  /// Runs `body` with a program that works on the disk.
+  public func with(_ command: Command, _ body: (Program) async throws -> Void) async throws {
+    try await withProgram(command) { user in
+      do {
+        try await body(user)
+      } catch {
+        // Who hangs in it could not be waited for.
+        program.send(SIGKILL)
+        throw error
+      }
+    }
+  }
+
   /// From now on requests of a kind are not answered.
   ///
   /// - Parameter name: how the names of the files begin that this is for.

@@ -19,6 +19,8 @@ enum sluice_open_mode {
   /// has none; the file may then have been created all the same.
   SLUICE_OPEN_CREATE_DIRECT = 4,
   SLUICE_OPEN_READ_WRITE = 5,
+  /// As SLUICE_OPEN_READ, of what we need not be allowed to read.
+  SLUICE_OPEN_READ_IF_ALLOWED = 6,
 };
 
 /// Stands for the current working directory where a directory descriptor is asked for.
