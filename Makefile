@@ -26,7 +26,7 @@ static_build := .build/static
 static_flags := $(release_flags) -Xswiftc -static-executable
 packages := .build/packages
 programs := .build/programs
-bench_programs := $(addprefix $(programs)/,memory-target bare-read bare-copy watch-target)
+bench_programs := $(addprefix $(programs)/,memory-target bare-read bare-copy watch-target slow-disk)
 soak_programs := $(addprefix $(programs)/,trial-target image-compare images)
 
 # What a bare toolchain lacks on Debian 12: the libraries of its own programs, and the C and C++ headers and start

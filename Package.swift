@@ -96,6 +96,7 @@ let package = Package(
     .executableTarget(
       name: "thread-target", path: "Tests/Programs/thread-target",
       linkerSettings: [.linkedLibrary("pthread")]),
+    .executableTarget(name: "slow-disk", path: "Tests/Programs/slow-disk"),
     .executableTarget(name: "ring-target", path: "Tests/Programs/ring-target"),
     .executableTarget(
       name: "core-target", path: "Tests/Programs/core-target",

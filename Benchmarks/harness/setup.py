@@ -21,6 +21,7 @@ class Setup:
     bare_read: Path
     bare_copy: Path
     watch_target: Path
+    slow_disk: Path
     # Directories of our own, which are removed at the end.
     disk: Path
     tmpfs: Path

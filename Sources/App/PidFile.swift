@@ -23,7 +23,9 @@ final class PidFile: Sendable {
     guard let name else { throw CommandFailure.cannotCreate("creating the pid file \(path)", errno: EISDIR) }
     self.name = name
     do throws(SystemError) { directory = try DirectoryHandle(path: outer) } catch {
-      throw CommandFailure.cannotCreate("creating the pid file \(path)", errno: error.errno?.code)
+      let doing = "creating the pid file \(path)"
+      guard let errno = error.errno else { throw CommandFailure.cannotCreate("\(doing): \(error)") }
+      throw CommandFailure.cannotCreate(doing, errno: errno.code)
     }
     descriptor = try Self.open(name, in: directory, path)
     do throws(ExitCode) {

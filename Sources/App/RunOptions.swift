@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import Sluice
+import SluiceSystem
 
 /// The options about the run as a whole: how long it may take, and where it tells of itself.
 struct RunOptions: ParsableArguments {
@@ -49,7 +50,7 @@ struct RunOptions: ParsableArguments {
           "making the log file \(logFile) in a directory with an empty name", errno: ENOENT)
       }
       // What is wrong with the directory, opening the file will tell.
-      if !isAbsolute { _ = unsafe mkdir(directory, 0o700) }
+      if !isAbsolute { _ = try? DirectoryHandle.make(path: directory) }
       do throws(Terminal.LogFailed) {
         try Terminal.sendMessages(toFileAt: isAbsolute ? logFile : "\(directory)/\(logFile)")
       } catch {

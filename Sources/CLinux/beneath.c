@@ -2,12 +2,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "faults.h"
@@ -98,6 +100,116 @@ int sluice_open_beneath(int directory, const char *path, enum sluice_beneath how
 int sluice_open_way(int directory, const char *path) {
   return open_checked(
       directory, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+}
+
+/// A path that a user has named, as far as it was followed.
+struct walk {
+  /// Where it is: a directory, only to go on from there (O_PATH).
+  int at;
+  int links;
+  /// What is left of it.
+  char rest[2 * PATH_MAX];
+  struct sluice_refused_link *refused;
+};
+
+enum { most_links = 40 };  // as the kernel follows
+
+static int enter(int directory, const char *path, int flags) {
+  int opened = TEMP_FAILURE_RETRY(FAULTY(SLUICE_FAULT_OPEN, openat(directory, path, O_PATH | O_CLOEXEC | flags)));
+  return opened < 0 ? -errno : opened;
+}
+
+static void move_to(struct walk *walk, int directory) {
+  if (walk->at != AT_FDCWD) close(walk->at);
+  walk->at = directory;
+}
+
+static bool is_ours(uid_t user) { return user == 0 || user == geteuid(); }
+
+/// Whether nobody but us and root has had a hand in a link: nobody else owns it, or could have put it where it is.
+static int check_link(struct walk *walk, const char *name, uid_t owner) {
+  struct stat around;
+  if (is_ours(owner)) return 0;
+  if (FAULTY(SLUICE_FAULT_FILE_STATUS, fstatat(walk->at, "", &around, AT_EMPTY_PATH)) < 0) return -errno;
+  if (is_ours(around.st_uid) && (around.st_mode & (S_IWGRP | S_IWOTH)) == 0) return 0;
+  snprintf(walk->refused->name, sizeof walk->refused->name, "%s", name);
+  walk->refused->user = (uint32_t)owner;
+  return -EACCES;
+}
+
+/// Goes where a link says, or into what the kernel alone links to (/proc/self/fd).
+static int follow_link(struct walk *walk, const char *name, int link) {
+  struct stat status;
+  struct statfs filesystem;
+  if (FAULTY(SLUICE_FAULT_FILE_STATUS, fstat(link, &status)) < 0) return -errno;
+  if (!S_ISLNK(status.st_mode)) return -ENOTDIR;
+  if (++walk->links > most_links) return -ELOOP;
+  if (FAULTY(SLUICE_FAULT_FILE_SYSTEM, fstatfs(link, &filesystem)) < 0) return -errno;
+  if (filesystem.f_type == PROC_SUPER_MAGIC) {
+    int opened = enter(walk->at, name, O_DIRECTORY);
+    if (opened >= 0) move_to(walk, opened);
+    return opened < 0 ? opened : 0;
+  }
+  int refused = check_link(walk, name, status.st_uid);
+  if (refused != 0) return refused;
+  char text[2 * PATH_MAX];
+  ssize_t length = FAULTY(SLUICE_FAULT_READ_LINK, readlinkat(link, "", text, PATH_MAX));
+  if (length < 0) return -errno;
+  size_t rest = strlen(walk->rest);
+  if ((size_t)length + rest + 2 > sizeof text) return -ENAMETOOLONG;
+  text[length] = '/';
+  memcpy(text + length + 1, walk->rest, rest + 1);
+  memcpy(walk->rest, text, (size_t)length + rest + 2);
+  if (text[0] != '/') return 0;
+  int root = enter(AT_FDCWD, "/", O_DIRECTORY);
+  if (root >= 0) move_to(walk, root);
+  return root < 0 ? root : 0;
+}
+
+/// Goes on by one component.
+static int step(struct walk *walk, const char *name) {
+  int opened = enter(walk->at, name, O_DIRECTORY | O_NOFOLLOW);
+  if (opened >= 0) move_to(walk, opened);
+  if (opened != -ENOTDIR && opened != -ELOOP) return opened < 0 ? opened : 0;
+  int link = enter(walk->at, name, O_NOFOLLOW);
+  if (link < 0) return link;
+  int result = follow_link(walk, name, link);
+  close(link);
+  return result;
+}
+
+static int walk_rest(struct walk *walk) {
+  for (;;) {
+    char name[NAME_MAX + 1];
+    char *begin = walk->rest + strspn(walk->rest, "/");
+    size_t length = strcspn(begin, "/");
+    if (length == 0) return 0;
+    if (length > NAME_MAX) return -ENAMETOOLONG;
+    memcpy(name, begin, length);
+    name[length] = '\0';
+    memmove(walk->rest, begin + length, strlen(begin + length) + 1);
+    int result = step(walk, name);
+    if (result != 0) return result;
+  }
+}
+
+int sluice_open_named(const char *path, struct sluice_refused_link *refused) {
+  struct walk walk = {.at = AT_FDCWD, .refused = refused};
+  refused->name[0] = '\0';
+  if (*path == '\0') return -ENOENT;
+  if (strlen(path) >= PATH_MAX) return -ENAMETOOLONG;
+  strcpy(walk.rest, path);
+  int begin = enter(AT_FDCWD, *path == '/' ? "/" : ".", O_DIRECTORY);
+  if (begin < 0) return begin;
+  move_to(&walk, begin);
+  int result = walk_rest(&walk);
+  if (result == 0) {
+    int opened = TEMP_FAILURE_RETRY(
+        FAULTY(SLUICE_FAULT_OPEN, openat(walk.at, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)));
+    result = opened < 0 ? -errno : opened;
+  }
+  close(walk.at);
+  return result;
 }
 
 int sluice_reopen(int descriptor, enum sluice_access access) {

@@ -1,7 +1,6 @@
 #define _GNU_SOURCE
 #include "sluice_cgroup.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -13,28 +12,6 @@
 #include <unistd.h>
 
 #include "faults.h"
-
-int sluice_list_cgroups(int directory, void *context, void (*visit)(void *context, const char *name)) {
-  int own = FAULTY(SLUICE_FAULT_LIST_DIRECTORY, openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (own < 0) return -errno;
-  DIR *stream = fdopendir(own);
-  if (stream == NULL) {
-    int error = errno;
-    close(own);
-    return -error;
-  }
-  for (;;) {
-    errno = 0;
-    const struct dirent *entry = readdir(stream);
-    if (entry == NULL) break;
-    // The kernel tells the kind of what is in such a filesystem (kernfs), whose only directories are cgroups.
-    if (entry->d_type != DT_DIR || strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
-    visit(context, entry->d_name);
-  }
-  int error = errno;
-  closedir(stream);
-  return -error;
-}
 
 void sluice_wait_for_cgroup_events(int file, int milliseconds) {
   struct pollfd watched = {.fd = file, .events = POLLPRI};

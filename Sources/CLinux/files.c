@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "faults.h"
+#include "sluice_cgroup.h"
 #include "sluice_files.h"
 
 int sluice_current_directory(void) { return AT_FDCWD; }
@@ -19,6 +20,7 @@ int sluice_open_at(int directory, const char *path, enum sluice_open_mode mode) 
   int flags = O_CLOEXEC;
   switch (mode) {
     case SLUICE_OPEN_READ:
+    case SLUICE_OPEN_READ_IF_ALLOWED:
       flags |= O_RDONLY;
       break;
     case SLUICE_OPEN_WRITE:
@@ -37,7 +39,10 @@ int sluice_open_at(int directory, const char *path, enum sluice_open_mode mode) 
       flags |= O_RDONLY | O_DIRECTORY;
       break;
   }
-  int descriptor = TEMP_FAILURE_RETRY(FAULTY(SLUICE_FAULT_OPEN, openat(directory, path, flags, 0600)));
+  bool is_needed = mode != SLUICE_OPEN_READ_IF_ALLOWED;
+  int descriptor = TEMP_FAILURE_RETRY(
+      FAULTY(is_needed ? SLUICE_FAULT_OPEN : SLUICE_FAULT_OPEN_IF_ALLOWED, openat(directory, path, flags, 0600)));
+  (void)is_needed;
   return descriptor < 0 ? -errno : descriptor;
 }
 
@@ -66,6 +71,16 @@ ssize_t sluice_pwrite(int descriptor, const void *bytes, size_t count, uint64_t 
 }
 
 int sluice_fsync(int descriptor) { return TEMP_FAILURE_RETRY(FAULTY(SLUICE_FAULT_FSYNC, fsync(descriptor))) < 0 ? -errno : 0; }
+
+/// Filesystems are told of each close of each descriptor of a file, so that of a copy does for the file's own.
+static int close_a_copy(int descriptor) {
+  int copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+  return copy < 0 ? -1 : close(copy);
+}
+
+int sluice_flush(int descriptor) {
+  return TEMP_FAILURE_RETRY(FAULTY(SLUICE_FAULT_FLUSH, close_a_copy(descriptor))) < 0 ? -errno : 0;
+}
 
 int sluice_set_file_size(int descriptor, uint64_t size) {
   int result = TEMP_FAILURE_RETRY(FAULTY(SLUICE_FAULT_TRUNCATE, ftruncate(descriptor, (off_t)size)));
@@ -164,7 +179,9 @@ int sluice_lock_exclusively(int descriptor) {
   return FAULTY(SLUICE_FAULT_LOCK, flock(descriptor, LOCK_EX | LOCK_NB)) < 0 ? -errno : 0;
 }
 
-int sluice_list_directory(int directory, void *context, void (*visit)(void *context, const char *name)) {
+/// Lists what is in a directory, or what the filesystem says is a directory in it.
+static int list(
+    int directory, bool only_directories, void *context, void (*visit)(void *context, const char *name)) {
   // A descriptor of its own: fdopendir takes it over, and its position is then nobody else's.
   int own = FAULTY(SLUICE_FAULT_LIST_DIRECTORY, openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (own < 0) return -errno;
@@ -179,9 +196,19 @@ int sluice_list_directory(int directory, void *context, void (*visit)(void *cont
     struct dirent *entry = readdir(stream);
     if (entry == NULL) break;
     if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+    if (only_directories && entry->d_type != DT_DIR) continue;
     visit(context, entry->d_name);
   }
   int error = errno;
   closedir(stream);
   return -error;
+}
+
+int sluice_list_directory(int directory, void *context, void (*visit)(void *context, const char *name)) {
+  return list(directory, false, context, visit);
+}
+
+int sluice_list_cgroups(int directory, void *context, void (*visit)(void *context, const char *name)) {
+  // The kernel tells the kind of what is in such a filesystem (kernfs), whose only directories are cgroups.
+  return list(directory, true, context, visit);
 }

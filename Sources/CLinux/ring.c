@@ -70,6 +70,7 @@ int sluice_ring_write(struct sluice_ring *ring, int descriptor, const void *byte
     io_uring_prep_write(entry, descriptor, bytes, count, offset);
   }
   io_uring_sqe_set_data64(entry, token);
+  (void)sluice_fault_strikes(SLUICE_FAULT_RING_WRITE, NULL);
   return 0;
 }
 

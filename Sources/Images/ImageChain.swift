@@ -70,6 +70,13 @@ public struct ImageChain: Sendable {
     try levels[0].directory.completion()
   }
 
+  /// Whose writes are tracked since the directory's images were made; nil for images that are not Sluice's.
+  ///
+  /// - Throws: `ImagesError` when that cannot be read.
+  public func tracked() throws(ImagesError) -> TrackedTasks? {
+    try levels[0].directory.tracked()
+  }
+
   /// Makes sure that what is read in this chain means what it says: that no directory is of a version that is not known,
   /// and none lacks pages that were given back for another chain's sake.
   ///

@@ -15,6 +15,7 @@ public struct ImagesDirectory: ~Copyable, Sendable {
     do throws(SystemError) {
       handle = try DirectoryHandle(path: path)
     } catch {
+      if error.code == .refused, error.errno == nil { throw ImagesError(error, .io) }
       let isMissing = error.errno?.name == "ENOENT" || error.errno?.name == "ENOTDIR"
       throw ImagesError(
         isMissing ? .noSuchDirectory : .io, "opening the images directory \(path)", errno: error.errno)
@@ -157,6 +158,14 @@ public struct ImagesDirectory: ~Copyable, Sendable {
     }
     // It may have been put back between these two looks.
     return try inventory().map { .complete($0) } ?? .unfinished
+  }
+
+  /// Whose writes are tracked since the images were made; nil for images that are not Sluice's.
+  ///
+  /// - Throws: `ImagesError` when that cannot be read.
+  public func tracked() throws(ImagesError) -> TrackedTasks? {
+    guard var reader = try RecordReader(opening: ImageFormat.trackedName, in: self) else { return nil }
+    return try TrackedTasks(reading: &reader)
   }
 
   /// The pids that there are pagemap images of, in order.

@@ -65,6 +65,16 @@ public final class OutputFile: Sendable {
     guard result == 0 else { throw Self.writeFailed(path, result: Int(result)) }
   }
 
+  /// Has the filesystem say what went wrong with what was written, which some say only when a file is closed.
+  ///
+  /// - Parameter syncs: whether to wait until it is on the disk.
+  /// - Throws: `ImagesError` with `io`.
+  func settle(syncs: Bool) throws(ImagesError) {
+    if syncs { try sync() }
+    let result = sluice_flush(descriptor)
+    guard result == 0 else { throw Self.writeFailed(path, result: Int(result)) }
+  }
+
   /// Gives the file exactly this length.
   ///
   /// - Throws: `ImagesError` with `io`.

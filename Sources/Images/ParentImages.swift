@@ -44,7 +44,7 @@ public final class ParentImages: Sendable {
     case .complete(let found): (inventory, isSetAside) = (found, false)
     case .setAside: (inventory, isSetAside) = (nil, true)
     }
-    tracked = try Self.tracked(in: directory)
+    tracked = try directory.tracked()
     child = try directory.link(named: Self.childName)
     dedupMark = try directory.dedupMark()
     self.directory = directory
@@ -63,11 +63,6 @@ public final class ParentImages: Sendable {
     case .success(let chain): chain.depth
     case .failure: 1
     }
-  }
-
-  private static func tracked(in directory: borrowing ImagesDirectory) throws(ImagesError) -> TrackedTasks? {
-    guard var reader = try RecordReader(opening: ImageFormat.trackedName, in: directory) else { return nil }
-    return try TrackedTasks(reading: &reader)
   }
 
   /// Which pages of a task the images have.
@@ -203,10 +198,12 @@ public final class ParentImages: Sendable {
 
   /// Notes that a round was built on these images, whose dirty pages they therefore no longer know.
   ///
-  /// - Parameter child: the directory of that round.
-  /// - Throws: `ImagesError` with `io`.
-  public func noteChild(at child: String) throws(ImagesError) {
-    let other = try ImagesDirectory(path: child)
+  /// - Parameters:
+  ///   - child: the directory of that round.
+  ///   - expected: which one it is, whatever the path leads to by now.
+  /// - Throws: `ImagesError` with `io`, or `malformed` where it is not there any more.
+  public func noteChild(at child: String, expecting expected: FileIdentity? = nil) throws(ImagesError) {
+    let other = try ImagesDirectory.open(path: child, expecting: expected)
     let text = RelativePath.from(
       try DirectoryPath.real(of: directory.descriptor, named: path),
       to: try DirectoryPath.real(of: other.descriptor, named: child))

@@ -215,7 +215,7 @@ public struct UnfinishedImages: ~Copyable {
     for name in Self.names(pagesID: pagesID, pagemap: pagemap) {
       guard let index = files.firstIndex(where: { $0.name == name }) else { continue }
       give(files[index].file)
-      if syncs { try files[index].file?.sync() }
+      try files[index].file?.settle(syncs: syncs)
       files[index].file = nil
     }
   }
@@ -253,12 +253,12 @@ public struct UnfinishedImages: ~Copyable {
 
   private consuming func publish(inventory: [UInt8], syncs: Bool) throws(ImagesError) -> SystemErrno? {
     for (_, file) in files { give(file) }
-    if syncs { try syncFiles() }
+    try settleFiles(syncs: syncs)
     for (name, _) in files { try rename(name) }
     files.removeAll()
     try createWhole(ImageFormat.inventoryName, bytes: inventory)
     for (_, file) in files { give(file) }
-    if syncs { try syncFiles() }
+    try settleFiles(syncs: syncs)
     try rename(ImageFormat.inventoryName)
     giveDirectory()
     let synced = syncs ? sluice_fsync(made.handle.descriptor) : 0
@@ -267,8 +267,8 @@ public struct UnfinishedImages: ~Copyable {
     return keptBecause
   }
 
-  private func syncFiles() throws(ImagesError) {
-    for (_, file) in files { try file?.sync() }
+  private func settleFiles(syncs: Bool) throws(ImagesError) {
+    for (_, file) in files { try file?.settle(syncs: syncs) }
   }
 
   private mutating func createWhole(_ name: String, bytes: [UInt8]) throws(ImagesError) {

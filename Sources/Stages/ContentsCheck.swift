@@ -76,27 +76,36 @@ public struct ContentsCheck: Sendable {
 
   /// Runs to the end.
   ///
+  /// Where their time is over, and the images' disk does not answer for ten seconds, what waits for it is left behind.
+  ///
   /// - Returns: a report for each task of the tree.
   /// - Throws: `PreDumpError`. The processes go on in any case.
   public func run() async throws(PreDumpError) -> [TaskReport] {
-    guard stopTimeLimit > .zero else {
-      throw PreDumpError(
-        .invalidArgument, "processes must be allowed to be stopped for some time (stopTimeLimit)")
-    }
+    try PreDump.Configuration.check(stopTimeLimit: stopTimeLimit)
+    let patience = Patience<[TaskReport]>()
+    return try await patience.run { () async throws(PreDumpError) in try await run(patience) }
+  }
+
+  @concurrent
+  private func run(_ patience: Patience<[TaskReport]>) async throws(PreDumpError) -> [TaskReport] {
     let thread = try StageThreads.make("sluice-verify")
     defer { thread.shutdown() }
     let stopper = try StageThreads.make("sluice-stop")
     defer { stopper.shutdown() }
     let comparer = Comparer(check: self, executor: thread)
     let holder = TreeHolder(executor: stopper)
-    let tree = try await holder.stop(try await comparer.open(), limit: stopTimeLimit)
+    let tree = try await holder.stop(try await comparer.open(), limit: stopTimeLimit) {
+      patience.endNow(PreDumpError($0))
+    }
     return try await withTaskGroup(of: End.self) { group in
       group.addTask { .compared(await comparer.result(of: tree)) }
       group.addTask { .overdue(await holder.waitUntilOverdue()) }
       var result: Result<[TaskReport], PreDumpError>?
       for await end in group {
         switch end {
-        case .overdue(let error?): result = result ?? .failure(error)
+        case .overdue(let error?):
+          result = result ?? .failure(error)
+          patience.endSoon(error)
         case .overdue(nil): break
         case .compared(let compared): result = result ?? compared
         }
@@ -130,12 +139,15 @@ private actor TreeHolder {
     if let outsider = tree.outsiders.first(where: \.isCertain) { throw PreDumpError(outsider) }
   }
 
+  /// - Parameter stuck: is called when this actor's thread is in the kernel for longer than the tree may stand still.
   /// - Returns: the tree as it stands still.
-  func stop(_ tree: ProcessTree, limit: Duration) throws(PreDumpError) -> ProcessTree {
+  func stop(
+    _ tree: ProcessTree, limit: Duration, stuck: @escaping @Sendable (TargetError) -> Void
+  ) throws(PreDumpError) -> ProcessTree {
     var tree = tree
     try Self.refuseOutsiders(of: &tree)
     do throws(TargetError) {
-      var stopped = try StoppedTree(of: tree, freezing: nil, limit: limit)
+      var stopped = try StoppedTree(of: tree, freezing: nil, limit: limit, stuck: stuck)
       try stopped.stop(&tree)
       held = consume stopped
     } catch {
@@ -201,7 +213,7 @@ private actor Comparer {
       try ImageChain(path: check.directory, trust: Trust(everybody: check.trustsParents))
     }
     names = try onImages { () throws(ImagesError) in try Set(chain.pagemapNames()) }
-    let subject = try onImages { () throws(ImagesError) in try ImagesSubject(path: check.directory) }
+    let subject = try onImages { () throws(ImagesError) in try ImagesSubject(of: chain) }
     bootID = try onTarget { () throws(TargetError) in try Uptime.bootID() }
     self.chain = chain
     self.subject = subject

@@ -30,17 +30,21 @@ public final class ImageEntries {
   ///   - path: the images directory.
   ///   - pid: in the task's own pid namespace, which the image is named by.
   /// - Throws: `PreDumpError` with `notFound`, `malformedImages` or `io`.
-  public init(path: String, pid: Int32) throws(PreDumpError) {
+  public convenience init(path: String, pid: Int32) throws(PreDumpError) {
     do throws(ImagesError) {
-      let directory = try ImagesDirectory(path: path)
-      guard let pagemap = try PagemapImageReader(pid: pid, in: directory) else {
-        throw ImagesError(.noSuchDirectory, "\(path) has no images of a task \(pid)")
-      }
-      pageSize = directory.pageSize
-      self.pagemap = pagemap
+      try self.init(in: ImagesDirectory(path: path), pid: pid)
     } catch {
       throw PreDumpError(error)
     }
+  }
+
+  /// - Throws: `ImagesError`.
+  init(in directory: borrowing ImagesDirectory, pid: Int32) throws(ImagesError) {
+    guard let pagemap = try PagemapImageReader(pid: pid, in: directory) else {
+      throw ImagesError(.noSuchDirectory, "\(directory.path) has no images of a task \(pid)")
+    }
+    pageSize = directory.pageSize
+    self.pagemap = pagemap
   }
 
   /// The next entry; nil after the last.

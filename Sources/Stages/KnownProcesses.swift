@@ -13,12 +13,25 @@ struct ImagesSubject {
   private let tracked: TrackedTasks?
   private let dumpUptime: UInt64?
 
-  /// - Parameter path: the images directory.
-  /// - Throws: `ImagesError` when it cannot be read.
-  init(path: String) throws(ImagesError) {
-    let images = try ParentImages(path: path)
-    tracked = images.tracked
-    dumpUptime = images.inventory?.dumpUptime
+  /// - Parameter chain: the images, with those that they build on.
+  /// - Throws: `ImagesError` when they cannot be read.
+  init(of chain: ImageChain) throws(ImagesError) {
+    self.init(tracked: try chain.tracked(), try chain.completion())
+  }
+
+  /// - Parameter directory: the images.
+  /// - Throws: `ImagesError` when they cannot be read.
+  init(in directory: borrowing ImagesDirectory) throws(ImagesError) {
+    self.init(tracked: try directory.tracked(), try directory.completion())
+  }
+
+  private init(tracked: TrackedTasks?, _ completion: ImagesDirectory.Completion) {
+    self.tracked = tracked
+    if case .complete(let inventory) = completion {
+      dumpUptime = inventory.dumpUptime
+    } else {
+      dumpUptime = nil
+    }
   }
 
   /// The processes, as far as the images say.

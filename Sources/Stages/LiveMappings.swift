@@ -58,9 +58,16 @@ public final class LiveMappings {
   ///   when the process has another pid in its namespace.
   public init(path: String, namespacePid: Int32, pid: Int32? = nil) throws(PreDumpError) {
     let pid = pid ?? namespacePid
-    entries = try ImageEntries(path: path, pid: namespacePid)
+    let (inventory, tracked): (Inventory?, TrackedTasks?)
+    do throws(ImagesError) {
+      let directory = try ImagesDirectory(path: path)
+      entries = try ImageEntries(in: directory, pid: namespacePid)
+      tracked = try directory.tracked()
+      if case .complete(let found) = try directory.completion() { inventory = found } else { inventory = nil }
+    } catch {
+      throw PreDumpError(error)
+    }
     pageSize = entries.pageSize
-    let images = try onImages { () throws(ImagesError) in try ParentImages(path: path) }
     do throws(TargetError) {
       process = try TargetProcess(pid: pid)
       let bootID = try Uptime.bootID()
@@ -68,7 +75,7 @@ public final class LiveMappings {
         pid: namespacePid, startTime: process.startTime, machineStartTime: process.machineStartTime,
         bootID: bootID,
         ticksPerSecond: Uptime.ticksPerSecond,
-        inventory: images.inventory, tracked: images.tracked)
+        inventory: inventory, tracked: tracked)
       map = MemoryMap(of: process)
       rules = PageRules(for: process)
       scanner = try PageScanner(of: process)

@@ -11,7 +11,9 @@ public struct LiveProcesses: Sendable {
   ///     one is meant that these are of, where they say so, else the one that was there first.
   /// - Throws: `PreDumpError` when it does not live, or may not be read; when the images cannot be read.
   public init(root: Int32, imagesDirectory: String) throws(PreDumpError) {
-    let subject = try onImages { () throws(ImagesError) in try ImagesSubject(path: imagesDirectory) }
+    let subject = try onImages { () throws(ImagesError) in
+      try ImagesSubject(in: ImagesDirectory(path: imagesDirectory))
+    }
     let tree = try onTarget { () throws(TargetError) in
       try ProcessTree(root: root, known: subject.identities)
     }

@@ -30,21 +30,35 @@ public struct PreDump: Sendable {
     progress = ProgressFeed(tries: part.tries)
   }
 
+  /// The same with another configuration.
+  private init(_ other: PreDump, _ configuration: Configuration) {
+    self.configuration = configuration
+    (part, progress) = (other.part, other.progress)
+  }
+
   /// Runs to the end. Cancelling the task ends it early: nothing is kept then, and the process is as it was.
+  ///
+  /// Where it was cancelled or has failed, and the disk does not answer for ten seconds, it is left behind with what it
+  /// had begun. It cleans that up when the disk answers again.
   ///
   /// - Throws: `PreDumpError`. Whatever goes wrong, no directory is left that looks finished.
   public func run() async throws(PreDumpError) -> PreDumpReport {
     try configuration.check()
-    return try await Coordinator.run { () async throws(PreDumpError) in try await runHere() }
+    let patience = Patience<PreDumpReport>()
+    var configuration = configuration
+    configuration.failed = { patience.endSoon($0) }
+    configuration.stuck = { patience.endNow(PreDumpError($0)) }
+    let run = PreDump(self, configuration)
+    // One that is left behind has not come to that.
+    defer { progress.finish() }
+    return try await patience.run { () async throws(PreDumpError) in
+      try await Coordinator.run { () async throws(PreDumpError) in try await run.runHere() }
+    }
   }
 
   @concurrent
   private func runHere() async throws(PreDumpError) -> PreDumpReport {
     defer { progress.finish() }
-    guard configuration.stopTimeLimit > .zero else {
-      throw PreDumpError(
-        .invalidArgument, "processes must be allowed to be stopped for some time (stopTimeLimit)")
-    }
     let began = sluice_monotonic_nanoseconds()
     let root = try onTarget { () throws(TargetError) in try TargetProcess(pid: configuration.pid) }
     let first = try onTarget { () throws(TargetError) in try root.firstUser() }
@@ -102,7 +116,7 @@ public struct PreDump: Sendable {
       if let began = start.devicesBegan { try await RoundWatch.waitForDevices(since: began) }
       counts = try await Stages(
         walker: walker, readers: readers, writer: writer, plans: plans, chunks: chunks, progress: progress,
-        starter: starter, tasks: start.tasks
+        starter: starter, tasks: start.tasks, failed: configuration.failed
       ).run()
       await discardFailed(start.tasks, writer)
       guard !Task.isCancelled else { throw .cancelled }
@@ -122,7 +136,7 @@ public struct PreDump: Sendable {
       try start.lookForDoubts(logger: configuration.logger)
       // What is to be left stopped runs again, too, if this takes too long, or is cancelled. It ends with this scope.
       async let _ = starter.waitUntilOverdue(heedsCancellation: true)
-      try await publish(report, start, by: writer)
+      try await publish(report, start, in: place, by: writer)
       if part.leavesStopped { try await starter.leaveStopped() }
     } catch {
       await starter.resume()
@@ -161,7 +175,7 @@ public struct PreDump: Sendable {
 
   /// Makes the images valid, and only then the parent's again.
   private func publish(
-    _ report: PreDumpReport, _ start: RoundStart, by writer: ImageWriter
+    _ report: PreDumpReport, _ start: RoundStart, in place: ImagesPlace?, by writer: ImageWriter
   ) async throws(PreDumpError) {
     let inventory = start.inventory
     let tracked = try start.trackedTasks()
@@ -176,7 +190,7 @@ public struct PreDump: Sendable {
     // What this round has made is valid all the same.
     let complete = "the images in \(configuration.imagesDirectory) are complete, but"
     do throws(ImagesError) {
-      try parent.noteChild(at: configuration.imagesDirectory)
+      try parent.noteChild(at: configuration.imagesDirectory, expecting: place?.identity)
     } catch {
       // Without that note, only the missing inventory keeps others from building on images whose dirty pages are gone.
       let consequence =

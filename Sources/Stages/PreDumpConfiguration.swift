@@ -124,9 +124,25 @@ extension PreDump {
       self.imagesDirectory = imagesDirectory
     }
 
+    /// Is called once the round has failed, and everything runs again: from then on it is only waited for to clean up.
+    var failed: @Sendable (PreDumpError) -> Void = { _ in }
+    /// Is called when the processes stand still for longer than they may, because the thread that holds them does not come
+    /// back from the kernel.
+    var stuck: @Sendable (TargetError) -> Void = { _ in }
+
     /// Tells that a cgroup could not be thawed, which nothing may keep quiet.
     var reportThaw: @Sendable (TargetError) -> Void {
       { [logger] error in logger.error("\(error)") }
+    }
+
+    /// Makes sure that processes may be stopped at all.
+    ///
+    /// - Throws: `PreDumpError` with `invalidArgument`.
+    static func check(stopTimeLimit limit: Duration) throws(PreDumpError) {
+      guard limit > .zero else {
+        throw PreDumpError(
+          .invalidArgument, "processes must be allowed to be stopped for some time (stopTimeLimit)")
+      }
     }
 
     /// Makes sure that it can be meant, before anything is done to anybody.
@@ -135,6 +151,7 @@ extension PreDump {
     func check() throws(PreDumpError) {
       try Self.check(readers, "readers", Self.possibleReaders)
       try Self.check(queueDepth, "writes in flight (queueDepth)", Self.possibleQueueDepths)
+      try Self.check(stopTimeLimit: stopTimeLimit)
       guard readTimeLimit >= .seconds(1), readTimeLimit <= .seconds(1_000_000_000) else {
         throw PreDumpError(
           .invalidArgument, "the time for one read (readTimeLimit) is a second at least, not \(readTimeLimit)"

@@ -45,15 +45,19 @@ public struct PreDumpError: Error, CustomStringConvertible {
   /// Whether the processes cannot be tracked because somebody else does so.
   let isByAnotherWatch: Bool
 
+  /// Whether the run was left behind in the kernel, and what it has begun is not cleaned up.
+  let isOfOneLeftBehind: Bool
+
   init(
     _ code: Code, _ message: String, errno: SystemErrno? = nil, isByExecution: Bool = false,
-    isByAnotherWatch: Bool = false
+    isByAnotherWatch: Bool = false, isOfOneLeftBehind: Bool = false
   ) {
     self.code = code
     self.message = message
     self.errno = errno
     self.isByExecution = isByExecution
     self.isByAnotherWatch = isByAnotherWatch
+    self.isOfOneLeftBehind = isOfOneLeftBehind
   }
 
   /// The message.
@@ -62,6 +66,15 @@ public struct PreDumpError: Error, CustomStringConvertible {
   /// The task was cancelled.
   public static var cancelled: PreDumpError {
     PreDumpError(.cancelled, "the pre-dump was cancelled; nothing was kept")
+  }
+
+  /// The same of a run that was waited for in vain.
+  var ofOneLeftBehind: PreDumpError {
+    let reason = code == .cancelled ? "the run was cancelled" : message
+    return PreDumpError(
+      code,
+      "\(reason); the disk does not answer: what was begun there is left, unfinished, and so is a thread that waits for it",
+      errno: errno, isOfOneLeftBehind: true)
   }
 
   init(_ error: TargetError) {

@@ -136,7 +136,7 @@ public struct PreDumpRounds: Sendable {
   ///
   /// - Throws: `PreDumpError` where it does not.
   public mutating func failed(_ error: PreDumpError) throws(PreDumpError) {
-    if error.code == .cancelled, number > 1 {
+    if error.code == .cancelled, number > 1, !error.isOfOneLeftBehind {
       throw PreDumpError(
         .cancelled,
         "round \(number) was cancelled: what it had made is removed, and the rounds before it stay")
@@ -197,7 +197,8 @@ public struct PreDumpRounds: Sendable {
     let doubts = try SoftDirtyDoubts(about: tree.processes)
     guard !doubts.isEmpty else { return }
     let isNew = try onImages { () throws(ImagesError) in
-      try ParentImages(path: directory(number)).distrustSoftDirty(owner: first.map(FileOwner.init))
+      try ParentImages(path: directory(number), expecting: last)
+        .distrustSoftDirty(owner: first.map(FileOwner.init))
     }
     // Else the round has said so.
     if isNew { doubts.warn(configuration.logger) }

@@ -177,7 +177,7 @@ actor RoundStarter {
     var stopped = try onTarget { () throws(TargetError) in
       try StoppedTree(
         of: tree, freezing: configuration.freezeCgroup, report: configuration.reportThaw,
-        limit: configuration.stopTimeLimit)
+        limit: configuration.stopTimeLimit, stuck: configuration.stuck)
     }
     lap = Lap()
     var start: RoundStart

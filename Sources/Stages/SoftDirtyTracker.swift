@@ -152,7 +152,7 @@ struct SoftDirtyTracker: DirtyTracker {
   ) throws(TargetError) -> Taken {
     var stopped = try StoppedTree(
       of: tree, freezing: configuration.freezeCgroup, report: configuration.reportThaw,
-      limit: configuration.stopTimeLimit)
+      limit: configuration.stopTimeLimit, stuck: configuration.stuck)
     var taken = Taken()
     var lap = Lap()
     for number in 1...Self.mostStops {

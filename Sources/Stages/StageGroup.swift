@@ -29,6 +29,8 @@ struct Stages: Sendable {
   /// Holds the processes still in a last round: it lets go of them as soon as all is read, or something fails.
   let starter: RoundStarter
   let tasks: [DumpTask]
+  /// Is told of the first error when the processes run again: the stages may be in the kernel for long.
+  let failed: @Sendable (PreDumpError) -> Void
 
   private enum End: Sendable {
     case walker(Result<MemoryWalker.Result, PreDumpError>)
@@ -86,6 +88,7 @@ struct Stages: Sendable {
           await starter.resume()
           if failure == nil {
             failure = error
+            failed(error)
             plans.fail(error)
             chunks.fail(error)
             group.cancelAll()

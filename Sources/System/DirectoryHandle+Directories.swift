@@ -107,7 +107,8 @@ extension DirectoryHandle {
     do throws(SystemError) {
       around = try DirectoryHandle(path: outer)
     } catch {
-      throw SystemError("making the directory \(path)", returned: -(error.errno?.code ?? ENOENT))
+      guard let errno = error.errno else { throw error }
+      throw SystemError("making the directory \(path)", returned: -errno.code)
     }
     // What is there already may be a link of the user's own: the path is to be followed then.
     guard try around.status(of: name) == nil else { return MadeDirectory(try DirectoryHandle(path: path)) }

@@ -15,7 +15,8 @@ extension DirectoryHandle {
     do throws(SystemError) {
       directory = try DirectoryHandle(path: outer)
     } catch {
-      throw SystemError("opening the log file \(path)", returned: -(error.errno?.code ?? ENOENT))
+      guard let errno = error.errno else { throw error }
+      throw SystemError("opening the log file \(path)", returned: -errno.code)
     }
     guard try Trust.admitsNobodyElse(to: directory.status()) else {
       let file = try directory.openForAppending(name, trust: Trust())

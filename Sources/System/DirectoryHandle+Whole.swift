@@ -35,6 +35,8 @@ extension DirectoryHandle {
       try write(bytes, to: file, called: partial)
       let result = sluice_set_mode(file.descriptor.number, permissions)
       guard result == 0 else { throw SystemError("making \(path(of: partial)) readable", returned: result) }
+      let flushed = sluice_flush(file.descriptor.number)
+      guard flushed == 0 else { throw SystemError("writing \(path(of: partial))", returned: flushed) }
       try rename(partial, to: name)
     } catch {
       _ = unsafe sluice_unlink_at(descriptor, partial, false)

@@ -13,13 +13,30 @@ public struct DirectoryHandle: ~Copyable, Sendable {
   /// For system calls of the caller's own.
   public var descriptor: Int32 { owned.number }
 
-  /// Opens a directory by its path, through whatever links: for one that the user has named.
+  /// Opens a directory by its path: for one that the user has named, whose word the links on the way are.
   ///
-  /// - Throws: `SystemError`.
+  /// But not those that somebody else may have put there.
+  ///
+  /// - Throws: `SystemError`: `refused` for such a link.
   public init(path: String) throws(SystemError) {
-    let opened = unsafe sluice_open_at(sluice_current_directory(), path, SLUICE_OPEN_DIRECTORY)
-    guard opened >= 0 else { throw SystemError("opening the directory \(path)", returned: opened) }
+    var link = sluice_refused_link()
+    let opened = unsafe sluice_open_named(path, &link)
+    guard opened >= 0 else {
+      throw Self.refusal(of: link, in: path) ?? SystemError("opening the directory \(path)", returned: opened)
+    }
     self.init(owning: Descriptor(owning: opened), path: path)
+  }
+
+  /// Nil where no link was refused.
+  private static func refusal(of link: sluice_refused_link, in path: String) -> SystemError? {
+    let name = unsafe withUnsafeBytes(of: link.name) { bytes in
+      unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+    }
+    guard !name.isEmpty else { return nil }
+    return SystemError(
+      refusing:
+        "the link \(name) in \(path) is not followed: it belongs to user \(link.user), in a directory that others may write; name the directory that it leads to, if that is the one you mean"
+    )
   }
 
   init(owning descriptor: consuming Descriptor, path: String) {

@@ -61,9 +61,8 @@ public struct FrozenCgroup: ~Copyable {
   }
 
   private static func directory(at path: String) throws(TargetError) -> ProcFile {
-    try owned(
-      unsafe sluice_open_at(sluice_current_directory(), path, SLUICE_OPEN_DIRECTORY),
-      "opening the cgroup \(path)")
+    var link = sluice_refused_link()
+    return try owned(unsafe sluice_open_named(path, &link), "opening the cgroup \(path)")
   }
 
   private static func control(

@@ -41,7 +41,7 @@ enum InjectionThreads {
     let path = "/proc/\(list.process.pid)/task/\(thread)/syscall"
     let text: String
     do throws(ProcFile.OpenFailed) {
-      text = try ProcFile.text(ofFileAt: path)
+      text = try ProcFile.text(ofFileAt: path, access: .readIfAllowed)
     } catch {
       switch error.errno.code {
       // Who may not read it, or has a kernel without it, learns no more than the state.

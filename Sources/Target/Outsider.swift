@@ -87,8 +87,8 @@ public struct Outsider: Hashable, Sendable, CustomStringConvertible {
   private static func status(of pid: Int32) throws(TargetError) -> ProcessStatus? {
     let status = try look(at: pid) { () throws(ProcFile.OpenFailed) in
       ProcessStatus(
-        stat: try ProcFile.text(ofFileAt: "/proc/\(pid)/stat"),
-        status: try ProcFile.text(ofFileAt: "/proc/\(pid)/status"))
+        stat: try ProcFile.text(ofFileAt: "/proc/\(pid)/stat", access: .readIfAllowed),
+        status: try ProcFile.text(ofFileAt: "/proc/\(pid)/status", access: .readIfAllowed))
     }
     return status ?? nil
   }
@@ -96,7 +96,7 @@ public struct Outsider: Hashable, Sendable, CustomStringConvertible {
   /// What everybody may know of a process' memory, and what is hardly ever the same of two; nil where it has none.
   private static func sizes(of pid: Int32) throws(TargetError) -> [Substring]? {
     let text = try look(at: pid) { () throws(ProcFile.OpenFailed) in
-      try ProcFile.text(ofFileAt: "/proc/\(pid)/status")
+      try ProcFile.text(ofFileAt: "/proc/\(pid)/status", access: .readIfAllowed)
     }
     guard let text else { return nil }
     let keys = ["VmPeak:", "VmSize:", "VmData:", "VmStk:", "VmExe:", "VmLib:", "VmPTE:"]

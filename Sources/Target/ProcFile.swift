@@ -9,6 +9,8 @@ struct ProcFile: ~Copyable, Sendable {
 
   enum Access {
     case read
+    /// For what we need not be allowed to read: that the open fails is no harm.
+    case readIfAllowed
     case write
   }
 
@@ -16,7 +18,12 @@ struct ProcFile: ~Copyable, Sendable {
   init(
     path: String, in directory: Int32 = sluice_current_directory(), access: Access = .read
   ) throws(OpenFailed) {
-    let mode = access == .read ? SLUICE_OPEN_READ : SLUICE_OPEN_WRITE
+    let mode =
+      switch access {
+      case .read: SLUICE_OPEN_READ
+      case .readIfAllowed: SLUICE_OPEN_READ_IF_ALLOWED
+      case .write: SLUICE_OPEN_WRITE
+      }
     let result = unsafe sluice_open_at(directory, path, mode)
     guard result >= 0 else { throw OpenFailed(errno: SystemErrno(returned: result)) }
     descriptor = result
@@ -37,9 +44,9 @@ struct ProcFile: ~Copyable, Sendable {
 
   /// All of a file, as text. Most are small, but a line of /proc/PID/status names up to 65536 groups.
   static func text(
-    ofFileAt path: String, in directory: Int32 = sluice_current_directory()
+    ofFileAt path: String, in directory: Int32 = sluice_current_directory(), access: Access = .read
   ) throws(OpenFailed) -> String {
-    try ProcFile(path: path, in: directory).text()
+    try ProcFile(path: path, in: directory, access: access).text()
   }
 
   /// The same of an open one, from where it was read to last.

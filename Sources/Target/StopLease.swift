@@ -27,14 +27,27 @@ public struct StopLease: Sendable {
     guard ContinuousClock.now < deadline else { throw isOver("it was known what to do with them") }
   }
 
+  /// The limit in seconds.
+  private var seconds: Double {
+    let (seconds, attoseconds) = limit.components
+    return Double(seconds) + Double(attoseconds) / 1e18
+  }
+
+  /// The error for one that is over, and nobody has let go of what was stopped.
+  var isStuck: TargetError {
+    TargetError(
+      .stoppedTooLong,
+      "the processes were to be stopped for \(seconds) s (--stop-timeout), and the thread that stopped them does not come back from the kernel: they run on when it does, or when this program ends"
+    )
+  }
+
   /// The error for one that is over.
   ///
   /// - Parameter before: what should have been by then.
   public func isOver(_ before: String) -> TargetError {
-    let (seconds, attoseconds) = limit.components
-    return TargetError(
+    TargetError(
       .stoppedTooLong,
-      "the processes were stopped for \(Double(seconds) + Double(attoseconds) / 1e18) s (--stop-timeout) before \(before); they run on: try again when the machine has less to do, or allow more"
+      "the processes were stopped for \(seconds) s (--stop-timeout) before \(before); they run on: try again when the machine has less to do, or allow more"
     )
   }
 }

@@ -8,6 +8,8 @@ public struct StoppedTree: ~Copyable {
   /// What the processes had taken when they stood still.
   private var times = ProcessTimes(of: [])
   private let limit: Duration
+  private let stuck: @Sendable (TargetError) -> Void
+  private var watch: StopWatch?
   /// Begins with `stop`. Whoever holds the tree still is to end that by then; to stop it takes no longer either.
   public private(set) var lease: StopLease
 
@@ -18,12 +20,14 @@ public struct StoppedTree: ~Copyable {
   ///     seconds where there are a thousand.
   ///   - report: is called when the cgroup cannot be thawed; nil where there is none.
   ///   - limit: how long it may be stopped.
+  ///   - stuck: is called when it stands still for longer because the thread that uses this value is in the kernel.
   /// - Throws: `TargetError`.
   public init(
     of tree: ProcessTree, freezing cgroup: String?, report: FrozenCgroup.Report? = nil,
-    limit: Duration = StopLease.usualLimit
+    limit: Duration = StopLease.usualLimit, stuck: @escaping @Sendable (TargetError) -> Void = { _ in }
   ) throws(TargetError) {
     self.limit = limit
+    self.stuck = stuck
     lease = StopLease(limit: limit)
     if let cgroup {
       self.cgroup = try FrozenCgroup.open(path: cgroup, report: report ?? { _ in })
@@ -39,6 +43,7 @@ public struct StoppedTree: ~Copyable {
   public mutating func stop(_ tree: inout ProcessTree) throws(TargetError) {
     if cgroup != nil { try Self.checkMayBeFrozen(tree.members) }
     lease = StopLease(limit: limit)
+    watch = StopWatch(lease, stuck)
     try cgroup?.freeze(within: lease.left(atMost: StoppedThreads.patience))
     try threads?.stop(within: lease.left(atMost: StoppedThreads.patience))
     var held = Set(tree.processes.map(\.pid))
@@ -122,11 +127,13 @@ public struct StoppedTree: ~Copyable {
   public mutating func leaveStopped() throws(TargetError) {
     try cgroup?.leaveFrozen()
     try threads?.leaveStopped()
+    watch = nil
   }
 
   /// Lets the tree go on.
   public mutating func resume() {
     cgroup?.thaw()
     threads?.resume()
+    watch = nil
   }
 }

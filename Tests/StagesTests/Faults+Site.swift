@@ -5,22 +5,23 @@ import SluiceTestSupport
 extension Faults {
   /// The sites of sluice_faults.h.
   enum Site: UInt32, CaseIterable, Sendable {
-    case open, read, pread, write, pwrite, fsync, truncate, allocate
+    case open, openIfAllowed, read, pread, write, pwrite, fsync, flush, truncate, allocate
     case startWriteback, finishWriteback, dropCache, fileSystem, fileStatus
     case makeDirectory, rename, unlink, readLink, makeLink, lock, listDirectory
     case processRead, pagemapScan, mappingQuery, leaveLock
     case mapBuffers, protectBuffers, unmapBuffers, ownPage, ownPagemap, hiddenMemory
     case pidfdOpen, pidfdPoll, compareMemory, listThreads, trace, reaperStart, guardStart, userfault,
       startThread, eventOpen
-    case ringOpen, ringReserve, ringRegister, ringEnter, ringCompletion
+    case ringOpen, ringReserve, ringRegister, ringEnter, ringWrite, ringCompletion
 
     /// Errors that do not go away by trying again.
     var lastingErrors: [Int32] {
       switch self {
-      case .open: [EMFILE, ENFILE, EACCES, ENOMEM, EIO]
+      case .open, .openIfAllowed: [EMFILE, ENFILE, EACCES, ENOMEM, EIO]
       case .read: [EIO, ENOMEM]
       case .pread, .write, .fileSystem, .fileStatus, .readLink, .dropCache: [EIO]
       case .pwrite, .ringCompletion: [EIO, ENOSPC, EDQUOT, EFBIG]
+      case .flush: [EIO, ENOSPC, EDQUOT]
       case .fsync, .truncate, .startWriteback, .finishWriteback, .allocate: [EIO, ENOSPC]
       case .makeDirectory: [EACCES, ENOSPC, EROFS]
       case .rename: [EIO, ENOSPC]
@@ -43,14 +44,16 @@ extension Faults {
       case .ringEnter: [EIO]
       case .startThread: [EAGAIN]
       // They cannot fail, or nothing depends on it here.
-      case .unmapBuffers, .leaveLock, .hiddenMemory: []
+      case .unmapBuffers, .leaveLock, .hiddenMemory, .ringWrite: []
       }
     }
 
     /// Errors that say no more than: try again, or try another way.
     var passingErrors: [Int32] {
       switch self {
-      case .open, .read, .pread, .write, .pwrite, .fsync, .truncate, .pagemapScan, .mappingQuery, .pidfdPoll:
+      case .open, .openIfAllowed, .read, .pread, .write, .pwrite, .fsync, .flush, .truncate, .pagemapScan,
+        .mappingQuery,
+        .pidfdPoll:
         [EINTR]
       case .processRead: [EFAULT]
       case .ringEnter: [EINTR, EAGAIN, EBUSY, ENOMEM]
@@ -65,8 +68,6 @@ extension Faults {
       switch self {
       // Without a thread for the ring there may be some that write.
       case .ringOpen, .ringReserve, .ringRegister, .eventOpen, .startThread: true
-      // The writes that are in flight fail with the ring. Where there are none, nothing is lost.
-      case .ringEnter: true
       // What cannot be watched is copied whole.
       case .userfault: true
       // What may share its memory with another is copied, and not watched.

@@ -107,6 +107,29 @@ enum Faults {
 }
 
 extension Faults.Record {
+  /// Whether a run may go on and succeed although a call has failed.
+  func hasAnotherWay(than strike: Faults.Strike) -> Bool {
+    // The writes that are in flight fail with the ring. Where there are none, nothing is lost.
+    strike.site == .ringEnter ? writesInFlight(at: strike) == 0 : strike.site.hasAnotherWay
+  }
+
+  /// How many writes of an io_uring had begun and not completed when a call was made.
+  private func writesInFlight(at strike: Faults.Strike) -> Int {
+    var (inFlight, call) = (0, 0)
+    for site in order {
+      if site == strike.site {
+        if call == strike.call { break }
+        call += 1
+      }
+      switch site {
+      case .ringWrite: inFlight += 1
+      case .ringCompletion: inFlight -= 1
+      default: break
+      }
+    }
+    return inFlight
+  }
+
   fileprivate mutating func note(_ site: Faults.Site) {
     calls[Int(site.rawValue)] += 1
     order.append(site)

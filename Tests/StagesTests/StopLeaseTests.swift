@@ -41,6 +41,49 @@ extension StagesTests {
       try await expect(["--stop-timeout", "io"], at: .pagemapScan) { $0.stopTimeLimit = .milliseconds(300) }
     }
 
+    /// The thread that stops the threads is in the kernel meanwhile, which does not come back. Nobody else can let go of
+    /// those that it has stopped by then, but they run on when our process ends.
+    @Test(arguments: [false, true])
+    func isGivenUpWhenTheTracerIsStuck(isComparison: Bool) async throws {
+      try await MemoryTarget.run(Self.sleepers) { target in
+        try await withTemporaryDirectory { directory in
+          let images = "\(directory)/images"
+          if isComparison { _ = try await PreDump(.init(pid: target.pid, imagesDirectory: images)).run() }
+          await #expect(processExitsWith: .success) {
+            [
+              pid = target.pid as Int32, images = images as String, report = "\(directory)/report" as String,
+              isComparison = isComparison as Bool
+            ] in
+            await OwnProcess.report(to: report) { _ in
+              Faults.start(.none, Interruption(site: .trace, call: 3) { while true { sleep(1000) } })
+              do throws(PreDumpError) {
+                if isComparison {
+                  var check = ContentsCheck(directory: images, pid: pid)
+                  check.stopTimeLimit = .milliseconds(300)
+                  _ = try await check.run()
+                } else {
+                  var configuration = PreDump.Configuration(pid: pid, imagesDirectory: images)
+                  (configuration.tracker, configuration.stopTimeLimit) = (.none, .milliseconds(300))
+                  var policy = RoundPolicy()
+                  policy.rounds = 1
+                  var rounds = try PreDumpRounds(configuration, policy: policy, lastRound: .resumes)
+                  while let round = try await rounds.next() { rounds.ended(try await round.run()) }
+                }
+                return "ends well"
+              } catch {
+                return "\(error.code) \(error)"
+              }
+            }
+          }
+          let text = OwnProcess.reported(at: "\(directory)/report")
+          #expect(text.hasPrefix("stoppedTooLong"), "\(text)")
+          #expect(text.contains("does not come back from the kernel"), "\(text)")
+          try await eventually("it runs") { try StoppingRounds.leavesRunning(target.pid) }
+          try await target.check()
+        }
+      }
+    }
+
     @Test func refusesNoTimeAtAll() async throws {
       try await MemoryTarget.run(["--size", "1M"]) { target in
         try await withTemporaryDirectory { directory in

@@ -14,6 +14,7 @@ ALL = (
     (("alternate",), alternate.measure),
     (("budget",), budget.measure),
     (("final-share",), final.measure),
+    (("final-slow-disk",), final.measure_slow),
     (("vmas",), mappings.measure_many),
     (("sparse",), mappings.measure_sparse),
     (("memory",), memory.measure),

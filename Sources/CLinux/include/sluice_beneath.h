@@ -29,6 +29,20 @@ int sluice_open_beneath(int directory, const char *path, enum sluice_beneath how
 /// Returns a descriptor or -errno.
 int sluice_open_way(int directory, const char *path);
 
+/// A link that was not followed; with an empty name, none.
+struct sluice_refused_link {
+  char name[256];
+  /// Whose it is.
+  uint32_t user;
+};
+
+/// Opens the directory at a path that a user has named. Links on the way are followed, but for those that belong to
+/// neither us nor root, where somebody else may write the directory that they are in, or owns it: that gives EACCES, and
+/// `refused` tells which it was. So the kernel does in /tmp (/proc/sys/fs/protected_symlinks).
+///
+/// Returns a descriptor or -errno.
+int sluice_open_named(const char *path, struct sluice_refused_link *refused);
+
 /// For what `sluice_reopen` opens.
 enum sluice_access {
   SLUICE_ACCESS_READ = 0,

@@ -9,11 +9,15 @@
 /// A place where this module calls the kernel.
 enum sluice_fault_site {
   SLUICE_FAULT_OPEN = 0,
+  /// Opening what we need not be allowed to read.
+  SLUICE_FAULT_OPEN_IF_ALLOWED,
   SLUICE_FAULT_READ,
   SLUICE_FAULT_PREAD,
   SLUICE_FAULT_WRITE,
   SLUICE_FAULT_PWRITE,
   SLUICE_FAULT_FSYNC,
+  /// Closing a descriptor of a file that was written.
+  SLUICE_FAULT_FLUSH,
   SLUICE_FAULT_TRUNCATE,
   SLUICE_FAULT_ALLOCATE,
   SLUICE_FAULT_START_WRITEBACK,
@@ -59,6 +63,8 @@ enum sluice_fault_site {
   SLUICE_FAULT_RING_RESERVE,
   SLUICE_FAULT_RING_REGISTER,
   SLUICE_FAULT_RING_ENTER,
+  /// Beginning a write, which cannot fail: it can be counted here.
+  SLUICE_FAULT_RING_WRITE,
   /// The result of a write, when its completion is taken.
   SLUICE_FAULT_RING_COMPLETION,
   SLUICE_FAULT_SITE_COUNT,

@@ -19,6 +19,8 @@ enum sluice_open_mode {
   /// has none; the file may then have been created all the same.
   SLUICE_OPEN_CREATE_DIRECT = 4,
   SLUICE_OPEN_READ_WRITE = 5,
+  /// As SLUICE_OPEN_READ, of what we need not be allowed to read.
+  SLUICE_OPEN_READ_IF_ALLOWED = 6,
 };
 
 /// Stands for the current working directory where a directory descriptor is asked for.
@@ -43,6 +45,12 @@ ssize_t sluice_pwrite(int descriptor, const void *bytes, size_t count, uint64_t 
 
 /// fsync(2), repeated after EINTR, which filesystems in user space and over networks give.
 int sluice_fsync(int descriptor);
+
+/// Has a filesystem tell what it tells when a file is closed (close(2)), and leaves the descriptor open: where nothing is
+/// synced, those on the network and in user space tell only then that what was written is lost.
+///
+/// Returns 0 or -errno.
+int sluice_flush(int descriptor);
 
 /// ftruncate(2): gives the file exactly this size.
 int sluice_set_file_size(int descriptor, uint64_t size);
