@@ -52,6 +52,9 @@ shapes_seconds := 600
 # Enough for each kind of process once or twice; on a slow machine what does not fit into the limit is left out.
 soak_seconds := 150
 soak_limit := 600
+# Sluice, its helpers or its whole cgroup are killed so often: each takes about a second.
+soak_kills := 1000
+soak_short_kills := 30
 
 # Each in a process of its own: those of one stop, burden and count what those of another wait for.
 test_modules := $(addprefix Sluice,$(notdir $(wildcard Tests/*Tests)))
@@ -90,11 +93,13 @@ interop: build ## Let the real CRIU dump and restore upon our images, in virtual
 interop-full: build ## The same in all ways that there are; takes hours
 	@Tests/Interop/run --full
 
-soak: soak-packages build $(soak_programs) ## Copy busy processes for an hour, compare every byte (SLUICE_SOAK_SECONDS)
+soak: soak-packages build $(soak_programs) ## Copy busy processes for an hour, compare every byte (SLUICE_SOAK_SECONDS), and kill Sluice
 	@Tests/Soak/run $(SOAK)
+	@Tests/Soak/kill --kills $(soak_kills)
 
 soak-short: soak-packages build $(soak_programs) ## The same for some minutes, each kind of process once at least
 	@Tests/Soak/run --seconds $(soak_seconds) --at-most $(soak_limit)
+	@Tests/Soak/kill --kills $(soak_short_kills)
 
 bench: bench-packages build $(bench_programs) ## Measure against limits and peers (BENCH=--quick)
 	@Benchmarks/run $(BENCH)

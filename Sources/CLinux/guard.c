@@ -1,29 +1,31 @@
 #define _GNU_SOURCE
 #include <errno.h>
-#include <unistd.h>
+#include <time.h>
 
 #include "helper.h"
+#include "raw.h"
 #include "sluice_guard.h"
 
 enum { HOLD = 'h', RELEASE = 'r', READY = 'y' };
-enum { THAW_TRIES = 100, THAW_PAUSE_MICROSECONDS = 10000 };
+enum { THAW_TRIES = 100, THAW_PAUSE_NS = 10000000 };
 
-// The guard.
+// The guard. It runs in a helper: no function of the C library.
 static void guard(int socket) {
   int held = -1;
   while (1) {
     char command = 0;
     int file = -1;
     if (receive_message(socket, &command, 1, &file) < 0) break;
-    if (held >= 0) close(held);
+    if (held >= 0) RAW(SYS_close, held);
     held = command == HOLD ? file : -1;
     char ready = READY;
     if (send_message(socket, &ready, 1, -1) < 0) break;
   }
   // Nobody is left to be told that it fails.
   for (int tries = 0; held >= 0 && tries < THAW_TRIES; tries++) {
-    if (TEMP_FAILURE_RETRY(write(held, "0", 1)) == 1) break;
-    usleep(THAW_PAUSE_MICROSECONDS);
+    if (RAW(SYS_write, held, "0", 1) == 1) break;
+    struct timespec pause = {.tv_nsec = THAW_PAUSE_NS};
+    RAW(SYS_nanosleep, &pause, NULL);
   }
 }
 

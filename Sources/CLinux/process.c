@@ -40,12 +40,7 @@ int sluice_compare_memory(pid_t one, pid_t other) {
   return order < 0 ? -errno : (int)order;
 }
 
-int sluice_dumps_core(pid_t pid) {
-  char path[32], value;
-  snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-  int result = status_value(path, "\nCoreDumping:\t", &value);
-  return result < 0 ? result : value == '1';
-}
+int sluice_dumps_core(pid_t pid) { return dumps_core(pid); }
 
 int sluice_own_proc(void) {
   long context = syscall(SYS_fsopen, "proc", FSOPEN_CLOEXEC);

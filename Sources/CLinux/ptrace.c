@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -35,6 +36,13 @@ int sluice_list_threads(int directory, pid_t *threads, size_t capacity) {
       found++;
     }
   }
+}
+
+int sluice_count_threads(int directory) {
+  struct stat status;
+  if (FAULTY(SLUICE_FAULT_LIST_THREADS, fstat(directory, &status)) < 0) return -errno;
+  // "." and ".." (proc_task_getattr in fs/proc/base.c).
+  return (int)status.st_nlink - 2;
 }
 
 // The flags of a task that never returns to its program (include/linux/sched.h): PF_IO_WORKER, and since Linux 6.4
@@ -73,17 +81,32 @@ int sluice_interrupt(pid_t thread) {
   return FAULTY(SLUICE_FAULT_TRACE, ptrace(PTRACE_INTERRUPT, thread, NULL, NULL)) < 0 ? -errno : 0;
 }
 
+// Above the signal stands the event. What stops upon PTRACE_INTERRUPT, or by job control, has one; what is about to get
+// a signal has none.
+static int signal_of_stop(int signal, int code) { return code >> 8 == PTRACE_EVENT_STOP ? 0 : signal; }
+
+// The same by asking what traces instead of what waits: 1 for a thread that stands, 0, or -errno.
+static int look_as_tracer(pid_t thread, int *signal) {
+  siginfo_t stop;
+  if (ptrace(PTRACE_GETSIGINFO, thread, NULL, &stop) < 0) return errno == ESRCH ? 0 : -errno;
+  *signal = signal_of_stop(stop.si_signo, stop.si_code);
+  return 1;
+}
+
 int sluice_look_at_thread(pid_t thread, int *signal) {
   siginfo_t seen = {.si_pid = 0};
   // WNOWAIT: a stop that was taken note of has no signal any more, and our death would swallow it.
   int flags = WSTOPPED | WEXITED | WNOHANG | WNOWAIT | __WALL;
   int result = TEMP_FAILURE_RETRY(waitid(P_PID, (id_t)thread, &seen, flags));
   if (result < 0) return -errno;
-  if (seen.si_pid == 0) return SLUICE_THREAD_RUNS;
+  if (seen.si_pid == 0) {
+    // Another thread of the program that we are in may have waited for whatever comes (waitpid(-1, ...)), which takes
+    // note of all that is traced by any thread. A thread that is not ours to ask for looks as if it ran.
+    int stands = look_as_tracer(thread, signal);
+    return stands < 0 ? stands : stands == 0 ? SLUICE_THREAD_RUNS : SLUICE_THREAD_STANDS;
+  }
   if (seen.si_code != CLD_TRAPPED && seen.si_code != CLD_STOPPED) return SLUICE_THREAD_HAS_ENDED;
-  // Above the signal stands the event. What stops upon PTRACE_INTERRUPT, or by job control, has one; what is
-  // about to get a signal has none.
-  *signal = seen.si_status >> 8 == PTRACE_EVENT_STOP ? 0 : seen.si_status & 0xff;
+  *signal = signal_of_stop(seen.si_status & 0xff, seen.si_status);
   return SLUICE_THREAD_STANDS;
 }
 

@@ -3,10 +3,12 @@
 
 #include <elf.h>
 #include <errno.h>
-#include <string.h>
 #include <sys/ptrace.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
+
+#include "raw.h"
+
+// In a helper, too: no function of the C library.
 
 #if defined(__x86_64__)
 
@@ -19,18 +21,18 @@ static const unsigned long long TRAP_FLAG = 0x100;
 bool can_change_registers(void) { return true; }
 
 unsigned call_instruction(uint8_t bytes[4]) {
-  memcpy(bytes, (uint8_t[]){0x0f, 0x05}, 2);
+  copy_bytes(bytes, (uint8_t[]){0x0f, 0x05}, 2);
   return 2;
 }
 
 int read_registers(pid_t thread, struct registers *registers) {
   struct iovec part = {.iov_base = &registers->general, .iov_len = sizeof registers->general};
-  return ptrace(PTRACE_GETREGSET, thread, NT_PRSTATUS, &part) < 0 ? -errno : 0;
+  return (int)RAW(SYS_ptrace, PTRACE_GETREGSET, thread, NT_PRSTATUS, &part);
 }
 
 int write_registers(pid_t thread, const struct registers *registers) {
   struct iovec part = {.iov_base = (void *)&registers->general, .iov_len = sizeof registers->general};
-  return ptrace(PTRACE_SETREGSET, thread, NT_PRSTATUS, &part) < 0 ? -errno : 0;
+  return (int)RAW(SYS_ptrace, PTRACE_SETREGSET, thread, NT_PRSTATUS, &part);
 }
 
 bool is_native(const struct registers *registers) { return registers->general.cs == USER_CS_64; }
@@ -106,22 +108,22 @@ bool can_change_registers(void) { return true; }
 
 unsigned call_instruction(uint8_t bytes[4]) {
   // svc #0
-  memcpy(bytes, (uint8_t[]){0x01, 0x00, 0x00, 0xd4}, 4);
+  copy_bytes(bytes, (uint8_t[]){0x01, 0x00, 0x00, 0xd4}, 4);
   return 4;
 }
 
 int read_registers(pid_t thread, struct registers *registers) {
   struct iovec part = {.iov_base = &registers->general, .iov_len = sizeof registers->general};
   struct iovec call = {.iov_base = &registers->call, .iov_len = sizeof registers->call};
-  if (ptrace(PTRACE_GETREGSET, thread, NT_PRSTATUS, &part) < 0) return -errno;
-  return ptrace(PTRACE_GETREGSET, thread, NT_ARM_SYSTEM_CALL, &call) < 0 ? -errno : 0;
+  long result = RAW(SYS_ptrace, PTRACE_GETREGSET, thread, NT_PRSTATUS, &part);
+  return (int)(result < 0 ? result : RAW(SYS_ptrace, PTRACE_GETREGSET, thread, NT_ARM_SYSTEM_CALL, &call));
 }
 
 int write_registers(pid_t thread, const struct registers *registers) {
   struct iovec part = {.iov_base = (void *)&registers->general, .iov_len = sizeof registers->general};
   struct iovec call = {.iov_base = (void *)&registers->call, .iov_len = sizeof registers->call};
-  if (ptrace(PTRACE_SETREGSET, thread, NT_PRSTATUS, &part) < 0) return -errno;
-  return ptrace(PTRACE_SETREGSET, thread, NT_ARM_SYSTEM_CALL, &call) < 0 ? -errno : 0;
+  long result = RAW(SYS_ptrace, PTRACE_SETREGSET, thread, NT_PRSTATUS, &part);
+  return (int)(result < 0 ? result : RAW(SYS_ptrace, PTRACE_SETREGSET, thread, NT_ARM_SYSTEM_CALL, &call));
 }
 
 // PSR_MODE32_BIT

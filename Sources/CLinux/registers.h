@@ -24,6 +24,8 @@ struct registers {
 };
 #endif
 
+#pragma GCC visibility push(hidden)
+
 /// Whether there is anything for this processor here.
 bool can_change_registers(void);
 
@@ -52,5 +54,7 @@ bool survives_stop(long number);
 /// anything: has the kernel decide, as it does for others, whether it is to be begun anew, which is so unless a signal
 /// is handled meanwhile.
 void begin_call_anew(struct registers *registers);
+
+#pragma GCC visibility pop
 
 #endif

@@ -284,12 +284,14 @@ public struct StoppedThreads: ~Copyable {
     }
   }
 
-  /// Whether no thread is new and every one that was stopped still stands. A list cannot miss one that runs: it
-  /// skips threads only when some that it has shown end meanwhile, and those that stand do not.
+  /// Whether no thread is new and every one that was stopped still stands. A list may miss one that runs, behind another
+  /// that ends just then without being shown: so they are counted, too.
   private mutating func allStand() throws(TargetError) -> Bool {
     var isAll = true
     for index in processes.indices where !dumping.contains(index) {
-      for place in 0..<(try list(index)) where !table.isSettled(listed[place]) { isAll = false }
+      let count = try list(index)
+      for place in 0..<count where !table.isSettled(listed[place]) { isAll = false }
+      if try processes[index].count() != count { isAll = false }
     }
     for index in table.threads.indices {
       let thread = table.threads[index]
@@ -315,8 +317,8 @@ public struct StoppedThreads: ~Copyable {
   ) throws(TargetError) -> ThreadTable.State {
     switch try ThreadLook(at: thread) {
     case .stands(let signal):
-      // The handler of one that came before the stop begins before the stop: to begin it later would change the memory
-      // of processes that are left stopped.
+      // The handler of one that came before the stop begins before the stop: to begin it later would change the
+      // memory of processes that are left stopped.
       guard thread.state == .stopping, signal != 0, try processes[thread.process].catches(signal, thread.id)
       else { return .standing(signal: signal) }
       let delivered = sluice_deliver(thread.id, signal)

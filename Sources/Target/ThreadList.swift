@@ -36,6 +36,16 @@ final class ThreadList: Sendable {
     return Int(count)
   }
 
+  /// How many threads there are, which may be more than a list has shown; 0 when the process has ended.
+  func count() throws(TargetError) -> Int {
+    let count = sluice_count_threads(descriptor)
+    guard count >= 0 else {
+      throw TargetError(
+        .systemCall, "counting the threads of process \(process.pid)", errno: SystemErrno(returned: count))
+    }
+    return Int(count)
+  }
+
   /// The ids of all threads, of a process that runs: those that are born meanwhile may be missing.
   func all() throws(TargetError) -> [Int32] {
     var ids = [Int32](repeating: 0, count: 64)

@@ -29,7 +29,10 @@ public struct TestCgroup: ~Copyable, Sendable {
   deinit {
     try? thaw()
     // The kernel lets go of the processes that have ended only a little later.
-    for _ in 0..<100 where unsafe rmdir(path) != 0 { usleep(20_000) }
+    for _ in 0..<100 {
+      if unsafe rmdir(path) == 0 { break }
+      usleep(20_000)
+    }
   }
 
   /// Moves a process into it.
@@ -77,7 +80,10 @@ public struct TestFreezer: ~Copyable, Sendable {
 
   deinit {
     try? thaw()
-    for _ in 0..<100 where unsafe rmdir(path) != 0 { usleep(20_000) }
+    for _ in 0..<100 {
+      if unsafe rmdir(path) == 0 { break }
+      usleep(20_000)
+    }
   }
 
   /// Moves a process into it.

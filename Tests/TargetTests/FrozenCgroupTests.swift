@@ -77,6 +77,34 @@ struct FrozenCgroupTests {
     }
   }
 
+  /// The guard is not in our cgroup, so that whatever kills all of that leaves it alone.
+  @Test func `is thawed when all of our own cgroup is killed`() async throws {
+    guard let cgroup = TestCgroup(), let own = TestCgroup(),
+      FileManager.default.fileExists(atPath: "\(own.path)/cgroup.kill")
+    else {
+      print("skipped: no cgroup of version 2 with cgroup.kill can be made here")
+      return
+    }
+    try await MemoryTarget.run(["--size", "1M"]) { target in
+      try cgroup.add(target.pid)
+      await #expect(processExitsWith: .signal(SIGKILL)) {
+        [path = cgroup.path as String, own = own.path as String] in
+        try "0".write(toFile: "\(own)/cgroup.procs", atomically: false, encoding: .utf8)
+        var frozen = try FrozenCgroup.open(path: path) { _ in }
+        try frozen.freeze()
+        let events = try String(contentsOfFile: "\(path)/cgroup.events", encoding: .utf8)
+        // Were it not frozen, the thaw would prove nothing.
+        guard events.contains("frozen 1") else { exit(1) }
+        try "1".write(toFile: "\(own)/cgroup.kill", atomically: false, encoding: .utf8)
+        // Until the kernel comes to it.
+        pause()
+        frozen.thaw()
+      }
+      try await eventually("the guard has thawed it") { try !cgroup.isFrozen() }
+      try await target.check()
+    }
+  }
+
   @Test func `what is no cgroup is refused`() throws {
     for path in ["/", "/nowhere", "/proc"] {
       #expect(throws: TargetError.self) { _ = try FrozenCgroup.open(path: path, report: record) }

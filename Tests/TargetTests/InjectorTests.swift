@@ -95,6 +95,34 @@ struct InjectorTests {
     }
   }
 
+  /// We have a quarter of a gigabyte when it is made.
+  @Test func holdsNothingOfOurMemory() async throws {
+    let size = 256 << 20
+    let memory = unsafe try #require(
+      mmap(nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))
+    try #require(unsafe memory != MAP_FAILED)
+    defer { unsafe munmap(memory, size) }
+    unsafe memset(memory, 1, size)
+    #expect(try Self.dirtyKilobytes(of: getpid()) > size >> 10)
+    try await MappingTarget.run { target in
+      let held = try HeldInjection(into: target.pid, at: SLUICE_INJECTION_STATE)
+      let injector = try #require(try TargetState(target.pid).tracer)
+      try #require(injector > 0)
+      let kept = try Self.dirtyKilobytes(of: Int32(injector))
+      #expect(kept > 0 && kept < 4096)
+      _ = consume held
+      try await eventually("it is let go") { try TargetState(target.pid).tracer == 0 }
+      try await target.tell("map 1")
+    }
+  }
+
+  /// What a process has of memory that is no file's.
+  private static func dirtyKilobytes(of pid: Int32) throws -> Int {
+    let rollup = try ProcessMemory.text(ofFileAt: "/proc/\(pid)/smaps_rollup")
+    let line = try #require(rollup.split(separator: "\n").first { $0.hasPrefix("Anonymous:") })
+    return try #require(line.split(separator: " ").dropFirst().first.flatMap { Int($0) })
+  }
+
   /// While the injector lives, what it traces is its own to wait for.
   @Test(arguments: [SLUICE_INJECTION_STATE, SLUICE_INJECTION_FETCH, SLUICE_INJECTION_LET_GO])
   func doesNotKeepTheEndOfAProcessFromItsParent(at step: sluice_injection_step) async throws {

@@ -56,6 +56,33 @@ struct StoppedThreadsTests {
     }
   }
 
+  /// A program that embeds us waits for whatever ends or stops, and so takes note of what our thread traces.
+  @Test(arguments: [["--spin", "3"], ["--breed", "2"], ["--spin", "1", "--signals"]])
+  func standStillWhenAnotherThreadOfOursWaitsForAnything(options: [String]) async throws {
+    try await ThreadTarget.run(options) { target in
+      let sent = UInt64(options.contains("--signals") ? 200 : 0)
+      await #expect(processExitsWith: .success) { [pid = target.pid as Int32, sent = sent as UInt64] in
+        WaitForAnything.begin()
+        for number in 0..<200 {
+          while number < sent, unsafe sigqueue(pid, __libc_current_sigrtmin(), sigval()) != 0 { usleep(100) }
+          var threads = try StoppedThreads(of: [TargetProcess(pid: pid)])
+          try threads.stop()
+          for name in try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/task") {
+            let stat = try String(contentsOfFile: "/proc/\(pid)/task/\(name)/stat", encoding: .utf8)
+            guard stat.contains(") t ") else { exit(1) }
+          }
+          threads.resume()
+        }
+        // Had it taken note of none, this would prove nothing.
+        exit(WaitForAnything.taken > 0 ? 0 : 2)
+      }
+      try Self.expectNotHeld(target)
+      try await eventually("all signals have come") { try target.signals() >= sent }
+      #expect(try target.signals() == sent)
+      if options.contains("3") { try await target.untilAllSpin(3) }
+    }
+  }
+
   @Test func goOnWhenNobodyHoldsThemAnyMore() async throws {
     try await ThreadTarget.run(["--spin", "3"]) { target in
       try await blocking {
@@ -498,5 +525,22 @@ private final class Held: @unchecked Sendable {
 
   init(_ threads: consuming StoppedThreads) {
     self.threads = threads
+  }
+}
+
+/// A thread that waits for any child, again and again.
+private enum WaitForAnything {
+  private static let count = Atomic<Int>(0)
+
+  /// How often it came to something.
+  static var taken: Int { count.load(ordering: .relaxed) }
+
+  static func begin() {
+    Thread.detachNewThread {
+      while true {
+        var status: Int32 = 0
+        if unsafe waitpid(-1, &status, 0) > 0 { count.add(1, ordering: .relaxed) }
+      }
+    }
   }
 }

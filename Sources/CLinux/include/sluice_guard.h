@@ -1,5 +1,5 @@
 // A process of our own that undoes, should we be killed, what would otherwise outlast us. It is plain C and tiny, and
-// is made before there are buffers that a fork would have to know of.
+// has nothing of our memory.
 #ifndef SLUICE_GUARD_H
 #define SLUICE_GUARD_H
 

@@ -14,6 +14,10 @@ pid_t sluice_thread_id(void);
 /// may be more than the `capacity` that was filled, or -errno: ENOENT when the process is gone.
 int sluice_list_threads(int directory, pid_t *threads, size_t capacity);
 
+/// How many threads the process of an open /proc/PID/task has: 0 when it is gone. A list may lack some: it ends where a
+/// thread that it has come to, and not shown yet, ends. Or -errno.
+int sluice_count_threads(int directory);
+
 /// Whether a thread of an open /proc/PID/task is one of the kernel's that never returns to the program: a worker of an
 /// io_uring, of vhost. Whatever stops it ends early what it waits for. 1, 0, or -errno: ESRCH when it has ended.
 int sluice_is_worker(int directory, pid_t thread);
@@ -38,7 +42,8 @@ enum sluice_thread_look {
 /// trace it.
 ///
 /// `*signal` is set for one that stands: the signal that it was about to get, which must be handed back to it, or
-/// 0. A first thread that has ended before the others looks as if it ran.
+/// 0. That another thread of ours has taken note of the stop (waitpid(-1, ...)) hides nothing; but should we be killed
+/// then, that signal is lost. A first thread that has ended before the others looks as if it ran.
 int sluice_look_at_thread(pid_t thread, int *signal);
 
 /// Takes note of the end of a traced thread, as it must be before the process can execute another program. Not

@@ -1,78 +1,118 @@
 """Runs of Sluice that are killed: whenever that happens, the process that is copied goes on as if nothing had been."""
 
 import contextlib
+import ctypes
 import os
 import random
 import shutil
 import signal
 import subprocess
 import time
-import uuid
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import outside, rounds
-from .errors import Harm
+from .cgroups import Cgroup
+from .errors import Harm, Skipped
 
+VICTIMS = ("sluice", "guard", "both")
 # Longer than Sluice takes to start, inject and make some rounds.
 _LATEST_S = 0.06
 _LONGEST_WAIT_S = 10
+# A last round comes after others.
+_LONGEST_AIM_S = {"rounds": 0.3, "final": 5, "frozen": 5}
 # Longer than a thread is held for the injection.
 _LONGEST_HOLD_S = 0.0004
 # Long enough to be killed in any of them; without its guard Sluice goes on to the end, and that is waited for.
-_ROUNDS = {"sluice": 50, "guard": 3}
+_ROUNDS = {"sluice": 50, "both": 50, "guard": 3}
 # Each takes some microseconds to look at.
 _MOST_WATCHED = 16
-# Makes a run and all that it starts known by their environment, whatever sessions they are in.
-_MARK = "SLUICE_KILL_TEST"
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 @dataclass
 class Victim:
-    """What is killed."""
+    """What is killed, and in the middle of what."""
 
-    what: str  # "sluice" or "guard"
-    is_aimed: bool  # while a thread of the process is held; else at any moment
+    what: str  # one of VICTIMS; "both" by cgroup.kill of the cgroup that Sluice is in
+    mode: str  # "rounds"; "final", a last round that stops by ptrace; "frozen", one that freezes a cgroup
+    is_aimed: bool  # while the process is held; else at any moment
 
 
-def kill_once(programs, subject, victim, directory):
+class Place:
+    """Where the process and Sluice run; what makes all that Sluice starts known to us."""
+
+    def __init__(self, needs_cgroups):
+        # Helpers are nobody's children, and so become ours.
+        if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), "PR_SET_CHILD_SUBREAPER")
+        self.subject, self.sluice = Cgroup.make("subject"), Cgroup.make("sluice")
+        if needs_cgroups and not (self.sluice and self.sluice.can_kill):
+            raise Skipped("no cgroup of version 2 with cgroup.kill can be made here")
+
+    @property
+    def modes(self):
+        return ["rounds", "final", "frozen"] if self.subject else ["rounds", "final"]
+
+    def take(self, subject):
+        """Moves the process into its cgroup, with all that it has started."""
+        if self.subject:
+            for pid in outside.tree(subject.pid):
+                self.subject.add(pid)
+
+    def end(self):
+        for cgroup in (self.subject, self.sluice):
+            if cgroup:
+                cgroup.end()
+
+
+def kill_once(programs, subject, victim, directory, place):
     """Starts rounds, kills, and looks at the process; what happened, as a word. Raises Harm."""
     before = subject.check()
-    mark = uuid.uuid4().hex
-    options = [] if random.random() < 0.7 else ["--final"]
+    options, count = [], _ROUNDS[victim.what]
+    if victim.mode != "rounds":
+        # Nothing is injected, so that what is held is held for the last round.
+        options, count = ["--final", *([] if programs.sluice_options else ["--tracker", "content"])], 2
+    if victim.mode == "frozen":
+        options += ["--freeze-cgroup", place.subject.path]
     run = subprocess.Popen(
-        rounds.arguments(programs, subject.pid, directory, _ROUNDS[victim.what], *options), stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, _MARK: mark}, start_new_session=True,
+        rounds.arguments(programs, subject.pid, directory, count, *options), stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        preexec_fn=place.sluice.enter if victim.what == "both" else None,
     )
     try:
-        moment = _wait_for_moment(subject, run, victim, mark)
-        _strike(run, victim, mark)
+        moment = _wait_for_moment(subject, run, victim, place)
+        _strike(run, victim, programs, place)
         if victim.what == "guard":
             _wait_for_end(run)
     finally:
         run.kill()
         run.wait()
-    _wait_for_helpers(mark)
+    _wait_for_helpers(programs)
     shutil.rmtree(directory, ignore_errors=True)
-    _expect_well(subject, before)
-    return moment
+    _expect_well(subject, before, place)
+    return f"{victim.mode} {moment}"
 
 
-def _wait_for_moment(subject, run, victim, mark):
+def _wait_for_moment(subject, run, victim, place):
     if not victim.is_aimed:
-        time.sleep(random.random() * _LATEST_S)
+        time.sleep(random.random() * _LATEST_S * (1 if victim.mode == "rounds" else 5))
         return "ended" if run.poll() is not None else "running"
-    end = time.monotonic() + _LATEST_S * 5
+    end = time.monotonic() + _LONGEST_AIM_S[victim.mode]
     with contextlib.ExitStack() as stack:
-        files = list(_open_states(subject.pid, stack))
-        while time.monotonic() < end:
-            for file in files:
-                with contextlib.suppress(ProcessLookupError):
-                    # As fast as can be: it is held for a tenth of a millisecond.
-                    if b") t " in os.pread(file.fileno(), 256, 0):
-                        _spin(random.random() * _LONGEST_HOLD_S)
-                        return "held"
+        if victim.mode == "frozen":
+            files, sign = [stack.enter_context(place.subject.open("cgroup.events"))], b"frozen 1"
+        else:
+            files, sign = list(_open_states(subject.pid, stack)), b") t "
+        while time.monotonic() < end and run.poll() is None:
+            # As fast as can be: it is held for a tenth of a millisecond.
+            for _ in range(100):
+                for file in files:
+                    with contextlib.suppress(ProcessLookupError):
+                        if sign in os.pread(file.fileno(), 256, 0):
+                            _spin(random.random() * _LONGEST_HOLD_S)
+                            return "held"
     return "ended" if run.poll() is not None else "never held"
 
 
@@ -89,25 +129,25 @@ def _spin(seconds):
         pass
 
 
-def _strike(run, victim, mark):
+def _strike(run, victim, programs, place):
     if victim.what == "sluice":
         run.kill()
-        return
-    for pid in _marked(mark):
-        if pid != run.pid:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    elif victim.what == "both":
+        place.sluice.kill()
+    else:
+        for pid in _helpers(programs):
+            if pid != run.pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
 
-def _marked(mark):
-    """The run and what it has started."""
-    wanted = f"{_MARK}={mark}".encode()
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
-            if wanted in Path(f"/proc/{name}/environ").read_bytes().split(b"\0"):
-                yield int(name)
+def _helpers(programs):
+    """Sluice and what it has started, but for what has ended."""
+    for thread in outside.threads(os.getpid()):
+        for child in Path(f"/proc/self/task/{thread}/children").read_text().split():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+                if os.readlink(f"/proc/{child}/exe") == str(programs.sluice):
+                    yield int(child)
 
 
 def _wait_for_end(run):
@@ -117,24 +157,38 @@ def _wait_for_end(run):
         raise Harm("sluice does not end when its guard was killed") from error
 
 
-def _wait_for_helpers(mark):
+def _wait_for_helpers(programs):
     """What the run has left behind has some little to finish, and then ends."""
     end = time.monotonic() + _LONGEST_WAIT_S
-    while left := list(_marked(mark)):
+    while left := list(_helpers(programs)):
         if time.monotonic() > end:
             raise Harm(f"{_LONGEST_WAIT_S} s after sluice was killed there still are {left}")
         time.sleep(0.001)
+    _reap_helpers()
 
 
-def _expect_well(subject, before):
+def _reap_helpers():
+    """Those that have ended and became ours; other children are waited for by who has started them."""
+    for thread in outside.threads(os.getpid()):
+        for child in Path(f"/proc/self/task/{thread}/children").read_text().split():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError, ChildProcessError):
+                if Path(f"/proc/{child}/comm").read_text().startswith("sluice"):
+                    os.waitpid(int(child), os.WNOHANG)
+
+
+def _expect_well(subject, before, place):
     pids = outside.tree(subject.pid)
     if not pids:
         raise Harm(f"{subject.name}: the process is gone")
     try:
+        if place.subject and place.subject.asks_for_freezing:
+            raise Harm(f"{subject.name}: its cgroup is still frozen")
         outside.expect_running(pids)
         outside.expect_untouched(pids, subject.own_userfaultfds)
     finally:
         # Whatever was wrong: it must be able to answer.
+        if place.subject:
+            place.subject.thaw()
         outside.resume(pids)
     after = subject.check()
     early = after.interrupted - before.interrupted
@@ -161,7 +215,10 @@ class KillTally:
 
     @property
     def held(self):
-        return sum(count["held"] for count in self._moments.values())
+        return sum(
+            count for moments in self._moments.values() for moment, count in moments.items() if moment.endswith("held")
+            and not moment.endswith("never held")
+        )
 
     def table(self):
         lines = [
