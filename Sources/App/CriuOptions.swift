@@ -230,12 +230,14 @@ extension CriuOptions {
 
   /// Warnings are shown, which is what Sluice does without -v.
   private static let defaultLevel = 2
+  /// More says nothing more, to CRIU neither.
+  private static let mostLevel = 1000
 
   /// The level after -v, -vv, -v4, --verbosity or --verbosity=4.
   private static func level(after level: Int, _ value: String?) throws(Problem) -> Int {
-    guard let value else { return level + 1 }
-    if value.allSatisfy({ $0 == "v" }) { return level + 1 + value.count }
+    guard let value else { return min(level + 1, mostLevel) }
+    if value.allSatisfy({ $0 == "v" }) { return min(level + 1 + value.count, mostLevel) }
     guard let number = Int(value) else { throw Problem(message: "-v takes a number, or further letters v") }
-    return number
+    return max(0, min(number, mostLevel))
   }
 }

@@ -45,7 +45,9 @@ struct DirtyRateCommand: AsyncParsableCommand {
       throw ValidationError("--seconds: some time, and no more than a day (86400)")
     }
     guard copyRate.bytes > 0 else { throw ValidationError("--copy-rate: nothing would be copied") }
-    guard rounds > 0 else { throw ValidationError("--rounds: one at least") }
+    guard rounds > 0, rounds <= DirtyRateModel.mostRounds else {
+      throw ValidationError("--rounds: from 1 to \(DirtyRateModel.mostRounds)")
+    }
   }
 
   func run() async throws {

@@ -9,12 +9,14 @@ struct StopOptions: ParsableArguments {
       discussion: "What would take longer fails, and they run on.", valueName: "seconds"))
   var stopTimeout = 30.0
 
+  /// Nothing is stopped in less.
+  static let shortest = 0.001
   /// As good as for ever.
   static let longest: UInt32 = 1_000_000
 
   func validate() throws {
-    guard stopTimeout > 0, stopTimeout <= Double(Self.longest) else {
-      throw ValidationError("--stop-timeout takes a number of seconds above 0")
+    guard stopTimeout >= Self.shortest, stopTimeout <= Double(Self.longest) else {
+      throw ValidationError("--stop-timeout takes a number of seconds from \(Self.shortest) to \(Self.longest)")
     }
   }
 

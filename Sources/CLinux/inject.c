@@ -18,6 +18,12 @@ bool sluice_can_inject(void) { return can_change_registers(); }
 
 bool sluice_call_survives_stop(int32_t number) { return survives_stop(number); }
 
+size_t sluice_rest_of_wait(int32_t number, const uint64_t arguments[6], uint64_t found[2]) {
+  return find_rest_of_wait(number, arguments, found);
+}
+
+bool sluice_call_is_cut_short(int32_t number, const uint64_t arguments[6]) { return is_cut_short(number, arguments); }
+
 int32_t sluice_ring_enter_call(void) { return SYS_io_uring_enter; }
 
 uint32_t sluice_call_instruction(uint8_t bytes[4]) { return call_instruction(bytes); }

@@ -3,12 +3,61 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <stddef.h>
 #include <sys/ptrace.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 #include "raw.h"
 
 // In a helper, too: no function of the C library.
+
+bool is_cut_short(long number, const uint64_t arguments[6]) {
+  enum { FLAGS_OF_RECVFROM = 3, FLAGS_OF_RECVMSG = 2 };
+  switch (number) {
+    case SYS_write:
+    case SYS_writev:
+    case SYS_pwritev2:
+    case SYS_sendto:
+    case SYS_sendmsg:
+    case SYS_sendmmsg:
+    case SYS_recvmmsg:
+    case SYS_sendfile:
+    case SYS_splice:
+    case SYS_tee:
+    case SYS_vmsplice:
+    case SYS_copy_file_range:
+    // It goes on by itself, but its caller is told that it was interrupted, and may not call it again.
+    case SYS_connect:
+      return true;
+    case SYS_recvfrom:
+      return (arguments[FLAGS_OF_RECVFROM] & MSG_WAITALL) != 0;
+    case SYS_recvmsg:
+      return (arguments[FLAGS_OF_RECVMSG] & MSG_WAITALL) != 0;
+    default:
+      return false;
+  }
+}
+
+size_t find_rest_of_wait(long number, const uint64_t arguments[6], uint64_t found[2]) {
+  size_t count = 0;
+  switch (number) {
+    case SYS_nanosleep: found[count++] = arguments[1]; break;
+    case SYS_clock_nanosleep: found[count++] = arguments[3]; break;
+#ifdef SYS_select
+    case SYS_select: found[count++] = arguments[4]; break;
+#endif
+    case SYS_pselect6: found[count++] = arguments[4]; break;
+    case SYS_ppoll: found[count++] = arguments[2]; break;
+    // One of the first two that was interrupted before; which one, is not shown.
+    case SYS_restart_syscall:
+      found[count++] = arguments[1];
+      found[count++] = arguments[3];
+      break;
+    default: break;
+  }
+  return count;
+}
 
 #if defined(__x86_64__)
 
@@ -71,8 +120,9 @@ bool survives_stop(long number) {
   }
 }
 
-// Those of signal(7), "Interruption of system calls and library functions by stop signals", and those that a time limit
-// (SO_RCVTIMEO) makes end early: in all of them EINTR means that nothing was done.
+// Those of signal(7), "Interruption of system calls and library functions by stop signals", and those that a time limit of
+// a socket (SO_RCVTIMEO, SO_SNDTIMEO) makes end early: in all of them EINTR means that nothing was done. Not so connect,
+// which goes on by itself then.
 static bool can_begin_anew(long call) {
   switch (call) {
     case SYS_epoll_wait:
@@ -86,20 +136,31 @@ static bool can_begin_anew(long call) {
     case SYS_io_getevents:
     // It tells how many requests it took, where it took any: so it waited for completions and did nothing else.
     case SYS_io_uring_enter:
+    case SYS_read:
+    case SYS_readv:
     case SYS_recvfrom:
     case SYS_recvmsg:
+    case SYS_recvmmsg:
     case SYS_accept:
     case SYS_accept4:
+    case SYS_write:
+    case SYS_writev:
+    case SYS_sendto:
+    case SYS_sendmsg:
+    case SYS_sendmmsg:
+    case SYS_sendfile:
+    case SYS_splice:
       return true;
     default:
       return false;
   }
 }
 
-void begin_call_anew(struct registers *registers) {
+bool begin_call_anew(struct registers *registers) {
   struct user_regs_struct *general = &registers->general;
-  if ((long)general->rax == -EINTR && can_begin_anew((long)general->orig_rax))
-    general->rax = (unsigned long long)-ERESTARTNOHAND;
+  if ((long)general->rax != -EINTR || !can_begin_anew((long)general->orig_rax)) return false;
+  general->rax = (unsigned long long)-ERESTARTNOHAND;
+  return true;
 }
 
 #elif defined(__aarch64__)
@@ -156,7 +217,7 @@ bool survives_stop(long number) {
 
 // The kernel has decided by the time that the thread stands (arch/arm64/kernel/signal.c), and the first argument, which
 // the result has replaced, is not shown.
-void begin_call_anew(struct registers *registers) { (void)registers; }
+bool begin_call_anew(struct registers *registers) { return (void)registers, false; }
 
 #else
 
@@ -170,7 +231,7 @@ void set_call(struct registers *registers, uint64_t address, long number, long f
   (void)registers, (void)address, (void)number, (void)first;
 }
 long call_result(const struct registers *registers) { return (void)registers, -ENOSYS; }
-void begin_call_anew(struct registers *registers) { (void)registers; }
+bool begin_call_anew(struct registers *registers) { return (void)registers, false; }
 bool survives_stop(long number) { return (void)number, false; }
 
 #endif

@@ -3,6 +3,7 @@
 #define REGISTERS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -50,10 +51,18 @@ long call_result(const struct registers *registers);
 /// Whether a thread that waits in this system call, and is had to make another, waits on for the time that was left.
 bool survives_stop(long number);
 
+/// Whether a system call with these arguments, of a thread that waits in it, ends early with a part of its work done when the
+/// thread stops.
+bool is_cut_short(long number, const uint64_t arguments[6]);
+
+/// Where the kernel writes the time that is left (struct timespec or timeval, 16 bytes) when the wait in this system call is
+/// interrupted by a stop. Returns how many places were found; 0 stands for none.
+size_t find_rest_of_wait(long number, const uint64_t arguments[6], uint64_t found[2]);
+
 /// Where the thread was in a system call that ends early (EINTR) whenever its thread stops, without having done
 /// anything: has the kernel decide, as it does for others, whether it is to be begun anew, which is so unless a signal
-/// is handled meanwhile.
-void begin_call_anew(struct registers *registers);
+/// is handled meanwhile. Whether it was in such a call: then its registers are changed.
+bool begin_call_anew(struct registers *registers);
 
 #pragma GCC visibility pop
 

@@ -195,6 +195,8 @@ private actor Comparer {
   private var chain: ImageChain?
   private var names: Set<String> = []
   private var subject: ImagesSubject?
+  /// What the stop itself has changed of the process that is compared.
+  private var changedByStop: [Range<UInt64>] = []
   private var bootID = ""
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
@@ -253,6 +255,7 @@ private actor Comparer {
     var scanner = try onTarget { () throws(TargetError) in
       try PageScanner(of: process, source: check.pageStates.source)
     }
+    changedByStop = try onTarget { () throws(TargetError) in try process.changedByStop() }
     while let vma = try onTarget({ () throws(TargetError) in try map.next() }) {
       report.unmapped += try images.skip(to: vma.start)
       var pages = ContentsCheck.Pages()
@@ -329,9 +332,23 @@ private actor Comparer {
             UnsafeRawBufferPointer(rebasing: memory[bytes]).baseAddress!, bytes.count) == 0
         }
       }
-      if !isEqual { differing += 1 }
+      if !isEqual, !isOfOurStop(bytes, at: range.lowerBound) { differing += 1 }
     }
     return differing
+  }
+
+  /// Whether all that differs of a page is what the stop itself has changed.
+  ///
+  /// - Parameters:
+  ///   - page: its place among the bytes that were read.
+  ///   - start: the address of the first of these.
+  private func isOfOurStop(_ page: Range<Int>, at start: UInt64) -> Bool {
+    let addresses = start + UInt64(page.lowerBound)..<start + UInt64(page.upperBound)
+    let changed = changedByStop.filter { $0.overlaps(addresses) }
+    guard !changed.isEmpty else { return false }
+    return page.allSatisfy { byte in
+      image[byte] == memory[byte] || changed.contains { $0.contains(start + UInt64(byte)) }
+    }
   }
 
   private static func read(

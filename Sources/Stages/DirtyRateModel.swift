@@ -70,6 +70,9 @@ public struct DirtyRateModel: Hashable, Sendable {
     return min(totalPages, UInt64(min(pages.rounded(), Double(UInt64.max / 2))))
   }
 
+  /// The most rounds of a forecast.
+  public static let mostRounds = 10_000
+
   /// What rounds would be like: each copies what was written since the one before had begun.
   ///
   /// - Parameters:
@@ -81,6 +84,9 @@ public struct DirtyRateModel: Hashable, Sendable {
       throw PreDumpError(.invalidArgument, "\(copyRate) pages a second cannot be copied: more than none can")
     }
     try policy.check()
+    guard policy.rounds <= Self.mostRounds else {
+      throw PreDumpError(.invalidArgument, "\(Self.mostRounds) rounds are the most that are reckoned with")
+    }
     var rounds: [Forecast.Round] = []
     var previous: RoundPolicy.Figures?
     var (pages, elapsed) = (totalPages, 0.0)

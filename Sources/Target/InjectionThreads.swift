@@ -1,19 +1,37 @@
 internal import CSluiceLinux
-import Glibc
 
 /// Chooses the threads of a process that notice least of being stopped.
 enum InjectionThreads {
-  /// The threads, the fittest first.
+  /// The threads, the fittest first. A thread that would lose a part of its work is none: it is waited for until it does
+  /// something else, if there is no other.
   ///
-  /// - Throws: `TargetError` when they cannot be listed.
+  /// - Throws: `TargetError`: `systemCall` when they cannot be listed, `notTrackable` when all go on waiting so.
   static func candidates(of process: TargetProcess) throws(TargetError) -> [Int32] {
     let list = try ThreadList(of: process)
-    var found: [(id: Int32, fitness: Fitness)] = []
-    for id in try list.all() {
-      let fitness = try fitness(of: id, list)
-      if fitness != .unfit { found.append((id, fitness)) }
+    let deadline = ContinuousClock.now + patience
+    var wait = Backoff()
+    while true {
+      var found: [(id: Int32, fitness: Fitness)] = []
+      var isAnyCutShort = false
+      for id in try list.all() {
+        switch try fitness(of: id, list) {
+        case .unfit: continue
+        case .isCutShort: isAnyCutShort = true
+        case let fitness: found.append((id, fitness))
+        }
+      }
+      guard found.isEmpty, isAnyCutShort else {
+        return found.sorted { $0.fitness.rawValue < $1.fitness.rawValue }.map(\.id)
+      }
+      guard ContinuousClock.now < deadline else {
+        throw TargetError(
+          .notTrackable,
+          "every thread of process \(process.pid) waits in a system call that would end early, with a part of its work done (such as a write to a pipe that is full)"
+        )
+      }
+      try TargetError.checkCancellation()
+      wait.wait()
     }
-    return found.sorted { $0.fitness.rawValue < $1.fitness.rawValue }.map(\.id)
   }
 
   private enum Fitness: Int {
@@ -26,9 +44,14 @@ enum InjectionThreads {
     case isBusy
     /// Waits in a call that ends early when its thread stops, and that cannot be begun anew since it has done something.
     case endsEarly
+    /// Waits in a call that ends early when its thread stops, with a part of its work done: the rest may be lost.
+    case isCutShort
     /// Has ended, or never returns to the program.
     case unfit
   }
+
+  /// So long threads are waited for that are cut short where they wait.
+  private static let patience = Duration.seconds(1)
 
   private static func fitness(of thread: Int32, _ list: ThreadList) throws(TargetError) -> Fitness {
     guard try list.isWorker(thread) == false else { return .unfit }
@@ -38,22 +61,10 @@ enum InjectionThreads {
     case "R": return .runs
     default: break
     }
-    let path = "/proc/\(list.process.pid)/task/\(thread)/syscall"
-    let text: String
-    do throws(ProcFile.OpenFailed) {
-      text = try ProcFile.text(ofFileAt: path, access: .readIfAllowed)
-    } catch {
-      switch error.errno.code {
-      // Who may not read it, or has a kernel without it, learns no more than the state.
-      case EACCES, EPERM, ENOENT, ESRCH: return .isDisturbed
-      default: throw TargetError(.systemCall, "reading \(path)", errno: error.errno)
-      }
-    }
-    // "running", or a number and then the arguments: proc_pid_syscall(5).
-    let words = text.split(separator: " ")
-    guard let first = words.first, let number = Int32(first) else { return .isDisturbed }
+    guard case .waits(let call) = try ThreadCall.look(at: thread, of: list.process) else { return .isDisturbed }
+    if call.isCutShort { return .isCutShort }
     // It tells how many requests it took, and whoever called it need not expect fewer completions than it asked for.
-    if number == sluice_ring_enter_call(), words.count > 2, words[2] != "0x0" { return .endsEarly }
-    return sluice_call_survives_stop(number) ? .waits : .isDisturbed
+    if call.number == sluice_ring_enter_call(), call.arguments[1] != 0 { return .endsEarly }
+    return sluice_call_survives_stop(call.number) ? .waits : .isDisturbed
   }
 }

@@ -52,6 +52,8 @@ public struct Outsider: Hashable, Sendable, CustomStringConvertible {
       case .other(let owner):
         let process = processOf[pid] ?? pid
         guard try hasMemory(pid), !outsiders.contains(where: { $0.pid == process }) else { continue }
+        // Born since the tree was listed, it belongs to that.
+        if try descends(process, from: inside, but: refused) { continue }
         outsiders.append(Outsider(pid: process, owner: owner, isCertain: true))
       case .untold:
         guard let own = try Self.sizes(of: pid) else { continue }
@@ -68,6 +70,23 @@ public struct Outsider: Hashable, Sendable, CustomStringConvertible {
       }
     }
     return outsiders
+  }
+
+  /// Whether a process is below one of a tree, whatever lies between, but is not, and is not below, one that cannot be held.
+  private static func descends(
+    _ pid: Int32, from inside: Set<Int32>, but refused: [Int32]
+  ) throws(TargetError) -> Bool {
+    // One that has ended meanwhile is nobody to mind.
+    guard var status = try status(of: pid) else { return true }
+    var pid = pid
+    // As many as may be between two looks, and no more should pids be given anew in a circle.
+    for _ in 0..<64 where !refused.contains(pid) {
+      if inside.contains(status.parentPid) { return true }
+      pid = status.parentPid
+      guard pid > 1, let parent = try Self.status(of: pid) else { return false }
+      status = parent
+    }
+    return false
   }
 
   /// The threads of a process without the main one; none of one that has ended.

@@ -24,6 +24,14 @@ uint32_t sluice_call_instruction(uint8_t bytes[4]);
 /// was left.
 bool sluice_call_survives_stop(int32_t number);
 
+/// Where the kernel writes the time that is left, 16 bytes, when a stop interrupts the wait in that call. Returns how many
+/// places were found.
+size_t sluice_rest_of_wait(int32_t number, const uint64_t arguments[6], uint64_t found[2]);
+
+/// Whether that call, with these arguments, ends early when its thread is stopped, with a part of its work done: so that its
+/// caller may lose the rest.
+bool sluice_call_is_cut_short(int32_t number, const uint64_t arguments[6]);
+
 /// The number of io_uring_enter(2), whose second argument is how many requests it is to take.
 int32_t sluice_ring_enter_call(void);
 
