@@ -108,14 +108,19 @@ public struct FrozenCgroup: ~Copyable {
   /// Freezes the cgroup and waits until everything in it stands still. One that somebody else has frozen itself is left
   /// so, now and afterwards; that a cgroup above is frozen is nothing to go by.
   ///
-  /// - Parameter limit: how long that may take.
+  /// - Parameters:
+  ///   - limit: how long that may take.
+  ///   - lease: how long it may stay so: then the guard thaws it, should our thread be stuck in the kernel.
   /// - Throws: `TargetError`; the cgroup is as it was then.
-  public mutating func freeze(within limit: Duration = StoppedThreads.patience) throws(TargetError) {
+  public mutating func freeze(
+    within limit: Duration = StoppedThreads.patience,
+    _ lease: StopLease = StopLease(limit: StopLease.usualLimit)
+  ) throws(TargetError) {
     let deadline = ContinuousClock.now + limit
     do throws(TargetError) {
       while true {
         // Also where it was: somebody else may have thawed it since.
-        if try !isAskedFor() { try hold() }
+        if try !isAskedFor() { try hold(lease) }
         watch.forget()
         if try isFrozen(), try isAskedFor() { return }
         try TargetError.checkCancellation()
@@ -137,8 +142,8 @@ public struct FrozenCgroup: ~Copyable {
   }
 
   /// Has it frozen by us, and the guard thaw it should we be killed.
-  private mutating func hold() throws(TargetError) {
-    let held = sluice_guard_hold(guardian.descriptor, control.descriptor)
+  private mutating func hold(_ lease: StopLease) throws(TargetError) {
+    let held = sluice_guard_hold(guardian.descriptor, control.descriptor, lease.millisecondsUntilStuck)
     guard held == 0 else {
       throw TargetError(
         .systemCall, "telling the guard of the cgroup \(path)", errno: SystemErrno(returned: held))

@@ -14,6 +14,16 @@ public struct StopLease: Sendable {
     deadline = ContinuousClock.now + limit
   }
 
+  /// Who holds something still lets go of it at the end, and has so much time for that on a busy machine. Then it is taken
+  /// for stuck in the kernel, and what others can do for what it holds is done.
+  static let grace = Duration.seconds(5)
+
+  /// The time until it is taken for stuck, in milliseconds.
+  var millisecondsUntilStuck: Int64 {
+    let (seconds, attoseconds) = ContinuousClock.now.duration(to: deadline + Self.grace).components
+    return max(1, seconds * 1000 + attoseconds / 1_000_000_000_000_000)
+  }
+
   /// What is left of it, but not more than so much.
   func left(atMost most: Duration) -> Duration {
     max(.zero, min(most, ContinuousClock.now.duration(to: deadline)))

@@ -1,16 +1,15 @@
 /// Tells when a tree stands still for longer than its lease, which is to say that the thread that holds it does not come
 /// back from the kernel: nobody else can let go of what that thread traces.
 final class StopWatch: Sendable {
-  /// Who holds the tree lets go of it at the end of the lease, and has so much time for that on a busy machine.
-  private static let grace = Duration.seconds(5)
-
   private let task: Task<Void, Never>
 
   /// Begins to watch, until this value is gone.
   init(_ lease: StopLease, _ report: @escaping @Sendable (TargetError) -> Void) {
     // Not a task of whoever calls, nor on the thread that is watched.
     task = Task.detached {
-      do { try await Task.sleep(until: lease.deadline + Self.grace, clock: .continuous) } catch { return }
+      do { try await Task.sleep(until: lease.deadline + StopLease.grace, clock: .continuous) } catch {
+        return
+      }
       report(lease.isStuck)
     }
   }

@@ -44,7 +44,7 @@ public struct StoppedTree: ~Copyable {
     if cgroup != nil { try Self.checkMayBeFrozen(tree.members) }
     lease = StopLease(limit: limit)
     watch = StopWatch(lease, stuck)
-    try cgroup?.freeze(within: lease.left(atMost: StoppedThreads.patience))
+    try cgroup?.freeze(within: lease.left(atMost: StoppedThreads.patience), lease)
     try threads?.stop(within: lease.left(atMost: StoppedThreads.patience))
     var held = Set(tree.processes.map(\.pid))
     while true {

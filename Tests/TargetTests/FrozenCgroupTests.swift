@@ -33,6 +33,28 @@ struct FrozenCgroupTests {
     }
   }
 
+  /// Its thread is in the kernel for ever, as it seems: then not even SIGKILL ends us.
+  @Test func `is thawed by the guard when nobody else does it in time`() async throws {
+    guard let cgroup = TestCgroup() else {
+      print("skipped: no cgroup of version 2 can be made here")
+      return
+    }
+    try await MemoryTarget.run(["--size", "1M"]) { target in
+      try cgroup.add(target.pid)
+      var frozen = try FrozenCgroup.open(path: cgroup.path, report: record)
+      try frozen.freeze(within: StoppedThreads.patience, StopLease(limit: .milliseconds(100)))
+      #expect(try cgroup.isFrozen())
+      try await target.check()
+      // The guard is of use for the next time.
+      try frozen.freeze(within: StoppedThreads.patience, StopLease(limit: .seconds(600)))
+      #expect(try cgroup.isFrozen())
+      try frozen.leaveFrozen()
+      #expect(try cgroup.isFrozen())
+      try cgroup.thaw()
+      try await target.check()
+    }
+  }
+
   @Test func `one that is frozen already is left so`() async throws {
     guard let cgroup = TestCgroup() else {
       print("skipped: no cgroup of version 2 can be made here")
