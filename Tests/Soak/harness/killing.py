@@ -43,13 +43,22 @@ class Victim:
 class Place:
     """Where the process and Sluice run; what makes all that Sluice starts known to us."""
 
-    def __init__(self, needs_cgroups):
+    def __init__(self):
         # Helpers are nobody's children, and so become ours.
         if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
             raise OSError(ctypes.get_errno(), "PR_SET_CHILD_SUBREAPER")
         self.subject, self.sluice = Cgroup.make("subject"), Cgroup.make("sluice")
-        if needs_cgroups and not (self.sluice and self.sluice.can_kill):
-            raise Skipped("no cgroup of version 2 with cgroup.kill can be made here")
+
+    def victims(self, wanted):
+        """Those of VICTIMS that can be killed here; raises Skipped where there are none."""
+        if wanted in ("sluice", "guard"):
+            return [wanted]
+        if self.sluice and self.sluice.can_kill:
+            return VICTIMS if wanted == "any" else [wanted]
+        if wanted == "any":
+            print("kill: no cgroup of version 2 with cgroup.kill can be made here: none is killed", flush=True)
+            return VICTIMS[:2]
+        raise Skipped("no cgroup of version 2 with cgroup.kill can be made here")
 
     @property
     def modes(self):
