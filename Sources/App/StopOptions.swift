@@ -16,7 +16,8 @@ struct StopOptions: ParsableArguments {
 
   func validate() throws {
     guard stopTimeout >= Self.shortest, stopTimeout <= Double(Self.longest) else {
-      throw ValidationError("--stop-timeout takes a number of seconds from \(Self.shortest) to \(Self.longest)")
+      throw ValidationError(
+        "--stop-timeout takes a number of seconds from \(Self.shortest) to \(Self.longest)")
     }
   }
 

@@ -18,7 +18,6 @@
 // All of this runs in a helper: no function of the C library.
 
 // The headers of Debian 12 lack these (include/uapi/linux/ptrace.h).
-#define GET_RSEQ_CONFIGURATION 0x420f
 #define GET_SYSCALL_USER_DISPATCH_CONFIG 0x4211
 #define OPTION_SUSPEND_SECCOMP (1 << 21)
 enum { CALL_STOP = SIGTRAP | 0x80 };
@@ -149,10 +148,7 @@ static int peek(const struct session *session, uint64_t address, uint64_t *word)
 // Whether the thread is in a restartable sequence (rseq(2)), which the kernel has begin anew when the thread stops in
 // it. It could not, were the thread elsewhere when it looks: then the sequence would go on, on whatever processor.
 static int is_in_sequence(const struct session *session, bool *is) {
-  struct {
-    uint64_t area;
-    uint32_t size, signature, flags, pad;
-  } rseq;
+  struct rseq_configuration rseq;
   // Its version and flags, where it begins, its length, and where the thread goes instead.
   uint64_t sequence[4];
   *is = false;

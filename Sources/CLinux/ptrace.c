@@ -141,6 +141,16 @@ int sluice_signal_thread(pid_t process, pid_t thread, int signal) {
   return syscall(SYS_tgkill, process, thread, signal) < 0 ? -errno : 0;
 }
 
+int sluice_rseq_area(pid_t thread, uint64_t *address, uint32_t *size) {
+  struct rseq_configuration found = {.area = 0};
+  *address = *size = 0;
+  // A kernel that does not know the question (before Linux 5.13) refuses it.
+  if (ptrace(GET_RSEQ_CONFIGURATION, thread, sizeof found, &found) < 0) return errno == EIO ? 0 : -errno;
+  *address = found.area;
+  *size = found.area == 0 ? 0 : found.size;
+  return 0;
+}
+
 int sluice_has_own_signals(pid_t thread) {
   siginfo_t first;
   struct __ptrace_peeksiginfo_args wanted = {.off = 0, .flags = 0, .nr = 1};

@@ -25,6 +25,14 @@ struct registers {
 };
 #endif
 
+// The headers of Debian 12 lack this (include/uapi/linux/ptrace.h).
+#define GET_RSEQ_CONFIGURATION 0x420f
+
+struct rseq_configuration {
+  uint64_t area;
+  uint32_t size, signature, flags, pad;
+};
+
 #pragma GCC visibility push(hidden)
 
 /// Whether there is anything for this processor here.

@@ -107,7 +107,7 @@ extension Capabilities {
       add(
         Finding(
           .mappings, room.allowsBeginning(with: most.count),
-          "\(found); while --rounds watches it, new ones merge with none of these, and several cannot be moved at once (mremap, Linux 6.17): --tracker content does without",
+          "\(found); while --rounds watches it, new ones merge with none of these, and several cannot be moved at once (mremap, Linux 6.17), nor ever what grew meanwhile: --tracker content does without",
           fallback: "what it writes is not watched: its rounds go by soft-dirty bits, or compare pages",
           advice: "raise vm.max_map_count"))
     } catch {

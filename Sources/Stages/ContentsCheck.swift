@@ -94,11 +94,11 @@ public struct ContentsCheck: Sendable {
     defer { stopper.shutdown() }
     let comparer = Comparer(check: self, executor: thread)
     let holder = TreeHolder(executor: stopper)
-    let tree = try await holder.stop(try await comparer.open(), limit: stopTimeLimit) {
+    let stopped = try await holder.stop(try await comparer.open(), limit: stopTimeLimit) {
       patience.endNow(PreDumpError($0))
     }
     return try await withTaskGroup(of: End.self) { group in
-      group.addTask { .compared(await comparer.result(of: tree)) }
+      group.addTask { .compared(await comparer.result(of: stopped.tree, changed: stopped.changed)) }
       group.addTask { .overdue(await holder.waitUntilOverdue()) }
       var result: Result<[TaskReport], PreDumpError>?
       for await end in group {
@@ -140,15 +140,17 @@ private actor TreeHolder {
   }
 
   /// - Parameter stuck: is called when this actor's thread is in the kernel for longer than the tree may stand still.
-  /// - Returns: the tree as it stands still.
+  /// - Returns: the tree as it stands still, and what the stop itself has changed of each process, by its pid.
   func stop(
     _ tree: ProcessTree, limit: Duration, stuck: @escaping @Sendable (TargetError) -> Void
-  ) throws(PreDumpError) -> ProcessTree {
+  ) throws(PreDumpError) -> (tree: ProcessTree, changed: [Int32: [Range<UInt64>]]) {
     var tree = tree
+    var changed: [Int32: [Range<UInt64>]] = [:]
     try Self.refuseOutsiders(of: &tree)
     do throws(TargetError) {
       var stopped = try StoppedTree(of: tree, freezing: nil, limit: limit, stuck: stuck)
       try stopped.stop(&tree)
+      for process in tree.processes { changed[process.pid] = try stopped.changedByStop(in: process) }
       held = consume stopped
     } catch {
       throw PreDumpError(error)
@@ -158,7 +160,7 @@ private actor TreeHolder {
       resume()
       throw error
     }
-    return tree
+    return (tree, changed)
   }
 
   /// Waits until the tree has been held for as long as it may be, or the task is cancelled, and lets go of it.
@@ -224,11 +226,15 @@ private actor Comparer {
   }
 
   /// Compares the processes of a tree that stands still.
-  func result(of tree: ProcessTree) -> Result<[ContentsCheck.TaskReport], PreDumpError> {
-    do throws(PreDumpError) { return .success(try compare(tree)) } catch { return .failure(error) }
+  func result(
+    of tree: ProcessTree, changed: [Int32: [Range<UInt64>]]
+  ) -> Result<[ContentsCheck.TaskReport], PreDumpError> {
+    do throws(PreDumpError) { return .success(try compare(tree, changed)) } catch { return .failure(error) }
   }
 
-  private func compare(_ tree: ProcessTree) throws(PreDumpError) -> [ContentsCheck.TaskReport] {
+  private func compare(
+    _ tree: ProcessTree, _ changed: [Int32: [Range<UInt64>]]
+  ) throws(PreDumpError) -> [ContentsCheck.TaskReport] {
     guard let chain, let subject else { preconditionFailure("the images are opened first") }
     var reports: [ContentsCheck.TaskReport] = []
     for process in tree.processes {
@@ -238,6 +244,7 @@ private actor Comparer {
       let pagemap = try onImages { () throws(ImagesError) in
         names.contains(name) && !isAnother ? try ChainPagemap(name: name, in: chain) : nil
       }
+      changedByStop = changed[process.pid] ?? []
       reports.append(try compare(process, with: pagemap))
     }
     return reports
@@ -255,7 +262,6 @@ private actor Comparer {
     var scanner = try onTarget { () throws(TargetError) in
       try PageScanner(of: process, source: check.pageStates.source)
     }
-    changedByStop = try onTarget { () throws(TargetError) in try process.changedByStop() }
     while let vma = try onTarget({ () throws(TargetError) in try map.next() }) {
       report.unmapped += try images.skip(to: vma.start)
       var pages = ContentsCheck.Pages()

@@ -61,7 +61,9 @@ enum InjectionThreads {
     case "R": return .runs
     default: break
     }
-    guard case .waits(let call) = try ThreadCall.look(at: thread, of: list.process) else { return .isDisturbed }
+    guard case .waits(let call) = try ThreadCall.look(at: thread, of: list.process) else {
+      return .isDisturbed
+    }
     if call.isCutShort { return .isCutShort }
     // It tells how many requests it took, and whoever called it need not expect fewer completions than it asked for.
     if call.number == sluice_ring_enter_call(), call.arguments[1] != 0 { return .endsEarly }

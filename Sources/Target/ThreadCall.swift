@@ -47,15 +47,26 @@ struct ThreadCall {
   }
 }
 
-extension TargetProcess {
-  /// What the stop itself has changed in the memory of this process, whose threads stand still: the kernel writes how much
-  /// of their waits is left (nanosleep, select and the like).
+extension StoppedTree {
+  /// What the stop itself has changed, or its beginning may have, in the memory of a process that stands still: the kernel
+  /// writes how much of waits is left (nanosleep, select and the like), and on which processor a thread came to its stop
+  /// (rseq(2)).
   ///
-  /// - Throws: `TargetError` when the threads cannot be listed.
-  public func changedByStop() throws(TargetError) -> [Range<UInt64>] {
+  /// For the thread that has stopped it.
+  ///
+  /// - Throws: `TargetError` when the threads cannot be looked at.
+  public func changedByStop(in process: TargetProcess) throws(TargetError) -> [Range<UInt64>] {
     var changed: [Range<UInt64>] = []
-    for thread in try ThreadList(of: self).all() {
-      if case .waits(let call) = try ThreadCall.look(at: thread, of: self) { changed += call.restsOfWait }
+    for thread in try ThreadList(of: process).all() {
+      if case .waits(let call) = try ThreadCall.look(at: thread, of: process) { changed += call.restsOfWait }
+      var (address, size): (UInt64, UInt32) = (0, 0)
+      let result = unsafe sluice_rseq_area(thread, &address, &size)
+      // A worker of the kernel's is not traced, and a zombie is none.
+      guard result == 0 || result == -ESRCH else {
+        throw TargetError(
+          .systemCall, "asking for what thread \(thread) told rseq(2)", errno: SystemErrno(returned: result))
+      }
+      if size > 0, address <= UInt64(Int64.max) { changed.append(address..<address + UInt64(size)) }
     }
     return changed
   }

@@ -40,6 +40,8 @@ struct StoppedTreeTests {
       let found = try await blocking {
         var found = 0
         for _ in 0..<100 {
+          // Not always in the same moment after it was let go.
+          usleep(.random(in: 0..<5000))
           var tree = try ProcessTree(root: program.pid)
           // What goes on between the two in a round.
           usleep(500)

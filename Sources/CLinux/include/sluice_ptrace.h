@@ -5,6 +5,7 @@
 #define SLUICE_PTRACE_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /// The kernel's id of the calling thread.
@@ -66,5 +67,9 @@ int sluice_signal_thread(pid_t process, pid_t thread, int signal);
 /// Whether signals that were sent to this very thread, not to its process, wait to be taken (PTRACE_PEEKSIGINFO); it is
 /// traced and stands. 1, 0, or -errno.
 int sluice_has_own_signals(pid_t thread);
+
+/// Where a thread that we trace, and that stands, has what it told rseq(2) of, and how long that is; 0 bytes where there is
+/// none. 0 or -errno.
+int sluice_rseq_area(pid_t thread, uint64_t *address, uint32_t *size);
 
 #endif

@@ -292,7 +292,7 @@ KINDS = [
     Kind("own-faults", ["own-faults"], own_userfaultfds=1),
     Kind("read", ["read"]),
     Kind("recv", ["recv"]),
-    Kind("epoll", ["epoll"], interruptions_a_stop=1),
+    Kind("epoll", ["epoll"]),
     Kind("ppoll", ["ppoll"]),
     Kind("futex", ["futex"]),
     Kind("sleep", ["sleep", "--period", "4000"]),
