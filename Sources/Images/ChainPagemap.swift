@@ -110,6 +110,14 @@ public final class ChainPagemap {
     return pages
   }
 
+  /// Makes sure that the pagemaps of all directories are in form, those too that nothing is asked of. Ends the pagemap, as
+  /// `check` does.
+  ///
+  /// - Throws: `ImagesError` with `malformed`, or `newer` for what is not understood.
+  func checkForms() throws(ImagesError) {
+    for level in levels.indices { try pagemap(of: level)?.checkForm() }
+  }
+
   /// The pages of a range that a directory and those below it have, of which the first is given; nil when there are
   /// none. The ranges that are asked for go upwards.
   ///
@@ -247,9 +255,14 @@ private final class LevelPagemap {
     }
   }
 
+  /// Makes sure that all entries are in form.
+  func checkForm() throws(ImagesError) {
+    while try advance() != nil {}
+  }
+
   /// Makes sure that the pages file has what all entries say, and no more.
   func checkSize() throws(ImagesError) {
-    while try advance() != nil {}
+    try checkForm()
     let size = try level.directory.pagesFile(id: pagesID)?.byteCount ?? 0
     guard size == nextOffset else {
       throw ImagesError(.malformed, "\(path) has \(size) bytes, and its pagemap is of \(nextOffset)")

@@ -21,6 +21,8 @@ extension ImageChain {
     if let problem = try verify().problems.first {
       throw ImagesError(.malformed, "\(problem); so no pages are given back")
     }
+    // Also where the chain needs nothing of it.
+    for name in try pagemapNames() { try ChainPagemap(name: name, in: self).checkForms() }
     var total = Deduplicated()
     // The parents 1 to this one are marked.
     var marked = 0

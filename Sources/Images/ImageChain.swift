@@ -103,10 +103,15 @@ public struct ImageChain: Sendable {
       ImageFormat.deduplicatedName,
     ]
     if try isBuiltUpon() { own.append(ImageFormat.trackedName) }
-    return try levels[0].directory.names().filter { name in
-      !name.hasPrefix("pagemap-") && !name.hasPrefix("pages-") && !own.contains(name)
-        && !name.hasSuffix(UnfinishedImages.suffix)
+    var names = try levels[0].directory.names()
+    names.removeAll { name in
+      name.hasPrefix("pagemap-") || name.hasPrefix("pages-") || own.contains(name)
+        || name.hasSuffix(UnfinishedImages.suffix)
     }
+    // A directory, such as that of another run's round, is no file of these images.
+    var files: [String] = []
+    for name in names where try !levels[0].directory.isDirectory(name) { files.append(name) }
+    return files
   }
 
   /// Whether what was written since these images were made was taken from the kernel for a further round: then neither

@@ -16,7 +16,8 @@ public struct ImagesDirectory: ~Copyable, Sendable {
       handle = try DirectoryHandle(path: path)
     } catch {
       if error.code == .refused, error.errno == nil { throw ImagesError(error, .io) }
-      let isMissing = error.errno?.name == "ENOENT" || error.errno?.name == "ENOTDIR"
+      // None has a name that is too long, or is behind links in a circle.
+      let isMissing = ["ENOENT", "ENOTDIR", "ENAMETOOLONG", "ELOOP"].contains(error.errno?.name)
       throw ImagesError(
         isMissing ? .noSuchDirectory : .io, "opening the images directory \(path)", errno: error.errno)
     }
@@ -93,6 +94,15 @@ public struct ImagesDirectory: ~Copyable, Sendable {
 
   /// More files than this are not listed. A process has three in a pre-dump, and some fifteen in a full dump.
   static let mostNames = 1 << 17
+
+  /// Whether a directory has that name in this one.
+  ///
+  /// - Throws: `ImagesError` with `io`.
+  func isDirectory(_ name: String) throws(ImagesError) -> Bool {
+    do throws(SystemError) { return try handle.status(of: name)?.kind == .directory } catch {
+      throw ImagesError(error, .io)
+    }
+  }
 
   /// The names of all files in the directory, sorted.
   ///

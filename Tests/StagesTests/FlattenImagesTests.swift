@@ -37,6 +37,18 @@ extension StagesTests {
       }
     }
 
+    /// Rounds of another run may have been made in it, for one.
+    @Test func directoriesInItAreLeftOut() async throws {
+      try await withTemporaryDirectory { directory in
+        let chain = try RandomChain(seed: 5, depth: 2, in: directory)
+        try FileManager.default.createDirectory(
+          atPath: "\(chain.newest)/1", withIntermediateDirectories: false)
+        try await flatten(chain.newest, to: "\(directory)/flat")
+        try expectRight("\(directory)/flat", chain, "with a directory in it")
+        #expect(!FileManager.default.fileExists(atPath: "\(directory)/flat/1"))
+      }
+    }
+
     /// A file may be far longer than the disk that it is on.
     @Test func otherFilesKeepTheirHoles() async throws {
       try await withTemporaryDirectory { directory in

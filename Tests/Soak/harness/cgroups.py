@@ -51,6 +51,9 @@ class Cgroup:
     def kill(self):
         self._write("cgroup.kill", "1")
 
+    def freeze(self):
+        self._write("cgroup.freeze", "1")
+
     def thaw(self):
         self._write("cgroup.freeze", "0")
 

@@ -46,9 +46,11 @@ class Outcome:
 
 def run(kind, programs, directory):
     """The whole of it; raises Harm for anything that must not be."""
-    with Lateness() as lateness, surroundings.merging() if kind.is_merged else contextlib.nullcontext():
+    merging = surroundings.merging() if kind.is_merged else contextlib.nullcontext()
+    with Lateness() as lateness, merging, surroundings.Flapping() if kind.flaps else surroundings.Calm() as around:
         subject = kind.start(programs, directory)
         try:
+            around.begin(subject)
             time.sleep(random.random() / 4)
             outcome = Outcome()
             # Rounds alone, now and then: whatever happens to the subject then is not the final stop's doing.
@@ -58,6 +60,7 @@ def run(kind, programs, directory):
             return outcome
         finally:
             # It may be stopped, and so may its children, whom nobody else would end.
+            around.rest()
             outside.resume(outside.tree(subject.pid))
             subject.end()
 

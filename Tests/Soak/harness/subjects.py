@@ -238,6 +238,8 @@ class Kind:
     left_out: int = 0
     # The kernel merges pages meanwhile.
     is_merged: bool = False
+    # Somebody freezes and thaws the cgroup that it is in.
+    flaps: bool = False
     # Another run of sluice copies it at the same time.
     has_another_run: bool = False
 
@@ -272,6 +274,8 @@ KINDS = [
     Kind("split-collapse", ["split-collapse"]),
     Kind("fork", ["fork", "--size", "8M"]),
     Kind("fork-huge", ["fork", "--size", "8M", "--huge", "--count", "12"]),
+    Kind("write-frozen", ["write", "--rate", "5000"], flaps=True),
+    Kind("births-frozen", ["births"], flaps=True),
     Kind("write-two", ["write", "--rate", "10000"], has_another_run=True),
     Kind("churn-two", ["churn"], has_another_run=True),
     Kind("share", ["share", "--size", "16M"], left_out=1),

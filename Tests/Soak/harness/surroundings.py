@@ -1,10 +1,14 @@
-"""What goes on around a subject while it is copied: the kernel merges its pages, or another run copies it, too."""
+"""What goes on around a subject while it is copied: the kernel merges its pages, somebody freezes and thaws its cgroup, or
+another run copies it, too."""
 
 import contextlib
+import random
 import subprocess
+import threading
 from pathlib import Path
 
-from . import rounds
+from . import outside, rounds
+from .cgroups import Cgroup
 from .errors import Harm, Skipped
 
 _KSM = Path("/sys/kernel/mm/ksm")
@@ -27,6 +31,58 @@ def merging():
     finally:
         for name, value in before.items():
             (_KSM / name).write_text(value)
+
+
+class Flapping:
+    """A cgroup that is frozen and thawed all the while, from when a subject is put into it."""
+
+    _LONGEST_S = 0.02
+
+    def __enter__(self):
+        self._cgroup = Cgroup.make("flap")
+        if self._cgroup is None:
+            raise Skipped("no cgroup of version 2 can be made here")
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._flap, daemon=True)
+        return self
+
+    def begin(self, subject):
+        for pid in outside.tree(subject.pid):
+            self._cgroup.add(pid)
+        self._thread.start()
+
+    def rest(self):
+        """Lets it run, for good."""
+        self._is_over.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._cgroup.thaw()
+
+    def __exit__(self, *_):
+        self.rest()
+        self._cgroup.end()
+
+    def _flap(self):
+        while not self._is_over.wait(random.random() * self._LONGEST_S):
+            self._cgroup.freeze()
+            self._is_over.wait(random.random() * self._LONGEST_S)
+            self._cgroup.thaw()
+
+
+class Calm:
+    """Nothing of the kind."""
+
+    def __enter__(self):
+        return self
+
+    def begin(self, _):
+        pass
+
+    def rest(self):
+        pass
+
+    def __exit__(self, *_):
+        pass
 
 
 @contextlib.contextmanager
