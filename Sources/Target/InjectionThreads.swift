@@ -1,4 +1,5 @@
 internal import CSluiceLinux
+import Glibc
 
 /// Chooses the threads of a process that notice least of being stopped.
 enum InjectionThreads {
@@ -10,19 +11,32 @@ enum InjectionThreads {
     let list = try ThreadList(of: process)
     let deadline = ContinuousClock.now + patience
     var wait = Backoff()
+    // Those that were last seen to wait in a call that is cut short.
+    var cutShort: Set<Int32> = []
+    var looks = 0
     while true {
+      looks += 1
       var found: [(id: Int32, fitness: Fitness)] = []
       var isAnyCutShort = false
       for id in try list.all() {
         switch try fitness(of: id, list) {
         case .unfit: continue
-        case .isCutShort: isAnyCutShort = true
-        case let fitness: found.append((id, fitness))
+        case .isCutShort: cutShort.insert(id)
+        // It may still be in that call, which runs whenever there is something to do for it.
+        case .runs where cutShort.contains(id): break
+        case let fitness:
+          cutShort.remove(id)
+          found.append((id, fitness))
         }
+        isAnyCutShort = isAnyCutShort || cutShort.contains(id)
       }
-      guard found.isEmpty, isAnyCutShort else {
-        return found.sorted { $0.fitness.rawValue < $1.fitness.rawValue }.map(\.id)
+      found.sort { $0.fitness.rawValue < $1.fitness.rawValue }
+      // What runs may do so in the middle of such a call, which shows in one of a few looks.
+      if found.first?.fitness == .runs, looks < fewLooks {
+        usleep(lookPauseMicroseconds)
+        continue
       }
+      guard found.isEmpty, isAnyCutShort else { return found.map(\.id) }
       guard ContinuousClock.now < deadline else {
         throw TargetError(
           .notTrackable,
@@ -52,6 +66,8 @@ enum InjectionThreads {
 
   /// So long threads are waited for that are cut short where they wait.
   private static let patience = Duration.seconds(1)
+  private static let fewLooks = 8
+  private static let lookPauseMicroseconds: UInt32 = 1000
 
   private static func fitness(of thread: Int32, _ list: ThreadList) throws(TargetError) -> Fitness {
     guard try list.isWorker(thread) == false else { return .unfit }
@@ -61,8 +77,12 @@ enum InjectionThreads {
     case "R": return .runs
     default: break
     }
-    guard case .waits(let call) = try ThreadCall.look(at: thread, of: list.process) else {
-      return .isDisturbed
+    let call: ThreadCall
+    switch try ThreadCall.look(at: thread, of: list.process) {
+    case .waits(let found): call = found
+    // It goes on just now.
+    case .isInNone: return .runs
+    case .isUntold: return .isDisturbed
     }
     if call.isCutShort { return .isCutShort }
     // It tells how many requests it took, and whoever called it need not expect fewer completions than it asked for.

@@ -32,7 +32,10 @@ struct InjectionThreadsTests {
   }
 
   private static let calls = [
-    "os.write(writing, bytes(1 << 22))", "one.sendall(bytes(1 << 24))", "one.recv(100, socket.MSG_WAITALL)",
+    "os.write(writing, bytes(1 << 22))",
+    // What is read in between, by another process, has it run for a moment each time.
+    "os.fork() and os.write(writing, bytes(1 << 30)) or [(os.read(reading, 4096), time.sleep(0.001)) for _ in iter(int, 1)]",
+    "one.sendall(bytes(1 << 24))", "one.recv(100, socket.MSG_WAITALL)",
   ]
 
   @Test(arguments: calls)
@@ -44,7 +47,8 @@ struct InjectionThreadsTests {
     }
     try await run(call, threads: 2) { process in
       let candidates = try InjectionThreads.candidates(of: process)
-      #expect(candidates.count == 1 && candidates[0] != process.pid)
+      // The other one may have run just then; it comes last.
+      #expect(candidates.first.map { $0 != process.pid } == true)
     }
   }
 
