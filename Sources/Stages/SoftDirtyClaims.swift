@@ -3,16 +3,7 @@ internal import SluiceTarget
 
 /// The processes whose soft-dirty bits a run has for itself: for as long as it makes rounds, and CRIU its final dump.
 final class SoftDirtyClaims: Sendable {
-  /// What a dictionary can hold.
-  private final class Box: Sendable {
-    private let claim: SoftDirtyClaim
-
-    init(_ claim: consuming SoftDirtyClaim) {
-      self.claim = claim
-    }
-  }
-
-  private let held = Locked<[ProcessTree.Identity: Box]>([:])
+  private let held = Locked<[ProcessTree.Identity: SoftDirtyClaim]>([:])
 
   /// Claims the bits of these processes, and lets go of those of all others.
   ///
@@ -20,14 +11,14 @@ final class SoftDirtyClaims: Sendable {
   /// - Throws: `TargetError` when that cannot be tried.
   func take(_ processes: [TargetProcess]) throws(TargetError) -> Set<Int32> {
     try held.withLock { (held) throws(TargetError) -> Set<Int32> in
-      var (kept, others): ([ProcessTree.Identity: Box], Set<Int32>) = ([:], [])
+      var (kept, others): ([ProcessTree.Identity: SoftDirtyClaim], Set<Int32>) = ([:], [])
       for process in processes {
         if let known = held[process.identity] {
           kept[process.identity] = known
           continue
         }
         switch try SoftDirtyClaim.make(of: process) {
-        case .made(let claim): kept[process.identity] = Box(claim)
+        case .made(let claim): kept[process.identity] = claim
         case .isAnothers: others.insert(process.pid)
         case .isOfNoUse: break
         }

@@ -11,7 +11,6 @@ struct PagemapScan: PageStates {
   /// there a step of this width takes some 1.5 ms.
   private static let widestStepBytes: UInt64 = 128 << 20
   /// Of x86-64, and of arm64 with pages of 4 KiB. Where it is another, pages may be split.
-  private static let hugePageBytes: UInt64 = 2 << 20
   /// A step over nothing that took less may be twice as wide the next time.
   private static let quickNanoseconds: UInt64 = 125_000
   private static let slowNanoseconds: UInt64 = 500_000
@@ -46,7 +45,7 @@ struct PagemapScan: PageStates {
     through range: Range<UInt64>, of process: TargetProcess, isFileBacked: Bool, writes: WriteView,
     into pages: inout FoundPages
   ) throws(TargetError) -> UInt64 {
-    let end = stepEnd(in: range)
+    let end = range.stepEnd(stepBytes)
     var scan = arguments(for: range.lowerBound..<end, isFileBacked: isFileBacked)
     writes.extend(&scan)
     let began = sluice_monotonic_nanoseconds()
@@ -76,13 +75,6 @@ struct PagemapScan: PageStates {
     // vector nor reached max_pages has finished; else the walk ended after the last region.
     guard let last = found.last, found.count == capacity || count >= scan.max_pages else { return end }
     return last.end
-  }
-
-  /// Not within a huge page, where that can be: to protect a part of one, the kernel splits it.
-  private func stepEnd(in range: Range<UInt64>) -> UInt64 {
-    guard range.upperBound - range.lowerBound > stepBytes else { return range.upperBound }
-    let end = range.lowerBound + stepBytes
-    return end - end % Self.hugePageBytes
   }
 
   private func arguments(for range: Range<UInt64>, isFileBacked: Bool) -> sluice_scan {

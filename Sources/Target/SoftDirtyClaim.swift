@@ -1,12 +1,12 @@
 internal import CSluiceLinux
 import Glibc
 
-/// Has the soft-dirty bits of a process for one run of Sluice alone, until this value goes or we are killed: who clears
+/// Has the soft-dirty bits of a process for one run of Sluice alone, until this object goes or we are killed: who clears
 /// them hides writes from everybody else who goes by them.
 ///
 /// It is a lock (flock) on /proc/PID/clear_refs, which only those may open who may clear the bits. Of others than Sluice
 /// it tells nothing, nor across two mounts of /proc.
-public struct SoftDirtyClaim: ~Copyable, Sendable {
+public final class SoftDirtyClaim: Sendable {
   private let file: ProcFile
 
   private init(_ file: consuming ProcFile) {
@@ -14,7 +14,7 @@ public struct SoftDirtyClaim: ~Copyable, Sendable {
   }
 
   /// What became of a claim.
-  public enum Outcome: ~Copyable {
+  public enum Outcome: Sendable {
     /// It is ours.
     case made(SoftDirtyClaim)
     /// Another run has it.

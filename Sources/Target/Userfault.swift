@@ -164,15 +164,13 @@ struct Userfault: ~Copyable, Sendable {
     try unwatch(range)
   }
 
-  /// Lifts the protection of memory that is registered, in steps. They end where huge pages do: those that are lifted in
-  /// part are split.
+  /// Lifts the protection of memory that is registered, in steps.
   func unprotect(_ range: Range<UInt64>) {
     var turns = LockTurns()
     var position = range.lowerBound
     while position < range.upperBound {
       let began = sluice_monotonic_nanoseconds()
-      let end = (position + Self.unprotectedStepBytes) / Self.hugePageBytes * Self.hugePageBytes
-      let next = min(end, range.upperBound)
+      let next = (position..<range.upperBound).stepEnd(Self.unprotectedStepBytes)
       // Refused where something of it is not watched, at the first step.
       guard sluice_userfault_unprotect(file.descriptor, position, next) == 0 else { return }
       turns.held(since: began)
@@ -181,5 +179,4 @@ struct Userfault: ~Copyable, Sendable {
   }
 
   private static let unprotectedStepBytes: UInt64 = 16 << 20
-  private static let hugePageBytes: UInt64 = 2 << 20
 }

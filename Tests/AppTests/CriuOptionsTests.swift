@@ -62,6 +62,7 @@ import Testing
     ("", 0), ("-v", 1), ("-v -v", 2), ("-vv", 2), ("-vvvv", 2), ("-v0", 0), ("-v1", 0), ("-v2", 0),
     ("-v3", 1), ("-v4", 2), ("--verbosity", 1), ("--verbosity=4", 2), ("--verbosity=vv", 2), ("-v4 -v2", 0),
     ("-v2000000000", 2), ("-v-5", 0),
+    ("-v9223372036854775807 -v", 2), ("-v9223372036854775807 -vv", 2), ("-v-9223372036854775808", 0),
   ])
   func `there is as much to read as CRIU would write`(given: String, count: Int) throws {
     #expect(try translated(given).split(separator: " ").filter { $0 == "-v" }.count == count)

@@ -7,6 +7,16 @@ import Testing
     DirtyRateModel(totalPages: pages, windows: windows.map { .init(seconds: $0.0, pages: $0.1) })
   }
 
+  /// Each round is a line of the forecast.
+  @Test func aForecastHasAnEnd() throws {
+    var policy = RoundPolicy()
+    policy.rounds = DirtyRateModel.mostRounds + 1
+    let error = #expect(throws: PreDumpError.self) {
+      try model([(1, 1000)]).forecast(copyRate: 1, policy: policy)
+    }
+    #expect(error?.code == .invalidArgument)
+  }
+
   @Test func `a longer window has no fewer pages, and none more than there are`() {
     let windows = model([(4, 500), (1, 900), (2, 100), (8, 9_000_000), (0, 7)]).windows
     #expect(windows.map(\.seconds) == [1, 2, 4, 8])

@@ -295,6 +295,24 @@ struct StoppedThreadsTests {
     }
   }
 
+  #if arch(x86_64)
+    /// epoll_wait ends early (EINTR) whenever its thread stops, unless it is begun anew.
+    @Test func goOnWaitingWhereTheyWaited() async throws {
+      try await TrialTarget.run(["epoll", "--period", "1000"]) { target in
+        for _ in 0..<20 {
+          try await blocking {
+            var threads = try StoppedThreads(of: [TargetProcess(pid: target.pid)])
+            try threads.stop()
+            threads.resume()
+          }
+          try await Task.sleep(for: .milliseconds(20))
+        }
+        let answer = try await target.check()
+        #expect(answer.hasPrefix("ok ") && answer.contains(" interrupted=0 "), "\(answer)")
+      }
+    }
+  #endif
+
   // MARK: What cannot be stopped
 
   @Test func areLetGoWhenTheTracerIsKilled() async throws {
