@@ -63,7 +63,7 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
       ],
       path: "Sources/Stages",
-      // For a control of the tests: Sources/Stages/ForgottenPage.swift.
+      // For a control of the tests: Sources/Stages/Pipeline/ForgottenPage.swift.
       swiftSettings: swiftSettings + [.define("SLUICE_FAULTS", .when(configuration: .debug))]),
     .executableTarget(
       name: "sluice",

@@ -77,7 +77,7 @@ private func checkTrackedTasks() {
   let parent = read { () throws(ImagesError) in try ParentImages(path: scratch.newest) }
   guard let tracked = parent?.tracked else { return }
   let again = readAgain(tracked.encoded()) { (reader) throws(ImagesError) in
-    try TrackedTasks(reading: &reader)
+    try TrackedProcesses(reading: &reader)
   }
   guard again == tracked else { fatalError("\(tracked) became \(String(describing: again))") }
 }

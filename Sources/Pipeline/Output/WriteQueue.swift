@@ -42,7 +42,7 @@ public final class WriteQueue: @unchecked Sendable {
   private var completions: UInt64 = 0
 
   /// How long writing waited because as many writes were in flight as may be.
-  public private(set) var full = Stall()
+  public private(set) var full = StageWait()
 
   /// - Parameters:
   ///   - engine: what does the writes. Its completions come here from now on.

@@ -1,0 +1,140 @@
+import ArgumentParser
+import Sluice
+
+/// `sluice verify`
+struct VerifyCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "verify",
+    abstract: "Check that images fit together, or that they have what a process has.",
+    discussion: """
+      Without -t: every file is in the form that its name promises, entries are in order, pages files have the right \
+      size, and every page that is left to a parent is there. With -t, in addition: the contents are those of the \
+      process and its descendants, which are stopped for the while. Of each mapping it is told how many pages differ, \
+      are missing from the images, or are gone from the process; a restore leaves out those that are gone, so nothing \
+      is wrong with them.
+
+      Exit code 0 when all is well, 65 when something is wrong or differs.
+      """)
+
+  @Option(
+    name: [.customShort("D"), .long],
+    help: ArgumentHelp("The images directory, the newest of its chain.", valueName: "dir"))
+  var imagesDir: String
+
+  @Option(
+    name: [.customShort("t"), .customLong("tree")],
+    help: ArgumentHelp("The process to compare with. It is stopped meanwhile.", valueName: "pid"))
+  var pid: Int32?
+
+  @OptionGroup
+  var trust: TrustOptions
+
+  @OptionGroup
+  var stopOptions: StopOptions
+
+  @Flag(help: "Print one JSON object.")
+  var json = false
+
+  @Option(help: ArgumentHelp("How page states are found: auto, scan or pagemap.", visibility: .hidden))
+  var pageStates = PageStatesOption.auto
+
+  func run() async throws {
+    let output: VerifyOutput
+    do throws(SluiceError) {
+      var images = VerifyImages(directory: imagesDir)
+      images.trustsParents = trust.trustParent
+      output = VerifyOutput(imagesDir, try images.run(), try await contents())
+    } catch {
+      throw CommandFailure.report(error)
+    }
+    guard json ? Terminal.json(output) : Terminal.data(output.text) else { throw CommandFailure.outputFailed }
+    if !output.ok { throw ExitCode(.malformedImages) }
+  }
+
+  private func contents() async throws(SluiceError) -> [ContentsCheck.ProcessReport]? {
+    guard let pid else { return nil }
+    var check = ContentsCheck(directory: imagesDir, pid: pid)
+    check.pageStates = pageStates.value
+    check.trustsParents = trust.trustParent
+    check.stopTimeLimit = stopOptions.limit
+    return try await check.run()
+  }
+}
+
+/// What was found, for people and as JSON (in snake_case).
+private struct VerifyOutput: Encodable {
+  struct Task: Encodable {
+    let pid: Int32
+    let namespacePid: Int32
+    let hasImages: Bool
+    let equal: UInt64
+    let differing: UInt64
+    let missing: UInt64
+    let gone: UInt64
+    /// Those of the gone ones whose mapping is gone, too.
+    let unmapped: UInt64
+    let mappings: [Mapping]
+
+    var isEqual: Bool { differing == 0 && missing == 0 }
+  }
+
+  struct Mapping: Encodable {
+    let start: String
+    let end: String
+    let name: String
+    let differing: UInt64
+    let missing: UInt64
+    let gone: UInt64
+  }
+
+  let imagesDir: String
+  let ok: Bool
+  let depth: Int
+  let pagemaps: Int
+  let pages: UInt64
+  let problems: [String]
+  let notes: [String]
+  let tasks: [Task]?
+
+  init(_ directory: String, _ report: VerifyImages.Report, _ contents: [ContentsCheck.ProcessReport]?) {
+    imagesDir = directory
+    depth = report.depth
+    pagemaps = report.pagemaps
+    pages = report.pages
+    problems = report.problems
+    notes = report.notes
+    tasks = contents?.map { task in
+      Task(
+        pid: task.pid, namespacePid: task.namespacePid, hasImages: task.hasImages, equal: task.pages.equal,
+        differing: task.pages.differing, missing: task.pages.missing, gone: task.pages.gone,
+        unmapped: task.unmapped,
+        mappings: task.mappings.map { mapping in
+          Mapping(
+            start: Address.text(mapping.start), end: Address.text(mapping.end), name: mapping.name,
+            differing: mapping.pages.differing, missing: mapping.pages.missing, gone: mapping.pages.gone)
+        })
+    }
+    ok = problems.isEmpty && (tasks ?? []).allSatisfy(\.isEqual)
+  }
+
+  var text: String {
+    var lines = ["\(imagesDir): \(pages) pages in \(pagemaps) pagemaps, \(depth) directories in the chain"]
+    lines += problems.map { "  WRONG: \($0)" }
+    lines += notes.map { "  note: \($0)" }
+    for task in tasks ?? [] {
+      lines.append(
+        "  process \(task.pid): \(task.isEqual ? "equal" : "DIFFERS"): \(task.equal) pages the same, \(task.differing) differing, "
+          + "\(task.missing) missing, \(task.gone) gone since" + (task.hasImages ? "" : " (it has no images)")
+      )
+      for mapping in task.mappings {
+        let name = mapping.name.isEmpty ? "" : " \(mapping.name)"
+        lines.append(
+          "    \(mapping.start)-\(mapping.end)\(name): \(mapping.differing) differing, \(mapping.missing) missing, \(mapping.gone) gone"
+        )
+      }
+      if task.unmapped > 0 { lines.append("    no longer mapped: \(task.unmapped) gone") }
+    }
+    lines.append(ok ? "  all is well" : "  not all is well")
+    return lines.joined(separator: "\n")
+  }
+}

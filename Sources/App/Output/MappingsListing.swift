@@ -1,0 +1,116 @@
+import Sluice
+
+/// Prints the mappings of a process that lives, and how much of each is in images.
+struct MappingsListing {
+  let directory: String
+  /// Which task of the images, by the pid in its own pid namespace.
+  let task: Int32
+  let json: Bool
+
+  /// - Parameter processes: where the process is sought; nil takes the one that has the same pid here.
+  /// - Returns: whether standard output took all of it.
+  func print(of processes: LiveProcesses?) throws(SluiceError) -> Bool {
+    let pid = processes.map { $0.pid(namespacePid: task) } ?? task
+    guard let pid else { return say(.notRunning, "there is no such process in the tree") }
+    let mappings: LiveMappings
+    do throws(SluiceError) {
+      mappings = try LiveMappings(path: directory, namespacePid: task, pid: pid)
+    } catch {
+      // That a process has ended, or that its pid is another's, says nothing against its images.
+      guard [.notFound, .targetGone, .invalidArgument].contains(error.code) else { throw error }
+      return say(.notRunning, error.message)
+    }
+    if case .other(let reason) = mappings.owner { return say(.another, reason) }
+    let isKnown = mappings.owner == .same
+    guard
+      say(
+        isKnown ? .same : .unknown,
+        isKnown
+          ? nil
+          : "whether process \(pid) (\(mappings.command)) is the one that the images are of cannot be told",
+        of: mappings)
+    else { return false }
+    while let mapping = try mappings.next() {
+      guard json ? Terminal.json(Line(mapping, task: task)) : Terminal.data(text(of: mapping)) else {
+        return false
+      }
+    }
+    guard mappings.gone > 0 || json else { return true }
+    return json
+      ? Terminal.json(Gone(pid: task, goneFromProcess: mappings.gone))
+      : Terminal.data("    in the images, and no longer mapped: \(mappings.gone) pages")
+  }
+
+  private enum Process: String {
+    case same
+    case unknown
+    case another
+    case notRunning = "not-running"
+  }
+
+  /// Says what there is to say of the process before its mappings.
+  private func say(_ process: Process, _ reason: String?, of mappings: LiveMappings? = nil) -> Bool {
+    if json {
+      return Terminal.json(
+        Head(
+          pid: task, process: process.rawValue, hostPid: mappings?.pid, command: mappings?.command,
+          reason: reason))
+    }
+    switch process {
+    case .another, .notRunning: return Terminal.data("  pid \(task): no mappings: \(reason ?? "")")
+    case .same, .unknown:
+      let caution = reason.map { " (\($0))" } ?? ""
+      return Terminal.data(
+        "  pid \(task): mappings\(caution); pages here, in the parent, and missing:")
+    }
+  }
+
+  private func text(of mapping: LiveMappings.Mapping) -> String {
+    let counts =
+      mapping.skipped.map { "not taken: \($0)" }
+      ?? "\(mapping.pages.present) here, \(mapping.pages.inParent) in the parent, \(mapping.pages.missing) missing"
+    let name = mapping.name.isEmpty ? "" : " \(mapping.name)"
+    return "    \(Address.range(mapping.start, mapping.end)) \(mapping.permissions)\(name): \(counts)"
+  }
+}
+
+/// What is said of a process, as JSON (in snake_case).
+private struct Head: Encodable {
+  let pid: Int32
+  let process: String
+  let hostPid: Int32?
+  let command: String?
+  let reason: String?
+}
+
+/// A mapping as JSON (in snake_case).
+private struct Line: Encodable {
+  let pid: Int32
+  let start: String
+  let end: String
+  let permissions: String
+  let name: String
+  let pagesPresent: UInt64
+  let pagesInParent: UInt64
+  let pagesMissing: UInt64
+  let skipped: String?
+
+  init(_ mapping: LiveMappings.Mapping, task: Int32) {
+    pid = task
+    start = Address.text(mapping.start)
+    end = Address.text(mapping.end)
+    permissions = mapping.permissions
+    name = mapping.name
+    pagesPresent = mapping.pages.present
+    pagesInParent = mapping.pages.inParent
+    pagesMissing = mapping.pages.missing
+    skipped = mapping.skipped
+  }
+}
+
+/// What comes after the mappings, as JSON (in snake_case).
+private struct Gone: Encodable {
+  let pid: Int32
+  /// Pages in the images, or the parent's, that no mapping has any more.
+  let goneFromProcess: UInt64
+}

@@ -1,0 +1,70 @@
+internal import CSluiceImages
+
+/// The contents of tracked.img: whose writes are tracked since these images were made. With it the next round
+/// knows for sure what CRIU's inventory can only make likely: that it has the same processes before it.
+public struct TrackedProcesses: Hashable, Sendable {
+  /// One of the tasks.
+  public struct Task: Hashable, Sendable {
+    /// The pid in the task's own pid namespace.
+    public let pid: Int32
+    /// When it started, in clock ticks since the machine did.
+    public let startTime: UInt64
+
+    /// A task.
+    public init(pid: Int32, startTime: UInt64) {
+      self.pid = pid
+      self.startTime = startTime
+    }
+  }
+
+  /// More than this are not read: one of them takes descriptors of a run, and there are not so many.
+  static let most = 1 << 17
+
+  /// Of /proc/sys/kernel/random/boot_id.
+  public let bootID: String
+  /// The tasks, in the order of their pagemaps.
+  public let tasks: [Task]
+
+  /// These tasks, since that start of the machine.
+  public init(bootID: String, tasks: [Task]) {
+    self.bootID = bootID
+    self.tasks = tasks
+  }
+
+  /// The bytes of tracked.img.
+  func encoded() -> [UInt8] {
+    var text = Array(bootID.utf8CString)
+    return unsafe text.withUnsafeMutableBufferPointer { text in
+      var head = unsafe Sluice__TrackedHead.blank
+      unsafe head.boot_id = text.baseAddress
+      var bytes = unsafe Records.file(
+        magics: [ImageFormat.commonMagic, ImageFormat.trackedMagic], message: head)
+      for task in tasks {
+        var record = unsafe Sluice__TrackedTask.blank
+        unsafe record.pid = UInt32(bitPattern: task.pid)
+        unsafe record.start_time = task.startTime
+        bytes += unsafe Records.file(magics: [], message: record)
+      }
+      return bytes
+    }
+  }
+
+  /// Reads tracked.img.
+  init(reading reader: inout RecordReader) throws(ImagesError) {
+    reader.maker = "Sluice"
+    try reader.expect(magics: [ImageFormat.commonMagic, ImageFormat.trackedMagic])
+    let bootID = try unsafe reader.next(like: Sluice__TrackedHead.blank) {
+      unsafe String(cString: $0.boot_id)
+    }
+    guard let bootID else { throw reader.malformed("it has no first record") }
+    var tasks: [Task] = []
+    while let task = try unsafe reader.next(
+      like: Sluice__TrackedTask.blank,
+      body: { unsafe Task(pid: Int32(bitPattern: $0.pid), startTime: $0.start_time) })
+    {
+      guard tasks.count < Self.most else { throw reader.malformed("it has more than \(Self.most) tasks") }
+      tasks.append(task)
+    }
+    self.init(bootID: bootID, tasks: tasks)
+  }
+}

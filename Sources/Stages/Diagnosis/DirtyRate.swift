@@ -1,0 +1,194 @@
+internal import CSluiceLinux
+internal import SluicePipeline
+internal import SluiceTarget
+
+/// Measures how much a process and its descendants write, and where, by asynchronous write protection. One thread of
+/// each stands still for about a tenth of a millisecond in the beginning, and the first write to each page takes about
+/// a microsecond longer.
+public struct DirtyRate: Sendable {
+  /// The process that is measured with all of its descendants, by the pid that we see it under.
+  public let pid: Int32
+  /// For how long, in seconds.
+  public var seconds = 10.0
+  /// Whether the kernel's soft-dirty bits are cleared and read instead, which stops no thread and which Linux before 6.7
+  /// has, too. A chain of images that is being made of the process, by Sluice or by CRIU, goes by these bits: it would
+  /// lack what was written before.
+  public var clearsSoftDirty = false
+
+  /// Of this process.
+  public init(pid: Int32) {
+    self.pid = pid
+  }
+
+  /// A mapping that was written to.
+  public struct Mapping: Hashable, Sendable {
+    /// The process, by the pid that we see it under.
+    public let pid: Int32
+    /// The first address.
+    public let start: UInt64
+    /// The address after the last.
+    public let end: UInt64
+    /// The path of the file, a name in brackets, or nothing.
+    public let name: String
+    /// Different pages that were written in the longest window.
+    public let pages: UInt64
+  }
+
+  /// What was measured.
+  public struct Report: Sendable {
+    /// How much, as it was measured, in windows from short to long. Processes do not write evenly: a longer one may have
+    /// fewer pages.
+    public let windows: [DirtyRateModel.Window]
+    /// What follows from that for rounds.
+    public let model: DirtyRateModel
+    /// The size of a page in bytes.
+    public let pageSize: UInt64
+    /// Where, in the longest window: those that were written most first.
+    public let mappings: [Mapping]
+    /// What told of the writes: `softDirty` or `writeProtect`.
+    public let tracker: PreDumpReport.Tracker
+    /// Processes that were measured to the end.
+    public let processes: Int
+    /// Gaps up to so many bytes between written pages were taken for written, since their list became too long; 0 as
+    /// a rule.
+    public let joinedGap: UInt64
+    /// Different pages a second, in the longest window.
+    public var pagesPerSecond: Double { windows.last.map { Double($0.pages) / $0.seconds } ?? 0 }
+  }
+
+  /// Runs to the end of the time.
+  ///
+  /// - Throws: `SluiceError`: `system` where the kernel does not tell what is written, `notTrackable` where that
+  ///   cannot be found out of one of the processes.
+  public func run() async throws(SluiceError) -> Report {
+    guard seconds > 0, seconds <= 86_400 else {
+      throw SluiceError(.invalidArgument, "measuring takes some time, and no more than a day")
+    }
+    let thread = try StageThreads.make("sluice-rate")
+    defer { thread.shutdown() }
+    return try await DirtySampler(measurement: self, executor: thread).run()
+  }
+}
+
+/// Does the measuring, on a thread of its own: clearing bits and looking at page tables block.
+private actor DirtySampler {
+  private struct Task {
+    let process: TargetProcess
+    let sampler: any WriteSampler
+  }
+
+  private nonisolated let executor: ThreadExecutor
+  private let measurement: DirtyRate
+  private let claims = SoftDirtyClaims()
+  private var tasks: [Task] = []
+  private var joinedGap: UInt64 = 0
+  private let pageSize = UInt64(sluice_page_size())
+  private static let setBytes = 4 << 20
+
+  nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
+
+  init(measurement: DirtyRate, executor: ThreadExecutor) {
+    self.measurement = measurement
+    self.executor = executor
+  }
+
+  func run() async throws(SluiceError) -> DirtyRate.Report {
+    let tree = try onTarget { () throws(TargetError) in try ProcessTree(root: measurement.pid) }
+    try begin(tree)
+    let ownBytes = try onTarget { () throws(TargetError) in try tree.ownMemoryBytes() }
+    var windows: [DirtyRateModel.Window] = []
+    var mappings: [DirtyRate.Mapping] = []
+    for seconds in DirtyRateModel.windowLengths(in: measurement.seconds) {
+      try forEachTask { (task) throws(TargetError) in try task.sampler.begin() }
+      let began = sluice_monotonic_nanoseconds()
+      try await wait(seconds)
+      let took = Double(sluice_monotonic_nanoseconds() - began) / 1e9
+      mappings = []
+      try forEachTask { (task) throws(TargetError) in mappings += try written(of: task) }
+      windows.append(DirtyRateModel.Window(seconds: took, pages: mappings.reduce(0) { $0 + $1.pages }))
+    }
+    return DirtyRate.Report(
+      windows: windows, model: DirtyRateModel(totalPages: ownBytes / pageSize, windows: windows),
+      pageSize: pageSize,
+      mappings: mappings.sorted { ($1.pages, $0.pid, $0.start) < ($0.pages, $1.pid, $1.start) },
+      tracker: measurement.clearsSoftDirty ? .softDirty : .writeProtect, processes: tasks.count,
+      joinedGap: joinedGap)
+  }
+
+  /// Has the writes of all processes tracked.
+  private func begin(_ tree: ProcessTree) throws(SluiceError) {
+    let reason = "measuring what process \(measurement.pid) writes takes a kernel that"
+    if measurement.clearsSoftDirty {
+      guard try onTarget({ () throws(TargetError) in try SoftDirty.isSupported() }) else {
+        throw SluiceError(.system, "\(reason) keeps soft-dirty bits (CONFIG_MEM_SOFT_DIRTY)")
+      }
+      var doubts = try SoftDirtyDoubts(about: tree.processes)
+      try doubts.claim(tree.processes, for: claims)
+      try doubts.checkMayClear()
+      tasks = tree.processes.map { Task(process: $0, sampler: SoftDirtySampler(of: $0)) }
+      return
+    }
+    guard case .yes = KernelSupport.asynchronousWriteProtect() else {
+      throw SluiceError(
+        .system,
+        "\(reason) protects memory asynchronously (Linux 6.7), or one with soft-dirty bits and --clear-soft-dirty"
+      )
+    }
+    var injector = Injector()
+    for process in tree.processes {
+      do throws(TargetError) {
+        tasks.append(
+          Task(process: process, sampler: try WriteProtectSampler(of: process, by: &injector)))
+      } catch {
+        guard error.isOfEnd, process.pid != measurement.pid else { throw SluiceError(error) }
+      }
+    }
+  }
+
+  /// Runs `body` for each process. Descendants that have ended meanwhile are measured no longer.
+  private func forEachTask(_ body: (Task) throws(TargetError) -> Void) throws(SluiceError) {
+    var kept: [Task] = []
+    for task in tasks {
+      do throws(TargetError) {
+        try body(task)
+        kept.append(task)
+      } catch {
+        guard error.code == .gone, task.process.pid != measurement.pid else { throw SluiceError(error) }
+      }
+    }
+    tasks = kept
+  }
+
+  private func wait(_ seconds: Double) async throws(SluiceError) {
+    do {
+      try await _Concurrency.Task.sleep(for: .seconds(seconds))
+    } catch {
+      throw SluiceError(.cancelled, "the measurement was cancelled")
+    }
+  }
+
+  /// What a process has written, mapping by mapping.
+  private func written(of task: Task) throws(TargetError) -> [DirtyRate.Mapping] {
+    var set = DirtySet(byteCount: Self.setBytes, taskCount: 1)
+    set.beginTask()
+    try task.sampler.collect(into: &set)
+    try task.process.checkStillTheSame()
+    joinedGap = max(joinedGap, set.joinedGap)
+    var cursor = set.cursor(ofTask: 0)
+    var map = MemoryMap(of: task.process)
+    var mappings: [DirtyRate.Mapping] = []
+    while let vma = try map.next() {
+      var (position, bytes) = (vma.start, UInt64(0))
+      while position < vma.end {
+        let part = cursor.next(in: position..<vma.end)
+        if part.isDirty { bytes += part.end - position }
+        position = part.end
+      }
+      guard bytes > 0 else { continue }
+      mappings.append(
+        DirtyRate.Mapping(
+          pid: task.process.pid, start: vma.start, end: vma.end, name: vma.name, pages: bytes / pageSize))
+    }
+    return mappings
+  }
+}

@@ -1,0 +1,94 @@
+internal import SluiceImages
+
+/// What an images directory holds, as far as memory is concerned.
+public struct ImagesSummary: Sendable {
+  /// The memory of one task.
+  public struct Task: Sendable {
+    /// The pid in the task's own pid namespace, which the images are named by.
+    public let pid: Int32
+    /// The number in the name of the pages file.
+    public let pagesID: UInt32
+    /// Entries of the pagemap: runs of pages.
+    public fileprivate(set) var entries: UInt64 = 0
+    /// Pages whose bytes are in the pages file.
+    public fileprivate(set) var pagesPresent: UInt64 = 0
+    /// Pages whose bytes are in the parent's images.
+    public fileprivate(set) var pagesInParent: UInt64 = 0
+    /// The address of the first page; nil when there are none.
+    public fileprivate(set) var lowestAddress: UInt64?
+    /// The address after the last page.
+    public fileprivate(set) var highestAddress: UInt64?
+    /// The pages file's size in bytes, and what it takes on its disk; nil when there is no such file.
+    public let fileBytes: UInt64?
+    /// What the pages file takes on its disk, in bytes; holes take nothing.
+    public let allocatedBytes: UInt64?
+  }
+
+  /// The directory, as it was named.
+  public let path: String
+  /// Whether there is an inventory, which is written last: without it a run was interrupted.
+  public let isFinished: Bool
+  /// Whether no further round can build on the images, though they are finished: one that was to is under way, or was
+  /// interrupted.
+  public let isSetAside: Bool
+  /// Why the images are not right by themselves: pages of them were given back (`DedupImages`). Nil where none were.
+  public let deduplicated: String?
+  /// Microseconds since boot when the dirty tracker was cleared.
+  public let dumpUptimeMicroseconds: UInt64?
+  /// "splice" or "read".
+  public let preDumpMode: String?
+  /// The text of the link to the parent's images.
+  public let parent: String?
+  /// The tasks that there are pagemaps of, by pid.
+  public let tasks: [Task]
+
+  /// Reads a directory of images, by Sluice or by CRIU.
+  ///
+  /// - Throws: `SluiceError` with `notFound`, `malformedImages` or `io`.
+  public init(path: String) throws(SluiceError) {
+    do throws(ImagesError) {
+      try self.init(reading: ImagesDirectory(path: path))
+    } catch {
+      throw SluiceError(error)
+    }
+  }
+
+  private init(reading directory: consuming ImagesDirectory) throws(ImagesError) {
+    path = directory.path
+    let completion = try directory.completion()
+    let inventory = completion.inventory
+    isFinished = inventory != nil
+    if case .setAside = completion { isSetAside = true } else { isSetAside = false }
+    deduplicated = try directory.dedupMark()?.problem(of: path)
+    dumpUptimeMicroseconds = inventory?.dumpUptime
+    preDumpMode = inventory?.preDumpMode.map { $0 == .read ? "read" : "splice" }
+    parent = try directory.parentLink()
+    var tasks: [Task] = []
+    for pid in try directory.pids() {
+      if let task = try Task(pid: pid, in: directory) { tasks.append(task) }
+    }
+    self.tasks = tasks
+    let isBegun = try directory.hasPartialFiles()
+    guard inventory != nil || !tasks.isEmpty || isBegun else {
+      throw ImagesError(.noSuchDirectory, "\(path) holds no images")
+    }
+  }
+}
+
+extension ImagesSummary.Task {
+  fileprivate init?(pid: Int32, in directory: borrowing ImagesDirectory) throws(ImagesError) {
+    guard var pagemap = try PagemapImageReader(pid: pid, in: directory) else { return nil }
+    self.pid = pid
+    pagesID = pagemap.pagesID
+    let file = try directory.pagesFile(id: pagesID)
+    fileBytes = file?.byteCount
+    allocatedBytes = file?.allocatedBytes
+    while let run = try pagemap.next() {
+      entries += 1
+      lowestAddress = min(lowestAddress ?? run.address, run.address)
+      highestAddress = max(highestAddress ?? 0, run.address &+ run.pageCount &* directory.pageSize)
+      if run.flags.contains(.parent) { pagesInParent &+= run.pageCount }
+      if run.flags.contains(.present) { pagesPresent &+= run.pageCount }
+    }
+  }
+}

@@ -1,0 +1,163 @@
+internal import CSluiceLinux
+internal import SluiceImages
+internal import SluiceTarget
+
+/// The mappings of a process that lives, from low addresses to high ones, and how much of each is in images.
+///
+/// The process goes on meanwhile, so this is an approach, and no proof: `ContentsCheck` stops it and compares.
+/// Nothing is done to it, and its memory is not read, only the states of its pages.
+public final class LiveMappings {
+  /// How many pages are where.
+  public struct Pages: Hashable, Sendable {
+    /// In the images themselves.
+    public internal(set) var present: UInt64 = 0
+    /// In those of the parent.
+    public internal(set) var inParent: UInt64 = 0
+    /// In the process, and neither in the images nor in the parent's: what a new round would copy at least.
+    public internal(set) var missing: UInt64 = 0
+  }
+
+  /// A mapping of the process.
+  public struct Mapping: Hashable, Sendable {
+    /// The first address.
+    public let start: UInt64
+    /// The address after the last.
+    public let end: UInt64
+    /// What the process may do with it, as in /proc/PID/maps: "rw-p".
+    public let permissions: String
+    /// The path of the file, a name in brackets, or nothing.
+    public let name: String
+    /// Why a pre-dump takes nothing of it, such as "shared"; nil where it does.
+    public let skipped: String?
+    /// Its pages.
+    public internal(set) var pages = Pages()
+  }
+
+  /// The process, by the pid that we see it under.
+  public let pid: Int32
+  /// The name of its program.
+  public let command: String
+  /// Whether the images are of this very process.
+  public let owner: ImagesOwner
+  /// Pages in the images, or the parent's, that no mapping of the process has any more; complete after the last mapping.
+  public private(set) var gone: UInt64 = 0
+
+  private let process: TargetProcess
+  private let pageSize: UInt64
+  private let entries: ImageEntries
+  private var rest: ImageEntries.Entry?
+  private var map: MemoryMap
+  private var rules: PageRules
+  private var scanner: PageScanner
+
+  /// - Parameters:
+  ///   - path: the images directory.
+  ///   - namespacePid: which task of the images, by the pid in its own pid namespace.
+  ///   - pid: the process, by the pid that we see it under; nil where that is the same.
+  /// - Throws: `SluiceError`: `notFound` when there is no such process, or no images of the task; `invalidArgument`
+  ///   when the process has another pid in its namespace.
+  public init(path: String, namespacePid: Int32, pid: Int32? = nil) throws(SluiceError) {
+    let pid = pid ?? namespacePid
+    let (inventory, tracked): (Inventory?, TrackedProcesses?)
+    do throws(ImagesError) {
+      let directory = try ImagesDirectory(path: path)
+      entries = try ImageEntries(in: directory, pid: namespacePid)
+      tracked = try directory.tracked()
+      if case .complete(let found) = try directory.completion() { inventory = found } else { inventory = nil }
+    } catch {
+      throw SluiceError(error)
+    }
+    pageSize = entries.pageSize
+    do throws(TargetError) {
+      process = try TargetProcess(pid: pid)
+      let bootID = try Uptime.bootID()
+      owner = ImagesOwner(
+        pid: namespacePid, startTime: process.startTime, machineStartTime: process.machineStartTime,
+        bootID: bootID,
+        ticksPerSecond: Uptime.ticksPerSecond,
+        inventory: inventory, tracked: tracked)
+      map = MemoryMap(of: process)
+      rules = PageRules(for: process)
+      scanner = try PageScanner(of: process)
+    } catch {
+      throw SluiceError(error)
+    }
+    self.pid = pid
+    command = process.command
+    guard process.namespacePid == namespacePid else {
+      throw SluiceError(
+        .invalidArgument,
+        "process \(pid) calls itself \(process.namespacePid) in its pid namespace, and not \(namespacePid), by which the images are named"
+      )
+    }
+  }
+
+  /// The next mapping; nil after the last.
+  ///
+  /// - Throws: `SluiceError`: `targetGone` when the process has ended meanwhile.
+  public func next() throws(SluiceError) -> Mapping? {
+    guard let vma = try onTarget({ () throws(TargetError) in try map.next() }) else {
+      var above = Pages()
+      try take(below: UInt64.max, into: &above)
+      gone += above.present + above.inParent
+      try onTarget { () throws(TargetError) in try process.checkStillTheSame() }
+      return nil
+    }
+    var below = Pages()
+    try take(below: vma.start, into: &below)
+    gone += below.present + below.inParent
+    let treatment = try onTarget { () throws(TargetError) in try rules.treatment(of: vma) }
+    var skipped: String?
+    if case .skip(let reason) = treatment { skipped = reason.rawValue }
+    var mapping = Mapping(
+      start: vma.start, end: vma.end, permissions: Self.permissions(of: vma), name: vma.name, skipped: skipped
+    )
+    if skipped == nil { try count(vma, takesAll: treatment == .takeWhole, into: &mapping.pages) }
+    try take(below: vma.end, into: &mapping.pages)
+    return mapping
+  }
+
+  private static func permissions(of vma: VMA) -> String {
+    (vma.isReadable ? "r" : "-") + (vma.isWritable ? "w" : "-") + (vma.isExecutable ? "x" : "-")
+      + (vma.isShared ? "s" : "p")
+  }
+
+  /// Counts what the process has in a mapping, and the images up to there.
+  private func count(_ vma: VMA, takesAll: Bool, into pages: inout Pages) throws(SluiceError) {
+    var position = vma.start
+    while position < vma.end {
+      position = try onTarget { () throws(TargetError) in
+        takesAll
+          ? scanner.wholeStep(from: position, to: vma.end)
+          : try scanner.step(from: position, to: vma.end, isFileBacked: vma.isFileBacked)
+      }
+      for index in scanner.runs.indices {
+        let run = scanner.runs[index].run
+        try take(below: run.address, into: &pages)
+        let before = pages.present + pages.inParent
+        try take(below: run.address + run.length, into: &pages)
+        pages.missing += run.length / pageSize - (pages.present + pages.inParent - before)
+      }
+    }
+  }
+
+  /// Passes all pages of the images below an address, and counts them.
+  private func take(below end: UInt64, into pages: inout Pages) throws(SluiceError) {
+    while true {
+      if rest == nil { rest = try entries.next() }
+      guard let entry = rest else { return }
+      guard entry.address < end else { return }
+      let count = min(entry.pageCount, (end - entry.address) / pageSize)
+      switch entry.place {
+      case .present: pages.present += count
+      case .parent: pages.inParent += count
+      case .nowhere: break
+      }
+      rest =
+        count == entry.pageCount
+        ? nil
+        : ImageEntries.Entry(
+          address: entry.address + count * pageSize, pageCount: entry.pageCount - count, place: entry.place)
+    }
+  }
+}

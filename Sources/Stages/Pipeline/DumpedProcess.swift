@@ -1,0 +1,61 @@
+internal import SluicePipeline
+internal import SluiceTarget
+internal import Synchronization
+
+/// One of the tasks that a round copies: a process with memory of its own.
+final class DumpedProcess: OutputTask {
+  /// Its place among the tasks of the round.
+  let index: Int
+  let process: TargetProcess
+  /// What its writes are found out by without a stop; nil where they are not.
+  let protection: WriteProtection?
+  var pagemapName: String { "pagemap-\(process.namespacePid).img" }
+  /// The number in the name of its pages file.
+  var pagesID: UInt32 { UInt32(index) + Self.firstPagesID }
+  private let failure = Locked<SluiceError?>(nil)
+  private let isFailed = Atomic(false)
+  /// Whether a failure of this task ends the round: without the process that was asked for, there is nothing to go
+  /// on for.
+  private var isEssential: Bool { index == 0 }
+
+  /// The first pages file of a directory has number 1, as CRIU counts them.
+  private static let firstPagesID: UInt32 = 1
+
+  init(index: Int, process: TargetProcess, protection: WriteProtection? = nil) {
+    self.index = index
+    self.process = process
+    self.protection = protection
+  }
+
+  /// Whether its images are given up.
+  var hasFailed: Bool { isFailed.load(ordering: .acquiring) }
+
+  /// Why its images are given up; nil while they are not.
+  var error: SluiceError? { failure.withLock { $0 } }
+
+  /// Runs a part of the work on this task. The failure of a descendant ends its own part of the round alone: a
+  /// task without images is copied whole by the next dump.
+  ///
+  /// - Returns: nil when the task has failed, now or before.
+  func attempt<Result: ~Copyable>(
+    _ work: () throws(TargetError) -> Result
+  ) throws(SluiceError) -> Result? {
+    guard !hasFailed else { return nil }
+    do throws(TargetError) {
+      return try work()
+    } catch {
+      try fail(SluiceError(error))
+      return nil
+    }
+  }
+
+  /// Gives up the images of this task.
+  ///
+  /// - Throws: the error, where it ends the round.
+  func fail(_ error: SluiceError) throws(SluiceError) {
+    if isEssential || error.code == .cancelled { throw error }
+    // The first failure is the one to tell.
+    failure.withLock { $0 = $0 ?? error }
+    isFailed.store(true, ordering: .releasing)
+  }
+}

@@ -1,0 +1,183 @@
+internal import CSluiceLinux
+internal import Glibc
+public import Logging
+internal import SluiceTarget
+
+extension PreDump {
+  /// What is to be copied, whereto and how.
+  public struct Configuration: Sendable {
+    /// How the states of pages are found.
+    public enum PageStates: Sendable {
+      /// The best that the kernel has.
+      case automatic
+      /// PAGEMAP_SCAN (Linux 6.7).
+      case pagemapScan
+      /// The entries of /proc/PID/pagemap.
+      case pagemap
+    }
+
+    /// What tells which pages were written since the last round.
+    public enum Tracker: Sendable {
+      /// The best that the kernel has.
+      case automatic
+      /// The soft-dirty bit, which CRIU's final dump understands too.
+      case softDirty
+      /// Asynchronous write protection (Linux 6.7), of which the processes notice a stop of one thread for a tenth of
+      /// a millisecond, once. It ends with the rounds of one run (`PreDumpRounds`); nothing later can build on them.
+      case writeProtect
+      /// The soft-dirty bit and write protection together: no round stops the processes, and CRIU's final dump can build
+      /// on the images.
+      case both
+      /// The contents of the pages: all are read in each round and compared, by a hash of 128 bits, with those of the
+      /// last. It needs nothing of the kernel, and later runs can build on the images, but CRIU cannot.
+      case content
+      /// Nothing: everything is copied, and later rounds cannot build on it.
+      case none
+    }
+
+    /// What becomes of pages that are in swap.
+    public enum Swapped: Sendable {
+      /// They are copied. The kernel reads them back into the memory of the process, and of its cgroup.
+      case read
+      /// They are left out. CRIU's final dump then refuses the images as a parent, unless the process has
+      /// written to all of these pages since.
+      case skip
+    }
+
+    /// The way that pages take to the disk.
+    public enum IO: Sendable {
+      /// Past the page cache where the filesystem can, else through it.
+      case automatic
+      /// Past the page cache (O_DIRECT), or not at all.
+      case direct
+      /// Through the page cache, from which they are dropped once they are on the disk.
+      case buffered
+      /// Nowhere: no images are made, to measure how fast the memory can be read.
+      case discard
+    }
+
+    /// What does the writes.
+    public enum WriteEngine: Sendable {
+      /// io_uring where the kernel gives us one, else threads.
+      case automatic
+      /// pwrite on threads.
+      case threads
+    }
+
+    /// The process that is copied with all of its descendants, by the pid that we see it under.
+    public var pid: Int32
+    /// The directory for the images. It is made where there is none, and must hold no images.
+    public var imagesDirectory: String
+    /// Earlier images of the same processes, which the new ones build on: pages that nothing wrote since are left
+    /// to them. Nil copies everything.
+    public var parentDirectory: String?
+    /// Whether the links of the chain are followed, and its files written (`sluice dedup`), whoever they belong to.
+    ///
+    /// Without that, nobody leads us to what is not theirs, and the directories are those that nobody else may write.
+    public var trustsParents = false
+    /// What tells which pages were written.
+    public var tracker = Tracker.automatic
+    /// The cgroup of version 2 that holds the processes, if it is to be frozen rather than each thread stopped, where
+    /// a stop is needed.
+    public var freezeCgroup: String?
+    /// How long the processes may be stopped, where a stop is needed: from the first attempt to stop one until all run
+    /// again. A round that would take longer fails, and they run on.
+    public var stopTimeLimit = Duration.seconds(30)
+    /// The memory for everything that could grow, in bytes. What it does not cover is the constant base of
+    /// the program.
+    public var memoryBudget = 64 << 20
+    /// How many threads read the process' memory.
+    ///
+    /// One reads some 9 GB/s, which no disk and few networks take; each more costs the process itself memory
+    /// bandwidth and a core. So one, unless the images go to memory or to a fast array.
+    public var readers = 1
+    /// More would never be of use.
+    public static let possibleReaders = 1...256
+    /// How many writes are in flight at most.
+    ///
+    /// Eight of 1 MiB keep a disk busy while completions are dealt with; more have not been measured to help.
+    public var queueDepth = 8
+    /// More would never be of use.
+    public static let possibleQueueDepths = 1...1024
+    /// The way that pages take to the disk.
+    public var io = IO.automatic
+    /// What does the writes.
+    public var writeEngine = WriteEngine.automatic
+    /// Whether the kernel pins the buffers once rather than for each write. Where it refuses (RLIMIT_MEMLOCK),
+    /// writes go without.
+    public var registersBuffers = true
+    /// Whether to wait until the images are on the disk before they are declared valid.
+    public var syncs = true
+    /// Where the states of pages come from.
+    public var pageStates = PageStates.automatic
+    /// What becomes of pages that are in swap.
+    public var swapped = Swapped.read
+    /// How long one read of the process' memory may take, a second at least. A read can wait for whoever answers page
+    /// faults of the process (userfaultfd); then the run is given up, and a thread left behind that ends with the read.
+    public var readTimeLimit = Duration.seconds(30)
+    /// Where the steps of the work are told.
+    public var logger = Logger(label: "sluice", factory: { _ in SwiftLogNoOpLogHandler() })
+
+    /// Everything else as most want it.
+    public init(pid: Int32, imagesDirectory: String) {
+      self.pid = pid
+      self.imagesDirectory = imagesDirectory
+    }
+
+    /// Is called once the round has failed, and everything runs again: from then on it is only waited for to clean up.
+    var failed: @Sendable (SluiceError) -> Void = { _ in }
+    /// Is called when the processes stand still for longer than they may, because the thread that holds them does not come
+    /// back from the kernel.
+    var stuck: @Sendable (TargetError) -> Void = { _ in }
+
+    /// Tells that a cgroup could not be thawed, which nothing may keep quiet.
+    var reportThaw: @Sendable (TargetError) -> Void {
+      { [logger] error in logger.error("\(error)") }
+    }
+
+    /// Makes sure that processes may be stopped at all.
+    ///
+    /// - Throws: `SluiceError` with `invalidArgument`.
+    static func check(stopTimeLimit limit: Duration) throws(SluiceError) {
+      guard limit > .zero else {
+        throw SluiceError(
+          .invalidArgument, "processes must be allowed to be stopped for some time (stopTimeLimit)")
+      }
+    }
+
+    /// Makes sure that it can be meant, before anything is done to anybody.
+    ///
+    /// - Throws: `SluiceError` with `invalidArgument`, or `cannotCreate` for images that have no place.
+    func check() throws(SluiceError) {
+      try Self.check(readers, "readers", Self.possibleReaders)
+      try Self.check(queueDepth, "writes in flight (queueDepth)", Self.possibleQueueDepths)
+      try Self.check(stopTimeLimit: stopTimeLimit)
+      guard readTimeLimit >= .seconds(1), readTimeLimit <= .seconds(1_000_000_000) else {
+        throw SluiceError(
+          .invalidArgument, "the time for one read (readTimeLimit) is a second at least, not \(readTimeLimit)"
+        )
+      }
+      // It would be taken for the wish to build on nothing, and a full copy made without a word.
+      guard parentDirectory?.isEmpty != true else {
+        throw SluiceError(
+          .invalidArgument, "the directory of the earlier images (parentDirectory) has an empty name")
+      }
+      // Rounds would go to the root directory.
+      guard !imagesDirectory.isEmpty else {
+        throw SluiceError(
+          .cannotCreate, "making the images directory: its name (imagesDirectory) is empty (ENOENT)",
+          errno: SystemErrno(code: ENOENT))
+      }
+    }
+
+    private static func check(
+      _ number: Int, _ what: String, _ possible: ClosedRange<Int>
+    ) throws(SluiceError) {
+      guard possible.contains(number) else {
+        throw SluiceError(
+          .invalidArgument,
+          "\(number) \(what) cannot be: from \(possible.lowerBound) to \(possible.upperBound) can")
+      }
+    }
+  }
+}

@@ -1,0 +1,261 @@
+internal import CSluiceLinux
+internal import SluiceImages
+internal import SluicePipeline
+internal import SluiceTarget
+
+/// What a pre-dump did.
+public struct PreDumpReport: Sendable {
+  /// What tells the next round which pages were written meanwhile.
+  public enum Tracker: String, Sendable {
+    /// The soft-dirty bit, which CRIU's final dump understands too.
+    case softDirty = "soft-dirty"
+    /// Asynchronous write protection, which ends with this run: further rounds of it can build on the images, but
+    /// neither CRIU nor later runs.
+    case writeProtect = "write-protect"
+    /// Both: no round stops the processes, and CRIU's final dump can build on the images.
+    case both
+    /// Nothing of the kernel: the next round compares all pages, by their hashes. Later runs can build on the images, but
+    /// CRIU cannot.
+    case content
+    /// None: the images are right, but nothing can build on them.
+    case none
+
+    /// Whether the soft-dirty bits were cleared for the round, so that what was written since is known to CRIU too.
+    var seesSoftDirty: Bool { self == .softDirty || self == .both }
+  }
+
+  /// The process, by the pid that we see it under.
+  public let pid: Int32
+  /// The pid in the process' own pid namespace, which the images are named by.
+  public let namespacePid: Int32
+  /// All tasks that were copied, the process first.
+  public let tasks: [ProcessReport]
+  /// Descendants that were not copied: their pids and why.
+  public let tasksSkipped: [Int32: String]
+  /// Where the images are, as it was asked for.
+  public let imagesDirectory: String
+  /// How often it was begun: a round is made again when the process executes another program in the middle of it.
+  public let tries: Int
+  /// The images that these build on; nil where everything was copied.
+  public let parentDirectory: String?
+  /// What tracks the writes since.
+  public let tracker: Tracker
+  /// Bytes.
+  public let pageSize: UInt64
+  /// Pages with data of the process' own that the page tables showed.
+  public let pagesScanned: UInt64
+  /// Pages in the pages file.
+  public let pagesWritten: UInt64
+  /// Pages that the parent has already.
+  public let pagesSkippedParent: UInt64
+  /// Pages that were there when they were found and gone when they should be read.
+  public let pagesVanished: UInt64
+  /// Pages that the process itself may not read, taken all the same.
+  public let pagesForced: UInt64
+  /// Pages that were in swap when they were found.
+  public let pagesSwapped: UInt64
+  /// Pages that were left out, by the reason's name: "zero" (only read so far), "guard" (touching them is an
+  /// error) and "swapped" (as it was asked for).
+  public let pagesSkipped: [String: UInt64]
+  /// The bytes of the pages file.
+  public let bytesWritten: UInt64
+  /// Pages among them that are all zeros.
+  public let pagesZero: UInt64
+  /// Bytes of the pages file that take no space, because they are zeros.
+  public let holeBytes: UInt64
+  /// Mappings of the process.
+  public let mappings: Int
+  /// Mappings that were left out, by the reason's name.
+  public let mappingsSkipped: [String: Int]
+  /// From the call to the valid images, in microseconds.
+  public private(set) var durationMicroseconds: UInt64 = 0
+  /// How long the processes stood still, in microseconds: from the moment when the last one was stopped until
+  /// all ran again.
+  public let frozenMicroseconds: UInt64
+  /// What that was spent on.
+  public let stop: Stop
+  /// How long threads stood still, one of each process at a time, to have the process watched, in microseconds; empty
+  /// where none had to.
+  public let injectionMicroseconds: [UInt64]
+  /// How long the tracker took to clear, in microseconds; a thread of the process that maps memory waits
+  /// for that.
+  public let clearMicroseconds: UInt64
+  /// Bytes, as asked for.
+  public let memoryBudget: Int
+  /// The bytes of the buffers that were ever in use.
+  public let buffersBytes: Int
+
+  /// What did the writes: "io_uring" or "pwrite".
+  public let writeEngine: String
+  /// Whether they went past the page cache.
+  public let isDirect: Bool
+  /// Threads that read the process' memory.
+  public let readers: Int
+  /// Where the time went: how long each stage waited for another.
+  public let stalls: Stalls
+
+  /// Where the images are, whatever becomes of the path; nil where none were made.
+  private(set) var place: ImagesPlace?
+  private let began: UInt64
+  let statistics: DumpStatistics
+
+  init(
+    configuration: PreDump.Configuration, tries: Int, start: PreparedRound, counts: StageCounts,
+    ring: BufferRing, engine: String, isDirect: Bool, parent: String?, began: UInt64
+  ) {
+    tasks = start.tasks.map { ProcessReport($0, counts) }
+    let total = counts.total(of: start.tasks)
+    pid = start.tasks[0].process.pid
+    namespacePid = start.tasks[0].process.namespacePid
+    tasksSkipped = Dictionary(
+      start.skipped.map { ($0.pid, $0.reason) }, uniquingKeysWith: { first, _ in first })
+    imagesDirectory = configuration.imagesDirectory
+    self.tries = tries
+    parentDirectory = parent
+    tracker = start.tracker
+    pageSize = UInt64(ring.layout.pageSize)
+    pagesScanned = total.walker.pagesFound
+    pagesWritten = total.writer.pagesWritten
+    pagesSkippedParent = total.walker.pagesInParent + total.writer.pagesInParent
+    pagesVanished = counts.readers.vanishedBytes / pageSize
+    pagesForced = counts.readers.forcedBytes / pageSize
+    pagesSwapped = total.walker.pages.swapped
+    pagesSkipped = [
+      "zero": total.walker.pages.skippedZero, "guard": total.walker.pages.skippedGuard,
+      "swapped": total.walker.pages.skippedSwapped,
+    ]
+    bytesWritten = total.writer.bytesWritten
+    pagesZero = total.writer.zeroPages
+    holeBytes = total.writer.holeBytes
+    mappings = total.walker.mappings
+    mappingsSkipped = Dictionary(
+      uniqueKeysWithValues: total.walker.skipped.map { ($0.key.rawValue, $0.value) })
+    stop = Stop(start.stop)
+    frozenMicroseconds =
+      stop.scanMicroseconds + stop.clearMicroseconds + stop.copyMicroseconds + stop.resumeMicroseconds
+    injectionMicroseconds = start.injections.map { ($0 + 999) / 1000 }
+    clearMicroseconds = start.clearNanoseconds / 1000
+    memoryBudget = configuration.memoryBudget
+    buffersBytes = ring.touchedBytes
+    writeEngine = engine
+    self.isDirect = isDirect
+    readers = max(1, configuration.readers)
+    stalls = Stalls(counts)
+    self.began = began
+
+    var statistics = DumpStatistics()
+    statistics.freezingMicroseconds = UInt32(clamping: stop.stopMicroseconds)
+    statistics.frozenMicroseconds = UInt32(clamping: frozenMicroseconds)
+    statistics.collectingMicroseconds = Self.short(counts.walker.endedAt - began)
+    statistics.writingMicroseconds = Self.short(counts.writer.writingNanoseconds)
+    statistics.pagesScanned = pagesScanned
+    statistics.pagesSkippedParent = pagesSkippedParent
+    statistics.pagesWritten = pagesWritten
+    self.statistics = statistics
+  }
+
+  /// Nanoseconds as the microseconds of stats-dump, which end at 71 minutes.
+  private static func short(_ nanoseconds: UInt64) -> UInt32 {
+    UInt32(clamping: nanoseconds / 1000)
+  }
+
+  func finished(at end: UInt64, in place: ImagesPlace?) -> PreDumpReport {
+    var report = self
+    report.place = place
+    report.durationMicroseconds = (end - began) / 1000
+    return report
+  }
+}
+
+extension PreDumpReport {
+  /// What became of one task.
+  public struct ProcessReport: Sendable {
+    /// The process, by the pid that we see it under.
+    public let pid: Int32
+    /// The pid in its own pid namespace, which its images are named by.
+    public let namespacePid: Int32
+    /// The number in the name of its pages file.
+    public let pagesID: UInt32
+    /// Why it has no images; nil where it has.
+    public let error: SluiceError?
+    /// Pages with data of its own that the page tables showed.
+    public let pagesScanned: UInt64
+    /// Pages in its pages file.
+    public let pagesWritten: UInt64
+    /// Pages that the parent has already.
+    public let pagesSkippedParent: UInt64
+    let identity: ProcessTree.Identity
+
+    init(_ task: DumpedProcess, _ counts: StageCounts) {
+      pid = task.process.pid
+      namespacePid = task.process.namespacePid
+      identity = task.process.identity
+      pagesID = task.pagesID
+      error = task.error
+      pagesScanned = counts.walker.tasks[task.index].pagesFound
+      pagesWritten = counts.writer.tasks[task.index].pagesWritten
+      pagesSkippedParent =
+        counts.walker.tasks[task.index].pagesInParent + counts.writer.tasks[task.index].pagesInParent
+    }
+  }
+
+  /// The parts of a stop, in microseconds; all 0 where there was none.
+  public struct Stop: Hashable, Sendable {
+    /// From the first attempt to stop anything until everything stood still.
+    public let stopMicroseconds: UInt64
+    /// Until it was known which pages were written.
+    public let scanMicroseconds: UInt64
+    /// Until the tracker was cleared.
+    public let clearMicroseconds: UInt64
+    /// Until everything was copied, in a last round; 0 in others, which copy while the processes run.
+    public let copyMicroseconds: UInt64
+    /// Until everything ran again.
+    public let resumeMicroseconds: UInt64
+
+    init(_ times: PreparedRound.StopTimes?) {
+      stopMicroseconds = (times?.stopping ?? 0) / 1000
+      scanMicroseconds = (times?.scanning ?? 0) / 1000
+      clearMicroseconds = (times?.clearing ?? 0) / 1000
+      copyMicroseconds = (times?.copying ?? 0) / 1000
+      resumeMicroseconds = (times?.resuming ?? 0) / 1000
+    }
+  }
+
+  /// How long the stages waited for each other. The stage that hardly waits is the one that bounds the rate.
+  public struct Stalls: Hashable, Sendable {
+    /// One kind of wait.
+    public struct Wait: Hashable, Sendable {
+      /// Of all threads of the stage together.
+      public let microseconds: UInt64
+      /// What had to wait.
+      public let bytes: UInt64
+
+      fileprivate init(_ stall: StageWait) {
+        microseconds = stall.nanoseconds / 1000
+        bytes = stall.bytes
+      }
+    }
+
+    /// The walker, for a buffer to come back: the memory budget is used up.
+    public let walkerWithoutBuffer: Wait
+    /// The walker, for a reader to take a plan.
+    public let walkerPlansFull: Wait
+    /// The readers, for something to read.
+    public let readerWithoutPlan: Wait
+    /// The readers, for the writer to take what was read.
+    public let readerChunksFull: Wait
+    /// The writer, for something to write.
+    public let writerWithoutChunk: Wait
+    /// The writer, because as many writes were in flight as may be.
+    public let writerQueueFull: Wait
+
+    init(_ counts: StageCounts) {
+      walkerWithoutBuffer = Wait(counts.walker.withoutBuffer)
+      walkerPlansFull = Wait(counts.walker.plansFull)
+      readerWithoutPlan = Wait(counts.readers.withoutPlan)
+      readerChunksFull = Wait(counts.readers.chunksFull)
+      writerWithoutChunk = Wait(counts.writer.withoutChunk)
+      writerQueueFull = Wait(counts.writer.queueFull)
+    }
+  }
+}

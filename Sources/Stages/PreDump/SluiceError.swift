@@ -1,0 +1,153 @@
+public import CSluiceLinux
+internal import SluiceImages
+internal import SluicePipeline
+internal import SluiceTarget
+
+/// Why a pre-dump, or a look at its images, did not succeed.
+public struct SluiceError: Error, CustomStringConvertible {
+  /// The kinds that a caller may want to tell apart; the command gives each its own exit code.
+  public enum Code: Hashable, Sendable {
+    /// What was asked for cannot be meant, such as our own pid or a budget that is too small.
+    case invalidArgument
+    /// There is no such process, or none with memory; no such images directory.
+    case notFound
+    /// An image is not in the form that its name promises.
+    case malformedImages
+    /// The kernel or the machine refused something that works elsewhere.
+    case system
+    /// The images cannot be created where they should be.
+    case cannotCreate
+    /// Reading or writing failed.
+    case io
+    /// The process has memory that it may not read itself, and that this kernel shows to nobody else. Nothing was done to
+    /// it yet.
+    case hiddenMemory
+    /// The process ended or executed another program meanwhile.
+    case targetGone
+    /// The kernel does not let us.
+    case notPermitted
+    /// What the processes write cannot be tracked in the way that was asked for.
+    case notTrackable
+    /// The processes were stopped for as long as they may be (`stopTimeLimit`), before that was done for which they were.
+    case stoppedTooLong
+    /// The task was cancelled.
+    case cancelled
+  }
+
+  /// The kind of failure.
+  public let code: Code
+  /// What was being done, to which process or file, and what to do about it; one line.
+  public let message: String
+  /// The kernel's reason, where there was one.
+  public let errno: SystemErrno?
+  /// Whether the target is gone because the process executes another program now, and so can be copied anew.
+  public let isCausedByExec: Bool
+  /// Whether the processes cannot be tracked because somebody else does so.
+  let isTrackedByOthers: Bool
+
+  /// Whether the run was left behind in the kernel, and what it has begun is not cleaned up.
+  let isOfOneLeftBehind: Bool
+
+  init(
+    _ code: Code, _ message: String, errno: SystemErrno? = nil, isCausedByExec: Bool = false,
+    isTrackedByOthers: Bool = false, isOfOneLeftBehind: Bool = false
+  ) {
+    self.code = code
+    self.message = message
+    self.errno = errno
+    self.isCausedByExec = isCausedByExec
+    self.isTrackedByOthers = isTrackedByOthers
+    self.isOfOneLeftBehind = isOfOneLeftBehind
+  }
+
+  /// The message.
+  public var description: String { message }
+
+  /// The task was cancelled.
+  public static var cancelled: SluiceError {
+    SluiceError(.cancelled, "the pre-dump was cancelled; nothing was kept")
+  }
+
+  /// The same of a run that was waited for in vain.
+  var ofOneLeftBehind: SluiceError {
+    let reason = code == .cancelled ? "the run was cancelled" : message
+    return SluiceError(
+      code,
+      "\(reason); the disk does not answer: what was begun there is left, unfinished, and so is a thread that waits for it",
+      errno: errno, isOfOneLeftBehind: true)
+  }
+
+  init(_ error: TargetError) {
+    let code: Code =
+      switch error.code {
+      case .noSuchProcess: .notFound
+      case .invalidPid, .invalidCgroup: .invalidArgument
+      case .gone, .dumpingCore: .targetGone
+      case .notPermitted: .notPermitted
+      case .notTrackable, .trackedByAnother: .notTrackable
+      case .unreadable: .io
+      case .hidden: .hiddenMemory
+      case .systemCall: .system
+      case .stoppedTooLong: .stoppedTooLong
+      case .cancelled: .cancelled
+      }
+    self.init(
+      code, error.description, errno: error.errno, isCausedByExec: error.isCausedByExec,
+      isTrackedByOthers: error.code == .trackedByAnother)
+  }
+
+  /// A process that would go on writing while the tree stands still.
+  init(_ outsider: Outsider) {
+    self.init(
+      .invalidArgument,
+      "\(outsider), and would go on writing to it: name a process that has both below it (-t), or wait for the end of process \(outsider.pid)"
+    )
+  }
+
+  init(_ error: ImagesError) {
+    let code: Code =
+      switch error.code {
+      case .noSuchDirectory: .notFound
+      case .cannotCreate: .cannotCreate
+      case .io: .io
+      case .malformed: .malformedImages
+      }
+    self.init(code, error.description, errno: error.errno)
+  }
+
+  init(_ error: MemoryBudget.TooSmall) {
+    self.init(
+      .invalidArgument,
+      "a memory budget of \(error.asked) bytes is too small: the smallest possible is \((error.smallest + 1023) / 1024)K"
+    )
+  }
+
+  init(_ error: NoThread) {
+    let name = unsafe String(cString: error.errno.cName)
+    self.init(
+      .system,
+      "starting the thread \(error.name): \(name); raise the limit on threads (ulimit -u, pids.max of the cgroup)",
+      errno: error.errno)
+  }
+
+  init(_ error: BufferRing.MappingFailed) {
+    let name = unsafe String(cString: error.errno.cName)
+    self.init(
+      .system, "mapping \(error.byteCount) bytes of buffers: \(name); try a smaller memory budget",
+      errno: error.errno)
+  }
+}
+
+/// Runs `body` and says in the library's own words what went wrong with the process.
+func onTarget<Result: ~Copyable>(
+  _ body: () throws(TargetError) -> Result
+) throws(SluiceError) -> Result {
+  do throws(TargetError) { return try body() } catch { throw SluiceError(error) }
+}
+
+/// Runs `body` and says in the library's own words what went wrong with the images.
+func onImages<Result: ~Copyable>(
+  _ body: () throws(ImagesError) -> Result
+) throws(SluiceError) -> Result {
+  do throws(ImagesError) { return try body() } catch { throw SluiceError(error) }
+}

@@ -1,0 +1,99 @@
+internal import CSluiceLinux
+internal import Logging
+internal import SluiceImages
+internal import SluiceTarget
+
+/// How a round has begun: what is copied, from when on writes are tracked, and what need not be copied.
+struct PreparedRound: Sendable {
+  var tasks: [DumpedProcess]
+  var skipped: [ProcessTree.Skipped]
+  var base: ParentBase?
+  /// The parent whose inventory was set aside, until this round is complete.
+  var parentAside: ParentImages?
+  var tracker: PreDumpReport.Tracker
+  /// Microseconds since the machine started, when the tracker was cleared.
+  var uptime: UInt64
+  /// How long the clearing took, of all tasks together.
+  var clearNanoseconds: UInt64 = 0
+  /// How long the tree was stopped; nil where it was not.
+  var stop: StopTimes?
+  /// How the walk finds out what was written; nil where it does not.
+  var watch: WriteProtectMode?
+  /// What the pages are compared with; nil where they are not.
+  var contents: ContentRound?
+  /// Nothing is read before devices had the time to end writes that were begun before this, in nanoseconds of the
+  /// monotonic clock; nil where none need be waited for.
+  var devicesBegan: UInt64?
+  /// What keeps the soft-dirty bits from telling all that is written.
+  var doubts = SoftDirtyDoubts()
+  /// Of each task, whether there are probes on its program, or were.
+  var areProbed: [Bool] = []
+  /// How long threads stood still, one at a time, to have their processes watched.
+  var injections: [UInt64] = []
+
+  /// - Parameter protection: that of a process; nil for one that is not watched.
+  init(
+    of tree: ProcessTree, tracker: PreDumpReport.Tracker, uptime: UInt64,
+    protection: (TargetProcess) -> WriteProtection? = { _ in nil }
+  ) {
+    tasks = tree.processes.enumerated().map {
+      DumpedProcess(index: $0.offset, process: $0.element, protection: protection($0.element))
+    }
+    skipped = tree.skipped
+    self.tracker = tracker
+    self.uptime = uptime
+  }
+
+  /// Makes the tasks anew of the processes that there are now.
+  mutating func attach(_ tree: ProcessTree, protection: (TargetProcess) -> WriteProtection?) {
+    tasks = PreparedRound(of: tree, tracker: tracker, uptime: uptime, protection: protection).tasks
+    skipped = tree.skipped
+  }
+
+  /// What the images say of themselves.
+  var inventory: Inventory {
+    doubts.isEmpty
+      ? Inventory(dumpUptime: uptime, preDumpMode: .read)
+      : .distrusting(uptime: uptime, preDumpMode: .read)
+  }
+
+  /// Looks once more, when everything is copied, for what CRIU's final dump would not see, and says so.
+  ///
+  /// - Throws: `SluiceError` when the kernel does not tell.
+  mutating func lookForDoubts(logger: Logger) throws(SluiceError) {
+    guard try onTarget({ () throws(TargetError) in try SoftDirty.isSupported() }) else { return }
+    let processes = tasks.filter { !$0.hasFailed }.map(\.process)
+    doubts.add(try SoftDirtyDoubts(about: processes))
+    if !doubts.isEmpty { doubts.warn(logger) }
+    guard KernelSupport.probesHideWrites, let task = zip(tasks, areProbed).first(where: \.1)?.0 else {
+      return
+    }
+    logger.warning(
+      "there are probes on the program of process \(task.process.pid) (uprobes), or were: before Linux 6.16 no soft-dirty bit tells 'criu dump' that one was set or removed; let there be no change until it has been made"
+    )
+  }
+
+  /// Whose writes are tracked by what outlasts us, and so by later runs; nil where none are.
+  func trackedTasks() throws(SluiceError) -> TrackedProcesses? {
+    guard tracker.seesSoftDirty else { return nil }
+    return TrackedProcesses(
+      bootID: try onTarget { () throws(TargetError) in try Uptime.bootID() },
+      tasks: tasks.filter { !$0.hasFailed }.map {
+        TrackedProcesses.Task(pid: $0.process.namespacePid, startTime: $0.process.machineStartTime)
+      })
+  }
+
+  /// The parts of a stop, in nanoseconds.
+  struct StopTimes: Hashable, Sendable {
+    /// From the first attempt until everything stood still.
+    var stopping: UInt64 = 0
+    /// Until it was known what was written.
+    var scanning: UInt64 = 0
+    /// Until the tracker was cleared.
+    var clearing: UInt64 = 0
+    /// Until everything was copied, where the processes stand still for that.
+    var copying: UInt64 = 0
+    /// Until everything ran again.
+    var resuming: UInt64 = 0
+  }
+}

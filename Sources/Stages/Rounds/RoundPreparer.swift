@@ -1,0 +1,341 @@
+internal import CSluiceLinux
+internal import Logging
+internal import SluiceImages
+internal import SluicePipeline
+internal import SluiceSystem
+internal import SluiceTarget
+
+/// Begins a round: chooses the tracker, which finds out what was written since the parent's images were made, and
+/// holds the processes still for a last round.
+///
+/// It has a thread of its own, since threads of other processes are stopped and let go by one and the same.
+actor RoundPreparer {
+  private nonisolated let executor: ThreadExecutor
+  private let configuration: PreDump.Configuration
+  private let part: RoundRole
+  private let dirtyBytes: Int
+  /// What a last round holds still.
+  private var held: StoppedTree?
+  /// The tree that it holds.
+  private var heldTree: ProcessTree?
+  private var doubts = SoftDirtyDoubts()
+  private var lap = LapTimer()
+  /// The parts of that stop.
+  private var times: PreparedRound.StopTimes?
+  /// Why it was held no longer, where that was for the time.
+  private var overdue: SluiceError?
+
+  nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
+
+  /// - Parameters:
+  ///   - part: what the round is among several.
+  ///   - dirtyBytes: the memory for what was written, in bytes.
+  init(configuration: PreDump.Configuration, part: RoundRole, dirtyBytes: Int, executor: ThreadExecutor) {
+    self.configuration = configuration
+    self.part = part
+    self.dirtyBytes = dirtyBytes
+    self.executor = executor
+  }
+
+  /// Begins the round.
+  ///
+  /// - Parameter parent: the images to build on; nil where there are none that can be built on.
+  /// - Throws: `SluiceError`. If the tracker was cleared by then, the parent's inventory stays aside. Nothing is held
+  ///   still any more.
+  func start(_ tree: ProcessTree, parent: ParentImages?) throws(SluiceError) -> PreparedRound {
+    var tree = tree
+    try onTarget { () throws(TargetError) in try tree.lookOutside() }
+    for outsider in tree.outsiders {
+      configuration.logger.warning(
+        "\(outsider): what it writes is copied, but not as it is at one moment, for it goes on when the tree is stopped, by 'criu dump' too"
+      )
+    }
+    let hasSoftDirty = try onTarget { () throws(TargetError) in try SoftDirty.isSupported() }
+    if hasSoftDirty, configuration.io != .discard {
+      doubts = try SoftDirtyDoubts(about: tree.processes)
+      // Whatever the tracker: CRIU goes by the bits upon all images.
+      try doubts.claim(tree.processes, for: part.claims)
+    }
+    let choice = try chooseTracker(hasSoftDirty: hasSoftDirty)
+    configuration.logger.info("tracker: \(choice.name.rawValue), \(reason(for: choice.name))")
+    do throws(SluiceError) {
+      return try start(&tree, parent, with: choice.tracker)
+    } catch {
+      guard choice.mayGiveUp, error.code == .notTrackable else { throw error }
+      part.tracking?.giveUp(othersTrack: error.isTrackedByOthers)
+      let other = try chooseTracker(hasSoftDirty: hasSoftDirty)
+      configuration.logger.log(
+        level: error.isTrackedByOthers ? .warning : .notice,
+        "tracker \(other.name.rawValue) instead of \(choice.name.rawValue): \(error)")
+      return try start(&tree, parent, with: other.tracker)
+    }
+  }
+
+  /// Everything is read by now: makes sure that it was these tasks' memory all the while, and lets go of what a last round
+  /// holds still, unless it is to be left stopped. What was read is written, and made valid, after that.
+  ///
+  /// - Throws: `SluiceError`, where the first of the tasks is gone, or the kernel does not tell.
+  func readingEnds(_ tasks: [DumpedProcess]) throws(SluiceError) {
+    for task in tasks where !task.hasFailed {
+      _ = try task.attempt { () throws(TargetError) in try task.process.checkStillTheSame() }
+    }
+    try checkStoodStill()
+    guard let written = try writtenByWorkers() else { return }
+    times?.copying = lap.next()
+    if !part.leavesStopped { resume() }
+    for pid in written.sorted() {
+      configuration.logger.warning(
+        "requests of an io_uring of process \(pid) went on while it was copied: the memory that they read into may be of another moment than the rest"
+      )
+    }
+  }
+
+  /// Makes sure that what a last round holds still has stood still up to this moment.
+  ///
+  /// - Throws: `SluiceError` when somebody else has let it run.
+  private func checkStoodStill() throws(SluiceError) {
+    guard let heldTree else { return }
+    try onTarget { () throws(TargetError) in try held?.checkStoodStill(heldTree) }
+  }
+
+  /// Nil where nothing is held still.
+  private func writtenByWorkers() throws(SluiceError) -> Set<Int32>? {
+    switch held {
+    case .some(let stopped): try onTarget { () throws(TargetError) in try stopped.writtenByWorkers() }
+    case .none: nil
+    }
+  }
+
+  /// How long what parts of a last round's stop took; nil where nothing was held still.
+  var stopTimes: PreparedRound.StopTimes? { times }
+
+  /// Lets go of what a last round holds still, if there is anything.
+  func resume() {
+    guard var stopped = held.take() else { return }
+    lap = LapTimer()
+    stopped.resume()
+    times?.resuming = lap.next()
+  }
+
+  /// Waits until what a last round holds still has been held for as long as it may be, and lets go of it then.
+  ///
+  /// - Parameter heedsCancellation: whether it lets go of that, too, when the task is cancelled meanwhile.
+  /// - Returns: why the round has failed; nil where nothing was held still any more, or the task was cancelled.
+  func waitUntilOverdue(heedsCancellation: Bool = false) async -> SluiceError? {
+    guard let lease = heldLease else { return nil }
+    do {
+      try await Task.sleep(until: lease.deadline, clock: .continuous)
+    } catch {
+      if heedsCancellation { resume() }
+      return nil
+    }
+    guard heldLease != nil else { return nil }
+    resume()
+    let error = SluiceError(
+      .io,
+      "\(lease.isOver("all was read and written that had to be").message), give it more memory (--memory-budget), or a faster disk"
+    )
+    // What was begun to be written must end before the error can be told, and a dead disk never ends it.
+    configuration.logger.warning("\(error)")
+    overdue = error
+    return error
+  }
+
+  private var heldLease: StopLease? {
+    switch held {
+    case .some(let stopped): stopped.lease
+    case .none: nil
+    }
+  }
+
+  /// Leaves stopped what a last round holds still: by SIGSTOP, or in its frozen cgroup.
+  ///
+  /// - Throws: `SluiceError` when that cannot be, or it was let go of meanwhile; it runs then.
+  func leaveStopped() throws(SluiceError) {
+    guard var stopped = held.take() else { throw overdue ?? .cancelled }
+    for pid in stopped.withWaitingWorkers.sorted() {
+      configuration.logger.warning(
+        "process \(pid) has requests that wait in workers of its io_uring: to be left stopped ends them early"
+      )
+    }
+    do throws(TargetError) { try stopped.leaveStopped() } catch { throw SluiceError(error) }
+  }
+
+  private func start(
+    _ tree: inout ProcessTree, _ parent: ParentImages?, with tracker: any DirtyTracker
+  ) throws(SluiceError) -> PreparedRound {
+    guard part.isLast else {
+      var start = try tracker.begin(&tree, on: parent)
+      start.doubts.add(doubts)
+      return start
+    }
+    let isParentOf = parent.map { ParentProcesses(of: $0, configuration).pids(in: tree) } ?? []
+    // One that appears before all stand still is found when they do.
+    try refuseOutsiders(of: tree)
+    let room = tracker.roomForLast(of: tree, on: parent, where: isParentOf)
+    var times = PreparedRound.StopTimes()
+    var stopped = try onTarget { () throws(TargetError) in
+      try StoppedTree(
+        of: tree, freezing: configuration.freezeCgroup, report: configuration.reportThaw,
+        limit: configuration.stopTimeLimit, stuck: configuration.stuck)
+    }
+    lap = LapTimer()
+    var start: PreparedRound
+    do throws(SluiceError) {
+      try onTarget { () throws(TargetError) in
+        try stopped.stop(&tree)
+        try tree.lookOutside()
+      }
+      times.stopping = lap.next()
+      try refuseOutsiders(of: tree)
+      try waitForDevices(tree, stopped.lease)
+      start = try tracker.beginLast(tree, on: parent, where: isParentOf, in: room, stopped.lease)
+    } catch {
+      stopped.resume()
+      throw error
+    }
+    times.scanning = lap.next()
+    start.doubts.add(doubts)
+    self.times = times
+    held = consume stopped
+    heldTree = tree
+    return start
+  }
+
+  /// What goes on writing while the tree stands still has no images of one moment.
+  private func refuseOutsiders(of tree: ProcessTree) throws(SluiceError) {
+    guard let outsider = tree.outsiders.first(where: \.isCertain) else { return }
+    throw SluiceError(outsider)
+  }
+
+  /// Waits until what the processes have asked of devices without waiting for it themselves has come, where they do
+  /// such things.
+  private func waitForDevices(_ tree: ProcessTree, _ lease: StopLease) throws(SluiceError) {
+    try onTarget { () throws(TargetError) in try AsyncIOQuiescence(into: tree.processes).wait(lease) }
+  }
+}
+
+/// What a round is among several of one run.
+struct RoundRole: Sendable {
+  /// What the rounds share to know what was written without a stop; nil for one by itself, which no round follows.
+  var tracking: WriteTracking?
+  /// The processes whose soft-dirty bits this run has for itself.
+  var claims = SoftDirtyClaims()
+  /// How often it was begun.
+  var tries = 1
+  /// Whether it is the first one: what is said of all of them is said by it.
+  var isFirst = true
+  /// Which directory the parent's path must lead to; nil where the user has named it.
+  var parent: FileIdentity?
+  /// Whether the processes stand still while it copies what is left.
+  var isLast = false
+  /// Whether they are left stopped then.
+  var leavesStopped = false
+  /// The processes that the rounds before have copied.
+  var known: Set<ProcessTree.Identity> = []
+  #if SLUICE_FAULTS
+    /// A page that is taken for clean.
+    var forgotten: ForgottenPage?
+  #endif
+}
+
+extension RoundPreparer {
+  private struct Choice {
+    let tracker: any DirtyTracker
+    let name: PreDumpReport.Tracker
+    /// Whether another one may take its place.
+    var mayGiveUp = false
+  }
+
+  /// The best tracker that was asked for and that there is.
+  private func chooseTracker(hasSoftDirty: Bool) throws(SluiceError) -> Choice {
+    // Without images there is nothing that later rounds could build on.
+    guard configuration.tracker != .none, configuration.io != .discard else {
+      return Choice(tracker: NoTracker(), name: .none)
+    }
+    switch configuration.tracker {
+    case .none: break
+    case .softDirty:
+      guard hasSoftDirty else { throw Self.lacksSoftDirty }
+      try doubts.checkMayClear()
+      return softDirty
+    case .writeProtect, .both:
+      guard configuration.tracker == .writeProtect || hasSoftDirty else { throw Self.lacksSoftDirty }
+      guard let tracking = part.tracking else { throw Self.lacksProtection }
+      if let refusal = protectionRefusal { throw refusal }
+      if configuration.tracker == .both { try doubts.checkMayClear() }
+      return writeProtect(tracking, seesSoftDirty: configuration.tracker == .both, mayGiveUp: false)
+    case .content: return content
+    case .automatic:
+      let believesSoftDirty = hasSoftDirty && doubts.isEmpty
+      if let tracking = part.tracking, !tracking.isGivenUp, protectionRefusal == nil {
+        return writeProtect(tracking, seesSoftDirty: believesSoftDirty, mayGiveUp: tracking.isFresh)
+      }
+      // Who clears the soft-dirty bits takes from somebody else, too, what these would have told.
+      if believesSoftDirty, part.tracking?.othersTrack != true { return softDirty }
+      // Where no round follows or went before, it would be of no use.
+      if part.tracking != nil || configuration.parentDirectory != nil { return content }
+    }
+    return Choice(tracker: NoTracker(), name: .none)
+  }
+
+  private var softDirty: Choice {
+    Choice(
+      tracker: SoftDirtyTracker(configuration: configuration, dirtyBytes: dirtyBytes), name: .softDirty)
+  }
+
+  private var content: Choice {
+    Choice(tracker: ContentTracker(configuration: configuration), name: .content)
+  }
+
+  private func writeProtect(_ tracking: WriteTracking, seesSoftDirty: Bool, mayGiveUp: Bool) -> Choice {
+    Choice(
+      tracker: WriteProtectTracker(
+        configuration: configuration, tracking: tracking, seesSoftDirty: seesSoftDirty,
+        mayGiveUp: mayGiveUp, dirtyBytes: dirtyBytes),
+      name: seesSoftDirty ? .both : .writeProtect, mayGiveUp: mayGiveUp)
+  }
+
+  /// Why memory cannot be write-protected; nil where it can.
+  private var protectionRefusal: SluiceError? {
+    for answer in [KernelSupport.asynchronousWriteProtect(), KernelSupport.pagemapScan()] {
+      switch answer {
+      case .yes: continue
+      case .no: return Self.lacksProtection
+      case .refused(let errno):
+        return SluiceError(
+          TargetError(
+            .systemCall,
+            "trying whether this kernel write-protects memory asynchronously (or leave --tracker at auto)",
+            errno: errno))
+      }
+    }
+    return configuration.pageStates == .pagemap ? Self.lacksProtection : nil
+  }
+
+  private static var lacksProtection: SluiceError {
+    SluiceError(
+      .system, "this kernel does not write-protect memory asynchronously (Linux 6.7): leave --tracker at auto"
+    )
+  }
+
+  /// Why it is this tracker, in a few words.
+  private func reason(for name: PreDumpReport.Tracker) -> String {
+    if configuration.tracker != .automatic { return "as asked for" }
+    if !doubts.isEmpty { return "for \(doubts.reason)" }
+    switch name {
+    case .both: return "the best that there is"
+    case .writeProtect: return "for the kernel keeps no soft-dirty bit"
+    default: break
+    }
+    if configuration.io == .discard { return "for no images are made" }
+    if part.tracking == nil { return "for no round of this run follows that could use write protection" }
+    if part.tracking?.isGivenUp == true { return "for the processes cannot be watched" }
+    return "for the kernel does not write-protect memory asynchronously (Linux 6.7)"
+  }
+
+  private static var lacksSoftDirty: SluiceError {
+    SluiceError(
+      .system, "this kernel keeps no soft-dirty bit (CONFIG_MEM_SOFT_DIRTY): leave --tracker at auto")
+  }
+}

@@ -1,0 +1,66 @@
+internal import CSluiceLinux
+internal import SluiceTarget
+
+/// How the walk of a round finds out what was written.
+struct WriteProtectMode: Sendable {
+  /// Whether it protects the pages for the next round.
+  var protects = true
+  /// Whether the soft-dirty bits were cleared just before.
+  var seesSoftDirty: Bool
+  /// Whether it is known otherwise what was written until now: the pages are protected for the first time.
+  var isFirst = false
+  /// The memory for the pages that the next round is to copy as well, in bytes.
+  var unsettledBytes: Int
+  /// When this began, in nanoseconds of the monotonic clock.
+  private let began = sluice_monotonic_nanoseconds()
+
+  /// How long a write by a device may take that was begun before: a read from a disk.
+  private static let deviceWriteNanoseconds: UInt64 = 200_000_000
+
+  init(protects: Bool = true, seesSoftDirty: Bool, isFirst: Bool = false, unsettledBytes: Int) {
+    self.protects = protects
+    self.seesSoftDirty = seesSoftDirty
+    self.isFirst = isFirst
+    self.unsettledBytes = unsettledBytes
+  }
+
+  /// How a part of a task's memory is looked at.
+  ///
+  /// - Parameters:
+  ///   - isPinned: whether devices have it pinned, or may have, since it is not known what of the task is pinned.
+  func view(of part: RegisteredRanges.Part, isPinned: Bool) -> DirtyCriterion {
+    DirtyCriterion(
+      authority: isFirst ? .elsewhere : part.isWatched ? .protection : .everything,
+      protects: protects && part.isWatched, seesSoftDirty: seesSoftDirty, isPinned: isPinned)
+  }
+
+  /// How mappings are looked at that are taken whole, and that nothing watches: the vdso.
+  var viewOfWhole: DirtyCriterion {
+    DirtyCriterion(
+      authority: isFirst ? .elsewhere : .everything, protects: false, seesSoftDirty: seesSoftDirty)
+  }
+
+  /// Gives devices the time to end writes into huge pages that were begun before the soft-dirty bits were cleared: CRIU
+  /// would take such a page for clean. What is read after that has them.
+  ///
+  /// - Throws: `SluiceError` with `cancelled`.
+  func waitForDevices() async throws(SluiceError) {
+    guard seesSoftDirty, protects else { return }
+    try await Self.waitForDevices(since: began)
+  }
+
+  /// Gives devices the time to end writes that were begun before a moment, in nanoseconds of the monotonic clock.
+  ///
+  /// - Throws: `SluiceError` with `cancelled`.
+  static func waitForDevices(since moment: UInt64) async throws(SluiceError) {
+    let left = timeLeft(since: moment, now: sluice_monotonic_nanoseconds())
+    guard left > 0 else { return }
+    do { try await Task.sleep(for: .nanoseconds(left)) } catch { throw .cancelled }
+  }
+
+  /// How long devices may still take to end writes that were begun before a moment; all in nanoseconds.
+  static func timeLeft(since moment: UInt64, now: UInt64) -> UInt64 {
+    let end = moment + deviceWriteNanoseconds
+    return end > now ? end - now : 0
+  }
+}

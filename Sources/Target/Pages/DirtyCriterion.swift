@@ -1,0 +1,75 @@
+internal import CSluiceLinux
+
+/// How a scan of pages finds out which of them were written.
+public struct DirtyCriterion: Hashable, Sendable {
+  /// Whose word on writes is heeded.
+  public enum Authority: Hashable, Sendable {
+    /// Nobody's: the scan tells nothing of writes.
+    case nobody
+    /// That of the write protection: a page is copied if it was written since it was protected.
+    case protection
+    /// What is known otherwise. The scan adds what was written since the soft-dirty bits were cleared.
+    case elsewhere
+    /// All pages are copied.
+    case everything
+  }
+
+  /// Whose word on writes is heeded.
+  public var authority: Authority
+  /// Whether the pages are write-protected by the scan that tells of them, in one step (PM_SCAN_WP_MATCHING):
+  /// what is written from then on is found by the next scan. Only mappings that are watched can be; others would be
+  /// passed over without a word.
+  public var protects: Bool
+  /// Whether this kernel keeps the soft-dirty bit, which was cleared just before.
+  public var seesSoftDirty: Bool
+  /// Whether devices have the pages pinned, or may have.
+  public var isPinned = false
+
+  /// - Parameter isPinned: whether devices have the pages pinned, or may have.
+  public init(authority: Authority, protects: Bool, seesSoftDirty: Bool, isPinned: Bool = false) {
+    self.authority = authority
+    self.protects = protects
+    self.seesSoftDirty = seesSoftDirty
+    self.isPinned = isPinned
+  }
+
+  /// Nothing is found out.
+  public static let unseen = DirtyCriterion(authority: .nobody, protects: false, seesSoftDirty: false)
+
+  /// Asks for what is to be known.
+  func extend(_ scan: inout sluice_scan) {
+    guard authority != .nobody else { return }
+    if protects { scan.flags = UInt64(SLUICE_SCAN_PROTECTS) }
+    scan.return_mask |= UInt64(SLUICE_PAGE_WRITTEN.rawValue)
+    if seesSoftDirty { scan.return_mask |= UInt64(SLUICE_PAGE_SOFT_DIRTY.rawValue) }
+  }
+
+  /// What is to be done with pages of these categories.
+  ///
+  /// Devices write through pins, past the page tables (io_uring's registered buffers, reads with O_DIRECT): a pin is
+  /// taken with a write fault, and what is lost is the write that ends later. So pages that may be pinned are copied
+  /// by the next round, too, and those that are pinned for long by each round, whatever the last one knew of that. Where
+  /// there is a soft-dirty bit, clearing it leaves pinned pages dirty, but for huge ones; without it, every page that was
+  /// written may be pinned.
+  ///
+  /// Where a process gives up pages of a private mapping of a file, the kernel leaves marks there that look like pages
+  /// in swap that were not written (PTE markers, for a watch outlasts its pages there). Their content is the file's again.
+  ///
+  /// - Parameter isFileBacked: whether the pages are in a mapping of a file.
+  func verdict(on categories: UInt64, isFileBacked: Bool) -> (mustCopy: Bool, isUnsettled: Bool) {
+    func has(_ category: sluice_page_category) -> Bool { categories & UInt64(category.rawValue) != 0 }
+    let (isWritten, isSoftDirty) = (has(SLUICE_PAGE_WRITTEN), has(SLUICE_PAGE_SOFT_DIRTY))
+    let mayBeGivenUp = isFileBacked && has(SLUICE_PAGE_SWAPPED)
+    // What is not protected is copied by the next round anyway.
+    let mayBePinned =
+      protects
+      && (isPinned || (seesSoftDirty ? isSoftDirty || isWritten && has(SLUICE_PAGE_HUGE) : isWritten))
+    return switch authority {
+    case .nobody: (false, false)
+    // What was moved here since the clear is soft-dirty, whatever its pages are marked with.
+    case .protection: (isPinned || isWritten || seesSoftDirty && isSoftDirty || mayBeGivenUp, mayBePinned)
+    case .elsewhere: (isPinned || isSoftDirty, mayBePinned)
+    case .everything: (true, mayBePinned)
+    }
+  }
+}

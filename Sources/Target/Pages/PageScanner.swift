@@ -1,0 +1,89 @@
+internal import CSluiceLinux
+
+/// Finds the pages of a process that hold data of its own: present or swapped, not a clean page of a
+/// file, not the zero page.
+///
+/// It goes in steps. The kernel holds the process' mmap_lock while it looks at page tables, and a thread
+/// of the process that maps memory then waits: so a step covers no more than some 16 MiB of populated
+/// memory (measured: 28–57 ms of waiting for one scan over 4 GiB, nothing measurable in steps). For the same
+/// reason /proc/PID/smaps is never read (75–93 ms), though it alone tells some kinds of mappings.
+public struct PageScanner: ~Copyable {
+  /// Where page states come from.
+  public enum Source: String, Sendable {
+    /// The PAGEMAP_SCAN ioctl of Linux 6.7.
+    case pagemapScan = "PAGEMAP_SCAN"
+    /// The 64-bit entries of /proc/PID/pagemap.
+    case pagemap
+  }
+
+  /// The bytes that a scanner holds.
+  public static let tableBytes =
+    PagemapScan.regionCapacity * (MemoryLayout<PageRegion>.stride + MemoryLayout<ScannedRun>.stride)
+    + PagemapEntries.capacity * MemoryLayout<UInt64>.stride
+
+  /// Where the page states come from.
+  public let source: Source
+  private let process: TargetProcess
+  private var states: any PageStates
+  private var found: FoundPages
+
+  /// The runs that the last step found, in address order; those that touch differ in what is to be done.
+  public var runs: [ScannedRun] { found.runs }
+  /// What all steps came across.
+  public var tally: PageTally { found.tally }
+
+  /// - Parameters:
+  ///   - process: whose pages.
+  ///   - source: nil takes the best that this kernel has.
+  ///   - swapped: what becomes of pages that are in swap.
+  /// - Throws: `TargetError` when the kernel answers neither way.
+  public init(
+    of process: TargetProcess, source: Source? = nil, swapped: SwappedPages = .read
+  ) throws(TargetError) {
+    self.process = process
+    let pageSize = UInt64(sluice_page_size())
+    let offered = PagemapScan.offered(by: process.pagemap)
+    self.source = source ?? (offered == nil ? .pagemap : .pagemapScan)
+    found = FoundPages(pageSize: pageSize, swapped: swapped)
+    found.reserve(runs: PagemapScan.regionCapacity)
+    switch self.source {
+    case .pagemapScan: states = PagemapScan(pageSize: pageSize, knowsGuards: offered?.guards ?? false)
+    case .pagemap: states = try PagemapEntries(pageSize: pageSize)
+    }
+  }
+
+  /// Scans from `start` towards `end`, a step. Both are page boundaries.
+  ///
+  /// - Parameter isFileBacked: whether pages may be a file's. Elsewhere the page table's word on that is
+  ///   not asked for: it calls the huge zero page a file's too, which must be taken.
+  /// - Parameter writes: how it is found out whether pages were written; other than `.unseen` only where the source
+  ///   is `pagemapScan`.
+  /// - Returns: where the step ended, which is `end` when nothing is left; `runs` has what was found.
+  /// - Throws: `TargetError` when the process' memory is gone or the kernel refuses.
+  public mutating func step(
+    from start: UInt64, to end: UInt64, isFileBacked: Bool, writes: DirtyCriterion = .unseen
+  ) throws(TargetError) -> UInt64 {
+    found.removeRuns()
+    return try states.step(
+      through: start..<end, of: process, isFileBacked: isFileBacked, writes: writes, into: &found)
+  }
+
+  /// The same for a mapping of which every page is taken, whatever the page table says.
+  public mutating func wholeStep(from start: UInt64, to end: UInt64, mustCopy: Bool = false) -> UInt64 {
+    found.removeRuns()
+    found.add(.present, from: start, to: end, mustCopy: mustCopy)
+    return end
+  }
+}
+
+/// A way to ask the kernel for the states of pages.
+protocol PageStates {
+  /// Adds what is in the first part of `range`.
+  ///
+  /// - Returns: where that part ends.
+  /// - Throws: `TargetError` when the memory is gone or the kernel refuses.
+  mutating func step(
+    through range: Range<UInt64>, of process: TargetProcess, isFileBacked: Bool, writes: DirtyCriterion,
+    into pages: inout FoundPages
+  ) throws(TargetError) -> UInt64
+}

@@ -1,0 +1,262 @@
+public import CSluiceLinux
+import Glibc
+
+/// Reads the memory of another process from outside, without stopping it.
+public struct RemoteMemory: Sendable {
+  /// What one call of `read` really got.
+  public struct Outcome: Hashable, Sendable {
+    /// The runs at the start of the table, which now say what is in the bytes.
+    public var runCount = 0
+    /// The bytes that were read.
+    public var byteCount = 0
+    /// Bytes that were there when they were planned and are no longer.
+    public var vanishedBytes: UInt64 = 0
+    /// Bytes that only /proc/PID/mem could read (PROT_NONE and the like).
+    public var forcedBytes: UInt64 = 0
+  }
+
+  /// From this length on, the lock is free for longer while a run is copied than it is held to find its pages.
+  private static let longRunBytes = 64 << 10
+
+  private let process: TargetProcess
+  private let watch: ReadClock?
+  private let pageSize: UInt64
+
+  /// The memory of this process.
+  ///
+  /// - Parameter watch: is told when a read begins that may wait for somebody else.
+  public init(of process: TargetProcess, watch: ReadClock? = nil) {
+    self.process = process
+    self.watch = watch
+    pageSize = UInt64(sluice_page_size())
+  }
+
+  /// Reads runs of whole pages, one after the other, and rewrites their table to say what was got: pages
+  /// that vanished are neither in the table nor in the bytes.
+  ///
+  /// process_vm_readv reads up to the first page that it cannot read. Then the page table is asked what is there
+  /// now: where it has nothing, the read goes on at the next page that it has. What is there is read through
+  /// /proc/PID/mem, which may read what the process itself may not.
+  ///
+  /// - Parameters:
+  ///   - table: room for as many runs as the bytes have pages, since a hole cuts a run in two.
+  ///   - runCount: how many runs stand at the start of the table.
+  ///   - bytes: room for all of them.
+  ///   - turns: of whoever reads on and on.
+  /// - Throws: `TargetError`: `gone`, `notPermitted`, or `unreadable` for a page that is there but cannot
+  ///   be read.
+  public func read(
+    table: UnsafeMutableBufferPointer<MemoryRun>, runCount: Int, into bytes: UnsafeMutableRawBufferPointer,
+    turns: inout MmapLockPacer
+  ) throws(TargetError) -> Outcome {
+    var reading = unsafe Reading(table: table, runCount: runCount, bytes: bytes, pageSize: pageSize)
+    while reading.isUnfinished {
+      if process.answersFaults {
+        try readWithoutWaiting(&reading)
+        continue
+      }
+      let batch = reading.nextBatch
+      watch?.began(at: reading.current.address)
+      let began = sluice_monotonic_nanoseconds()
+      let got = unsafe sluice_process_vm_readv(
+        process.pid, reading.destination, reading.room, batch.runs, batch.count)
+      watch?.ended()
+      if batch.byteCount / batch.count < Self.longRunBytes { turns.held(since: began) }
+      guard got >= 0 || got == -Int(EFAULT) else {
+        throw process.failure(of: "reading the memory", errno: SystemErrno(returned: got))
+      }
+      reading.keep(UInt64(max(0, got)))
+      if got < batch.byteCount {
+        try readWhatStopped(&reading)
+      }
+    }
+    return reading.outcome
+  }
+
+  /// Reads some of the current run through /proc/PID/mem.
+  ///
+  /// process_vm_readv waits for whoever answers the page faults of the process (userfaultfd), for as long as that takes
+  /// and whatever signal comes but SIGKILL. /proc/PID/mem does not wait: such a page is an error at once.
+  private func readWithoutWaiting(_ reading: inout Reading) throws(TargetError) {
+    let run = reading.current
+    var length = run.length
+    // Below a stack it would make that grow: see below.
+    switch try process.mapping(atOrAbove: run.address) {
+    case .mapping(let mapping) where mapping.start <= run.address:
+      length = min(length, mapping.end - run.address)
+    case .mapping(let mapping): return reading.skip(upTo: mapping.start)
+    case .none: return reading.skip(upTo: UInt64.max)
+    case .cannotBeAsked: break
+    }
+    let got = unsafe sluice_pread(process.memory.descriptor, reading.destination, Int(length), run.address)
+    if got >= Int(pageSize) {
+      reading.keep(UInt64(got))
+    } else {
+      try readWhatStopped(&reading)
+    }
+  }
+
+  /// How often a page that is there and cannot be read is tried: it may come and go while we look.
+  private static let attempts = 100
+
+  /// Deals with the page that process_vm_readv could not read: reads it, or proves that it is gone.
+  ///
+  /// Nothing else than pages that are there is read through /proc/PID/mem. Below a stack (MAP_GROWSDOWN) the kernel
+  /// would take that for an access of the process, and have the stack grow.
+  private func readWhatStopped(_ reading: inout Reading) throws(TargetError) {
+    var reason = SystemErrno(code: EFAULT)
+    for _ in 0..<Self.attempts {
+      let run = reading.current
+      let populated = try populatedPages(at: run)
+      guard populated.length > 0, populated.address == run.address else {
+        reading.skip(upTo: populated.address)
+        return
+      }
+      let got = unsafe sluice_pread(
+        process.memory.descriptor, reading.destination, Int(populated.length), run.address)
+      if got >= Int(pageSize) {
+        reading.outcome.forcedBytes += reading.keep(UInt64(got))
+        return
+      }
+      // 0 bytes: the memory itself is gone.
+      guard got < 0 else { throw process.failure(of: "reading the memory", errno: SystemErrno(code: ESRCH)) }
+      reason = SystemErrno(returned: got)
+    }
+    throw try unreadable(reading.current.address, reason)
+  }
+
+  /// The first pages in a run that there are at this moment, as far as one look at the page table goes: an empty
+  /// run where it saw none, which begins where the look ended.
+  private func populatedPages(at run: MemoryRun) throws(TargetError) -> MemoryRun {
+    var entries = InlineArray<128, UInt64>(repeating: 0)
+    let size = MemoryLayout<UInt64>.size
+    let wanted = min(Int(run.length / pageSize), entries.count)
+    let descriptor = process.pagemap.descriptor
+    let offset = run.address / pageSize * UInt64(size)
+    let got = unsafe withUnsafeMutableBytes(of: &entries) {
+      unsafe sluice_pread(descriptor, $0.baseAddress, wanted * size, offset)
+    }
+    guard got >= size else {
+      let errno = got < 0 ? SystemErrno(returned: got) : SystemErrno(code: ESRCH)
+      throw process.failure(of: "reading the page states", errno: errno)
+    }
+    let seen = got / size
+    var first = 0
+    while first < seen, !PagemapEntry.isPopulated(entries[first]) { first += 1 }
+    var end = first
+    while end < seen, PagemapEntry.isPopulated(entries[end]) { end += 1 }
+    return MemoryRun(
+      address: run.address + UInt64(first) * pageSize, length: UInt64(end - first) * pageSize)
+  }
+
+  /// The error for a page that is there and cannot be read in any way.
+  private func unreadable(_ address: UInt64, _ reason: SystemErrno) throws(TargetError) -> TargetError {
+    try process.checkStillTheSame()
+    if case .mapping(let mapping) = try process.mapping(atOrAbove: address), mapping.start <= address,
+      !mapping.is_readable
+    {
+      return TargetError(.unreadable, HiddenMemory.message(for: address, of: process), errno: reason)
+    }
+    return TargetError(
+      .unreadable,
+      "the page at 0x\(String(address, radix: 16)) of process \(process.pid) is there but cannot be read, so its image"
+        + " would have a hole",
+      errno: reason)
+  }
+}
+
+/// Where a read of many runs stands: what was got, at the start of the table, and what is left to read,
+/// behind it.
+///
+/// The two never meet: every part that was got has a page at least, and the table has a place for each
+/// page of the buffer.
+@safe
+struct Reading: ~Copyable {
+  var outcome = RemoteMemory.Outcome()
+  private let table: UnsafeMutableBufferPointer<MemoryRun>
+  private let bytes: UnsafeMutableRawBufferPointer
+  private let pageSize: UInt64
+  /// The first run that is not yet read to its end, and the one after the last.
+  private var unread: Range<Int>
+
+  init(
+    table: UnsafeMutableBufferPointer<MemoryRun>, runCount: Int, bytes: UnsafeMutableRawBufferPointer,
+    pageSize: UInt64
+  ) {
+    unsafe self.table = table
+    unsafe self.bytes = bytes
+    self.pageSize = pageSize
+    unread = 0..<runCount
+  }
+
+  var isUnfinished: Bool { !unread.isEmpty }
+  var current: MemoryRun { unsafe table[unread.lowerBound] }
+  /// Where the next bytes go, and how many may.
+  var destination: UnsafeMutableRawPointer { unsafe bytes.baseAddress! + outcome.byteCount }
+  var room: Int { unsafe bytes.count - outcome.byteCount }
+
+  /// The kernel takes SLUICE_MAX_RUNS; but it takes the mmap_lock anew for each run, and between two there is no time
+  /// for anybody else: see MmapLockPacer. A call of so many takes half a millisecond at most.
+  private static let mostRunsPerBatch = 64
+
+  /// The runs that one process_vm_readv is asked for.
+  @safe
+  struct Batch {
+    let runs: UnsafePointer<MemoryRun>
+    let count: Int
+    let byteCount: Int
+  }
+
+  var nextBatch: Batch {
+    let count = min(unread.count, Self.mostRunsPerBatch)
+    let first = unread.lowerBound
+    let byteCount = unsafe table[first..<first + count].reduce(0) { $0 + Int($1.length) }
+    return unsafe Batch(
+      runs: UnsafePointer(table.baseAddress! + first), count: count, byteCount: byteCount)
+  }
+
+  /// Records that the next `count` bytes were read; of a page that was not read to its end, nothing.
+  ///
+  /// - Returns: the bytes that were recorded.
+  @discardableResult
+  mutating func keep(_ count: UInt64) -> UInt64 {
+    let kept = count / pageSize * pageSize
+    var left = kept
+    while left > 0 {
+      let part = MemoryRun(address: current.address, length: min(left, current.length))
+      left -= part.length
+      advance(by: part.length)
+      let last = outcome.runCount - 1
+      if last >= 0, unsafe table[last].address + table[last].length == part.address {
+        unsafe table[last] = MemoryRun(address: table[last].address, length: table[last].length + part.length)
+      } else {
+        if outcome.runCount == unread.lowerBound { shiftUnread() }
+        unsafe table[outcome.runCount] = part
+        outcome.runCount += 1
+      }
+      outcome.byteCount += Int(part.length)
+    }
+    return kept
+  }
+
+  /// Records that nothing is there any more from the current address up to `end`, or the run's end.
+  mutating func skip(upTo end: UInt64) {
+    let count = min(end - current.address, current.length)
+    outcome.vanishedBytes += count
+    advance(by: count)
+  }
+
+  private mutating func advance(by count: UInt64) {
+    let (first, run) = (unread.lowerBound, current)
+    // A whole run is stored, here and in `keep`: of a change to one field, the compiler (Swift 6.3) makes
+    // invalid code under ThreadSanitizer.
+    unsafe table[first] = MemoryRun(address: run.address + count, length: run.length - count)
+    if run.length == count { unread = first + 1..<unread.upperBound }
+  }
+
+  /// Moves what is unread by one place, to make room for the first part of a run that a hole has cut.
+  private mutating func shiftUnread() {
+    for index in unread.reversed() { unsafe table[index + 1] = table[index] }
+    unread = unread.lowerBound + 1..<unread.upperBound + 1
+  }
+}
