@@ -94,6 +94,9 @@ let package = Package(
       linkerSettings: [.linkedLibrary("pthread")]),
     .executableTarget(name: "doubt-target", path: "Tests/Programs/doubt-target"),
     .executableTarget(
+      name: "layout-target", path: "Tests/Programs/layout-target",
+      linkerSettings: [.linkedLibrary("pthread")]),
+    .executableTarget(
       name: "thread-target", path: "Tests/Programs/thread-target",
       linkerSettings: [.linkedLibrary("pthread")]),
     .executableTarget(name: "slow-disk", path: "Tests/Programs/slow-disk"),

@@ -1,0 +1,1 @@
+"""What Tests/Digests/run is made of."""
