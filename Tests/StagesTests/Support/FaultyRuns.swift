@@ -237,6 +237,8 @@ struct FaultyRuns {
     _ configuration: PreDump.Configuration, _ title: String, _ plan: FaultPlan,
     cancelledAfter delay: Duration?
   ) async throws -> (PreDump.Configuration, Result<PreDumpReport, SluiceError>, Faults.Record) {
+    // The buffers that the round before makes are counted, too: this one goes on with them.
+    Faults.start(.none)
     var rounds = try await startedRounds(configuration, title)
     let next = try await rounds?.next()
     let preDump: PreDump
