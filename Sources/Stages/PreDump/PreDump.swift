@@ -70,14 +70,15 @@ public struct PreDump: ~Copyable, Sendable {
   ///
   /// - Throws: `SluiceError`. Whatever goes wrong, no directory is left that looks finished.
   public consuming func run() async throws(SluiceError) -> PreDumpReport {
-    let progress = progress
     defer { progress.finish() }
     return try await runAsRound()
   }
 
   /// The same as one of several rounds, which share the progress.
-  consuming func runAsRound() async throws(SluiceError) -> PreDumpReport {
-    let progress = progress
+  ///
+  /// Not consuming: of a function that is, the compiler (Swift 6.3.1, optimizing) gives up what it copied of `self` before
+  /// the end.
+  func runAsRound() async throws(SluiceError) -> PreDumpReport {
     defer { progress.enter(.ended) }
     try configuration.check(hasSink: sink != nil)
     let patience = Patience<PreDumpReport>()

@@ -22,6 +22,8 @@ public final class SluiceRuntime: Sendable {
   private let core: RuntimeCore
   /// Threads that the tasks of a run are on, apart from the stages' own: those that no run uses.
   private let coordinators = Locked<[ThreadExecutor]>([])
+  /// Whether there is anything that must be ended.
+  private let isUsed = Locked(false)
 
   /// A runtime without threads and buffers: a dump makes what it needs, and leaves it to the next.
   ///
@@ -32,6 +34,8 @@ public final class SluiceRuntime: Sendable {
   }
 
   deinit {
+    // A program that ends just now must not have a task that begins.
+    guard isUsed.withLock({ $0 }) else { return }
     let core = core
     let coordinators = coordinators.withLock { $0 }
     // Whoever drops the last reference may be a thread that is to end here.
@@ -61,10 +65,12 @@ public final class SluiceRuntime: Sendable {
     }
     for coordinator in idle { coordinator.shutdown() }
     await core.shutdown()
+    isUsed.withLock { $0 = false }
   }
 
   func acquire(_ needs: RuntimeNeeds) async throws(SluiceError) -> RuntimeLease {
-    try await core.acquire(needs)
+    isUsed.withLock { $0 = true }
+    return try await core.acquire(needs)
   }
 
   /// - Parameter isReusable: whether all work on the lease's threads has come to its end.
@@ -79,6 +85,7 @@ public final class SluiceRuntime: Sendable {
   func coordinate<Success: Sendable>(
     _ body: @escaping @Sendable () async throws(SluiceError) -> Success
   ) async throws(SluiceError) -> Success {
+    isUsed.withLock { $0 = true }
     let known = coordinators.withLock { $0.popLast() }
     let coordinator: ThreadExecutor
     if let known { coordinator = known } else { coordinator = try StageThreads.make("sluice-coord") }
