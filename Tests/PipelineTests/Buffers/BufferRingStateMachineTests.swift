@@ -71,6 +71,58 @@ import Testing
     }
   }
 
+  @Test func `a lower limit takes the memory of free buffers at once, of others when they come home`() {
+    var machine = Machine(count: 4)
+    for index in 0..<4 { #expect(machine.taking() == [index]) }
+    #expect(machine.givingBack(3) == nil)
+    guard case .empty([3]) = machine.setLimit(2) else {
+      Issue.record("buffer 3 is free and has memory")
+      return
+    }
+    #expect(!machine.isWithinLimit)
+    #expect(machine.emptied(3) == nil)
+    #expect(!machine.isWithinLimit, "buffer 2 is still out")
+    guard case .empty(2) = machine.giveBack(2) else {
+      Issue.record("buffer 2 is above the limit")
+      return
+    }
+    #expect(machine.emptied(2) == nil)
+    #expect(machine.isWithinLimit)
+    #expect(machine.touched == 2)
+    #expect(machine.taking() == [], "no more than the limit are handed out")
+    #expect(machine.mostTouched == 4)
+  }
+
+  @Test func `a higher limit serves those who wait, and a buffer that is being emptied comes later`() {
+    var machine = Machine(count: 3)
+    for index in 0..<3 { #expect(machine.taking() == [index]) }
+    _ = machine.setLimit(1)
+    guard case .empty(2) = machine.giveBack(2), case .empty(1) = machine.giveBack(1) else {
+      Issue.record("both are above the limit")
+      return
+    }
+    #expect(machine.emptied(1) == nil)
+    #expect(machine.waiting(7) == .suspend)
+    #expect(machine.waiting(8) == .suspend)
+    guard case .resume(let resumed) = machine.setLimit(3) else {
+      Issue.record("the limit was raised")
+      return
+    }
+    #expect(resumed.map(\.waiter) == [7])
+    #expect(resumed.map(\.index) == [1])
+    let last = machine.emptied(2)
+    #expect(last?.waiter == 8)
+    #expect(last?.index == 2)
+  }
+
+  @Test func `only free buffers without memory are touched`() {
+    var machine = Machine(count: 4)
+    _ = machine.taking()
+    #expect(machine.touch(3) == [1, 2])
+    #expect(machine.touched == 3)
+    #expect(machine.touch(3) == [])
+  }
+
   /// Against a plain array of free buffers and one of waiters.
   @Test(arguments: 1...4)
   func `does what a plain model does over long random walks`(count: Int) {
