@@ -94,6 +94,34 @@ public struct PinnedMemory: Sendable {
     return joined
   }
 
+  /// Tells of which addresses are pinned, in one pass upwards.
+  var cursor: Cursor { Cursor(of: self) }
+
+  /// Tells of which addresses are pinned, in one pass upwards.
+  struct Cursor {
+    private let pinned: PinnedMemory
+    private var index = 0
+
+    fileprivate init(of pinned: PinnedMemory) {
+      self.pinned = pinned
+    }
+
+    /// Whether the start of a range is pinned, or may be since not all pinned memory was found, and up to where that
+    /// holds.
+    ///
+    /// - Parameter range: not empty; begins no lower than the end of the answer before.
+    mutating func next(in range: Range<UInt64>) -> (isPinned: Bool, end: UInt64) {
+      guard pinned.isKnown else { return (true, range.upperBound) }
+      while index < pinned.ranges.count, pinned.ranges[index].upperBound <= range.lowerBound { index += 1 }
+      guard index < pinned.ranges.count, pinned.ranges[index].lowerBound < range.upperBound else {
+        return (false, range.upperBound)
+      }
+      let found = pinned.ranges[index]
+      guard found.lowerBound <= range.lowerBound else { return (false, found.lowerBound) }
+      return (true, min(found.upperBound, range.upperBound))
+    }
+  }
+
   /// Cuts a range where pinned memory begins and ends in it.
   public func pieces(of range: Range<UInt64>) -> [(range: Range<UInt64>, isPinned: Bool)] {
     var pieces: [(range: Range<UInt64>, isPinned: Bool)] = []

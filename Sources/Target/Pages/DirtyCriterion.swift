@@ -24,6 +24,8 @@ public struct DirtyCriterion: Hashable, Sendable {
   public var seesSoftDirty: Bool
   /// Whether devices have the pages pinned, or may have.
   public var isPinned = false
+  /// Whether probes may have replaced the pages, which are code, and this kernel tells nothing of that.
+  public var mayBeReplaced = false
 
   /// - Parameter isPinned: whether devices have the pages pinned, or may have.
   public init(authority: Authority, protects: Bool, seesSoftDirty: Bool, isPinned: Bool = false) {
@@ -55,6 +57,8 @@ public struct DirtyCriterion: Hashable, Sendable {
   /// Where a process gives up pages of a private mapping of a file, the kernel leaves marks there that look like pages
   /// in swap that were not written (PTE markers, for a watch outlasts its pages there). Their content is the file's again.
   ///
+  /// Code that probes replace is copied, too, whatever the soft-dirty bits and the write protection say of it.
+  ///
   /// - Parameter isFileBacked: whether the pages are in a mapping of a file.
   func verdict(on categories: UInt64, isFileBacked: Bool) -> (mustCopy: Bool, isUnsettled: Bool) {
     func has(_ category: sluice_page_category) -> Bool { categories & UInt64(category.rawValue) != 0 }
@@ -64,11 +68,12 @@ public struct DirtyCriterion: Hashable, Sendable {
     let mayBePinned =
       protects
       && (isPinned || (seesSoftDirty ? isSoftDirty || isWritten && has(SLUICE_PAGE_HUGE) : isWritten))
+    if isPinned || mayBeReplaced { return (true, mayBePinned) }
     return switch authority {
     case .nobody: (false, false)
     // What was moved here since the clear is soft-dirty, whatever its pages are marked with.
-    case .protection: (isPinned || isWritten || seesSoftDirty && isSoftDirty || mayBeGivenUp, mayBePinned)
-    case .elsewhere: (isPinned || isSoftDirty, mayBePinned)
+    case .protection: (isWritten || seesSoftDirty && isSoftDirty || mayBeGivenUp, mayBePinned)
+    case .elsewhere: (isSoftDirty, mayBePinned)
     case .everything: (true, mayBePinned)
     }
   }

@@ -68,6 +68,20 @@ public struct PageScanner: ~Copyable {
       through: start..<end, of: process, isFileBacked: isFileBacked, writes: writes, into: &found)
   }
 
+  /// The same by which pages of a mapping are taken.
+  ///
+  /// - Parameter pages: where that is all, nothing is asked, and the step ends at `end`.
+  mutating func step(
+    from start: UInt64, to end: UInt64, taking pages: MappedArea.Pages, writes: DirtyCriterion
+  ) throws(TargetError) -> UInt64 {
+    switch pages {
+    case .own: return try step(from: start, to: end, isFileBacked: false, writes: writes)
+    case .copiedFromFile: return try step(from: start, to: end, isFileBacked: true, writes: writes)
+    case .all:
+      return wholeStep(from: start, to: end, mustCopy: writes.verdict(on: 0, isFileBacked: false).mustCopy)
+    }
+  }
+
   /// The same for a mapping of which every page is taken, whatever the page table says.
   public mutating func wholeStep(from start: UInt64, to end: UInt64, mustCopy: Bool = false) -> UInt64 {
     found.removeRuns()

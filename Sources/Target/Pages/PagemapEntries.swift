@@ -29,8 +29,10 @@ struct PagemapEntries: PageStates {
     through range: Range<UInt64>, of process: TargetProcess, isFileBacked: Bool, writes: DirtyCriterion,
     into pages: inout FoundPages
   ) throws(TargetError) -> UInt64 {
-    precondition(writes == .unseen, "only PAGEMAP_SCAN protects pages")
+    precondition(
+      writes.authority == .nobody && !writes.protects, "only PAGEMAP_SCAN protects pages and tells of writes")
     let count = try read(from: range, of: process)
+    let mustCopy = writes.verdict(on: 0, isFileBacked: isFileBacked).mustCopy
     unsafe entries.withUnsafeBufferPointer { entries in
       var index = 0
       while true {
@@ -40,7 +42,7 @@ struct PagemapEntries: PageStates {
         guard index < count else { return }
         let address = range.lowerBound + UInt64(index) * pageSize
         if let kind = unsafe kind(of: entries[index], isFileBacked) {
-          pages.add(kind, from: address, to: address + pageSize)
+          pages.add(kind, from: address, to: address + pageSize, mustCopy: mustCopy)
         }
         index += 1
       }

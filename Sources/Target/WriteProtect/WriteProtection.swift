@@ -129,22 +129,8 @@ public final class WriteProtection: Sendable {
   ///
   /// - Throws: `TargetError` when the memory is gone, or our task was cancelled.
   public func protectAll(swapped: SwappedPages) throws(TargetError) {
-    var areas = MappedAreas(of: process)
-    var parts = RegisteredRanges(of: process, refused: try registerNew())
-    var scanner = try PageScanner(of: process, source: .pagemapScan, swapped: swapped)
-    let writes = DirtyCriterion(authority: .everything, protects: true, seesSoftDirty: false)
-    while let area = try areas.next() {
-      if area.pages == .all { continue }
-      try parts.cut(area, starts: areas.starts)
-      for part in parts.parts where part.isWatched {
-        var position = part.start
-        while position < part.end {
-          try TargetError.checkCancellation()
-          position = try scanner.step(
-            from: position, to: part.end, isFileBacked: area.pages == .copiedFromFile, writes: writes)
-        }
-      }
-    }
+    var walk = try PageWalk(of: process, by: self, mode: .protectAll, swapped: swapped)
+    while try walk.next() { try TargetError.checkCancellation() }
   }
 
   /// Has mappings watched that are not yet. All their pages count as written.
@@ -234,13 +220,9 @@ public final class WriteProtection: Sendable {
   /// for writing (mm/userfaultfd.c, userfaultfd_clear_vma). In parts of a mapping it would cut that in two for a moment,
   /// in which the process could not move it (mremap). So the mappings are listed anew when the protection is lifted.
   private func unprotect() throws(TargetError) {
-    var parts = RegisteredRanges(of: process, refused: try registerNew())
-    var areas = MappedAreas(of: process)
-    while let area = try areas.next() {
-      if area.pages == .all { continue }
-      try parts.cut(area, starts: areas.starts)
-      for part in parts.parts where part.isWatched { userfault.unprotect(part.start..<part.end) }
-    }
+    var pieces = WalkPieces(
+      of: ListedMemory(of: process, refused: try registerNew()), mode: .protectAll)
+    while let piece = try pieces.next() { userfault.unprotect(piece.range) }
     var stretches = RegistrableRanges(of: process)
     while let stretch = try stretches.next() {
       for range in try userfault.watch(stretch, of: stretches).watched { try userfault.unwatch(range) }
