@@ -20,13 +20,12 @@ public struct PinnedMemory: Sendable {
 
   /// - Throws: `TargetError` when the process has ended.
   public init(of process: TargetProcess) throws(TargetError) {
-    let status: String
+    let pinned: UInt64
     do throws(ProcFile.OpenFailed) {
-      status = try ProcFile.text(ofFileAt: "/proc/\(process.pid)/status")
+      pinned = try StatusLines(ofProcessAt: "/proc/\(process.pid)").bytes("VmPin")
     } catch {
       throw process.failure(of: "reading /proc/\(process.pid)/status", errno: error.errno)
     }
-    let pinned = ProcessStatus.kibibytes(in: status, of: ["VmPin:"]) << 10
     let rings = try IoUrings(of: process)
     var buffers: [Range<UInt64>] = []
     var silent = rings.descriptors

@@ -219,14 +219,13 @@ public final class TargetProcess: Sendable {
   ///
   /// - Throws: `TargetError` when the process is gone, or what the kernel says cannot be read.
   public func ownMemoryBytes() throws(TargetError) -> UInt64 {
-    let text: String
     do throws(ProcFile.OpenFailed) {
-      text = try ProcFile.text(ofFileAt: "/proc/\(pid)/status")
+      let status = try StatusLines(ofProcessAt: "/proc/\(pid)")
+      return status.bytes("RssAnon") + status.bytes("VmSwap")
     } catch {
       if error.errno.code == ENOENT || error.errno.code == ESRCH { throw Self.ended(pid) }
       throw TargetError(.systemCall, "reading /proc/\(pid)/status", errno: error.errno)
     }
-    return ProcessStatus.kibibytes(in: text, of: ["RssAnon:", "VmSwap:"]) << 10
   }
 
   static func ended(_ pid: Int32) -> TargetError {

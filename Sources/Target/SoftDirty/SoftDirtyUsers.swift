@@ -86,17 +86,17 @@ public struct SoftDirtyUsers: Sendable {
   private static func isOf(_ process: TargetProcess, _ number: Int32) throws(TargetError) -> Bool {
     let directory = "/proc/\(process.pid)"
     do throws(ProcFile.OpenFailed) {
-      let status = try ProcFile.text(ofFileAt: "\(directory)/status")
-      if ProcessStatus.namespacePids(in: status).contains(number) { return true }
+      let pids = try StatusLines(ofProcessAt: directory).namespacePids
+      if pids.contains(number) { return true }
       if number != process.pid, unsafe access("\(directory)/task/\(number)", F_OK) == 0 { return true }
-      guard ProcessStatus.namespacePids(in: status).count > 1 else { return false }
+      guard pids.count > 1 else { return false }
     } catch {
       throw process.failure(of: "reading \(directory)/status", errno: error.errno)
     }
     for thread in try ThreadList(of: process).all() {
       // One that has ended has no number any more.
-      let status = try? ProcFile.text(ofFileAt: "\(directory)/task/\(thread)/status")
-      if let status, ProcessStatus.namespacePids(in: status).contains(number) { return true }
+      let status = try? StatusLines(ofProcessAt: "\(directory)/task/\(thread)")
+      if status?.namespacePids.contains(number) == true { return true }
     }
     return false
   }
