@@ -1,5 +1,6 @@
 internal import CSluiceLinux
 import Glibc
+internal import SluiceSystem
 
 /// Page states by the entries of /proc/PID/pagemap, for kernels before 6.7.
 ///

@@ -1,4 +1,5 @@
 internal import CSluiceLinux
+internal import SluiceSystem
 
 /// What this process may do: capabilities(7), and the limits that matter to us.
 public struct Privileges: Sendable {

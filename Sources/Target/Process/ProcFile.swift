@@ -1,4 +1,5 @@
 internal import CSluiceLinux
+internal import SluiceSystem
 
 /// An open file below /proc, closed when its owner lets go of it.
 ///

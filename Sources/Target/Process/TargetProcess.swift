@@ -1,5 +1,6 @@
 internal import CSluiceLinux
 import Glibc
+internal import SluiceSystem
 
 /// A process that is to be copied, held so that it cannot be mistaken for another.
 ///

@@ -1,5 +1,6 @@
 public import CSluiceLinux
 import Glibc
+internal import SluiceSystem
 
 /// Reads the memory of another process from outside, without stopping it.
 public struct RemoteMemory: Sendable {

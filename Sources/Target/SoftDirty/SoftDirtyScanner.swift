@@ -1,5 +1,6 @@
 internal import CSluiceLinux
 import Glibc
+internal import SluiceSystem
 
 /// Finds the pages of a process that were written since its soft-dirty bits were cleared. Made before the
 /// process is stopped, so that nothing is allocated while it stands still.

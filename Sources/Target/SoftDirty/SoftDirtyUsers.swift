@@ -1,5 +1,6 @@
 internal import CSluiceLinux
 import Glibc
+internal import SluiceSystem
 
 /// Processes of a tree that go by soft-dirty bits themselves, as some collectors of garbage and checkpointers do: who
 /// clears the bits hides writes from all others who look at them.
@@ -61,19 +62,13 @@ public struct SoftDirtyUsers: Sendable {
     for descriptor in descriptors.numbers {
       // Closed meanwhile, or a file of that name that is another's.
       guard unsafe sluice_is_of_proc("\(directory)/\(descriptor)") == 1,
-        let link = linkText("\(directory)/\(descriptor)"), let number = number(in: link)
+        let link = try? SymbolicLink.text(
+          of: "\(directory)/\(descriptor)", called: "\(directory)/\(descriptor)"),
+        let number = number(in: link)
       else { continue }
       numbers.insert(number)
     }
     return numbers
-  }
-
-  private static func linkText(_ path: String) -> String? {
-    var text = [UInt8](repeating: 0, count: Int(PATH_MAX))
-    let count = unsafe text.withUnsafeMutableBytes {
-      unsafe sluice_read_link_at(sluice_current_directory(), path, $0.baseAddress, $0.count)
-    }
-    return count > 0 ? String(decoding: text[..<count], as: UTF8.self) : nil
   }
 
   /// That of "/proc/4711/clear_refs" and "/proc/4711/task/4712/clear_refs", wherever that /proc is mounted: "self" is

@@ -1,5 +1,6 @@
 internal import CSluiceLinux
 import Glibc
+internal import SluiceSystem
 
 /// Who is in a cgroup, or in one below it, as the kernel lists it: Documentation/admin-guide/cgroup-v2.rst, "cgroup.procs"
 /// and "cgroup.threads".

@@ -1,5 +1,6 @@
 internal import CSluiceLinux
 import Glibc
+internal import SluiceSystem
 
 /// Holds all processes of a cgroup still with the freezer of cgroup v2, which costs the same for a thousand threads as
 /// for one: Documentation/admin-guide/cgroup-v2.rst, "cgroup.freeze".

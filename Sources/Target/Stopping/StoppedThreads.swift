@@ -1,5 +1,6 @@
 internal import CSluiceLinux
 import Glibc
+internal import SluiceSystem
 
 /// Holds all threads of some processes still, and lets them go on: ptrace(2) with PTRACE_SEIZE and
 /// PTRACE_INTERRUPT.

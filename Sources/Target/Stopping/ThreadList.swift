@@ -1,5 +1,6 @@
 internal import CSluiceLinux
 import Glibc
+internal import SluiceSystem
 
 /// The threads of a process, as /proc/PID/task lists them. What is listed are threads of this very process: the
 /// open directory stays with it.

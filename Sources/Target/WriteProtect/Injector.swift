@@ -1,5 +1,6 @@
 internal import CSluiceLinux
 import Glibc
+internal import SluiceSystem
 
 /// Has processes make a userfaultfd for us: the kernel gives one only to the process itself.
 ///

@@ -1,5 +1,6 @@
 internal import CSluiceLinux
 import Glibc
+internal import SluiceSystem
 
 /// The system call that a thread waits in, as /proc/PID/task/TID/syscall shows it (proc_pid_syscall(5)).
 struct ThreadCall {

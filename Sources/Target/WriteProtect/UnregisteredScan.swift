@@ -1,4 +1,5 @@
 internal import CSluiceLinux
+internal import SluiceSystem
 
 /// Looks for pages in mappings that nobody has watched: the kernel tells of each whether its mapping can be protected
 /// asynchronously (PAGE_IS_WPALLOWED), which is so where it is watched.

@@ -1,5 +1,6 @@
 internal import CSluiceLinux
 import Glibc
+internal import SluiceSystem
 
 /// A userfaultfd of the process, with what it may be used for: only memory that is registered with it. The kernel does
 /// not mind that itself: by any userfaultfd of a process, protection can be lifted that another one has given
