@@ -52,7 +52,6 @@ actor MemoryWalker {
   private let watch: WriteProtectMode?
   private let source: PageScanner.Source?
   private let swapped: SwappedPages
-  private let probesHideWrites = KernelSupport.probesHideWrites
   private let ring: BufferRing
   private let plans: PlanChannel
   private var result: Result
@@ -100,107 +99,32 @@ actor MemoryWalker {
   }
 
   private func walk(_ task: DumpedProcess) async throws(SluiceError) {
-    if let watch, let protection = task.protection {
-      return try await walk(task, watchedBy: protection, watch)
-    }
-    var areas = MappedAreas(of: task.process)
-    guard
-      var scanner = try task.attempt({ () throws(TargetError) in
-        try PageScanner(of: task.process, source: source, swapped: swapped)
-      })
-    else { return }
     var known = try ParentBase.known(of: task, by: base)
-    var pinned = PinnedMemory.none
-    if known.hasBase {
-      // The soft-dirty bits of pinned huge pages do not tell what devices write into them.
-      guard let found = try task.attempt({ () throws(TargetError) in try PinnedMemory(of: task.process) })
-      else { return }
-      pinned = found
-    }
-    while case .some(.some(let area)) = try task.attempt({ () throws(TargetError) in try areas.next() }) {
-      guard area.pages != .all else {
-        try await walk(area, of: task, with: &scanner, &known)
-        continue
-      }
-      for piece in pinned.pieces(of: area.start..<area.end) {
-        try await walk(
-          area.part(piece.range), of: task, with: &scanner, &known,
-          isPinned: piece.isPinned || !pinned.isKnown)
-      }
-    }
-    count(areas, scanner, of: task)
-  }
-
-  /// The same for a task whose writes the walk finds out, and which it protects for the next round as it goes.
-  private func walk(
-    _ task: DumpedProcess, watchedBy protection: WriteProtection, _ watch: WriteProtectMode
-  ) async throws(SluiceError) {
-    var areas = MappedAreas(of: task.process)
-    // In a last round, too: what is new may be watched by somebody else, whose watch tells us nothing.
-    guard let refused = try task.attempt({ () throws(TargetError) in try protection.registerNew() })
-    else { return }
-    var parts = RegisteredRanges(of: task.process, refused: refused)
+    let hasBase = known.hasBase
     guard
-      var scanner = try task.attempt({ () throws(TargetError) in
-        try PageScanner(of: task.process, source: .pagemapScan, swapped: swapped)
-      }),
-      let pinned = try task.attempt({ () throws(TargetError) in try PinnedMemory(of: task.process) })
+      var walk = try task.attempt({ () throws(TargetError) in try pages(of: task, leavesToParent: hasBase) })
     else { return }
-    var known = try ParentBase.known(of: task, by: base)
-    while case .some(.some(let area)) = try task.attempt({ () throws(TargetError) in try areas.next() }) {
-      guard area.pages != .all else {
-        try await walk(area, of: task, with: &scanner, &known, writes: watch.viewOfWhole)
-        continue
-      }
-      let isCut: Void? = try task.attempt { () throws(TargetError) in
-        try parts.cut(area, starts: areas.starts)
-      }
-      guard isCut != nil else { return }
-      for index in parts.parts.indices {
-        let part = parts.parts[index]
-        for piece in pinned.pieces(of: part.start..<part.end) {
-          try await walk(
-            area.part(piece.range), of: task, with: &scanner, &known,
-            writes: watch.view(of: part, isPinned: piece.isPinned || !pinned.isKnown))
-        }
-      }
-    }
-    count(areas, scanner, of: task)
-  }
-
-  private func count(_ areas: borrowing MappedAreas, _ scanner: borrowing PageScanner, of task: DumpedProcess)
-  {
-    result.tasks[task.index].mappings = areas.mappings
-    result.tasks[task.index].skipped = areas.skipped
-    result.tasks[task.index].pages = scanner.tally
-    result.tasks[task.index].isProbed = areas.haveProbes
-  }
-
-  private func walk(
-    _ area: MappedArea, of task: DumpedProcess, with scanner: inout PageScanner,
-    _ known: inout ParentPageIndex,
-    writes: DirtyCriterion = .unseen, isPinned: Bool = false
-  ) async throws(SluiceError) {
-    // Whatever the soft-dirty bits and the write protection say of it.
-    let mayBeReplaced = area.isCode && probesHideWrites
-    var position = area.start
-    while position < area.end {
+    while true {
       guard !Task.isCancelled else { throw .cancelled }
-      let end = try task.attempt { () throws(TargetError) in
-        area.pages == .all
-          ? scanner.wholeStep(from: position, to: area.end, mustCopy: writes.authority == .everything)
-          : try scanner.step(
-            from: position, to: area.end, isFileBacked: area.pages == .copiedFromFile, writes: writes)
-      }
-      guard let end else { return }
-      position = end
-      // By index: a copy of the array would make the scanner allocate a new one for its next step.
-      for index in scanner.runs.indices {
-        var scanned = scanner.runs[index]
-        if isPinned || mayBeReplaced { scanned.mustCopy = true }
-        try await sort(scanned, of: task, &known)
-      }
+      guard try task.attempt({ () throws(TargetError) in try walk.next() }) == true else { break }
+      for index in walk.runs.indices { try await sort(walk.runs[index], of: task, &known) }
     }
+    count(walk, of: task)
+  }
+
+  /// Where its writes are found out by write protection, the walk protects the pages for the next round as it goes.
+  private func pages(of task: DumpedProcess, leavesToParent: Bool) throws(TargetError) -> PageWalk {
+    if let watch, let protection = task.protection {
+      return try PageWalk(of: task.process, by: protection, mode: watch.walk, swapped: swapped)
+    }
+    return try PageWalk(of: task.process, source: source, swapped: swapped, leavesToParent: leavesToParent)
+  }
+
+  private func count(_ walk: borrowing PageWalk, of task: DumpedProcess) {
+    result.tasks[task.index].mappings = walk.mappings
+    result.tasks[task.index].skipped = walk.skipped
+    result.tasks[task.index].pages = walk.tally
+    result.tasks[task.index].isProbed = walk.haveProbes
   }
 
   /// Plans to read what the parent's images lack, and lists what they have.

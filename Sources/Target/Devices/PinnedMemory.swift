@@ -2,16 +2,16 @@ internal import CSluiceLinux
 import Glibc
 
 /// The memory of a process that is pinned for long: devices write into it whenever they like, and no page table tells.
-public struct PinnedMemory: Sendable {
+struct PinnedMemory: Sendable {
   /// Where it is, in address order, without overlaps.
-  public let ranges: [Range<UInt64>]
+  let ranges: [Range<UInt64>]
   /// Whether all of it was found. The kernel tells how much there is, and where the buffers registered with an io_uring
   /// are; of others, such as those of RDMA, it does not tell where. How much there is need not include the
   /// buffers: Linux 7.3 leaves out those that root has registered.
-  public let isKnown: Bool
+  let isKnown: Bool
 
   /// Nothing is pinned.
-  public static let none = PinnedMemory(ranges: [], isKnown: true)
+  static let none = PinnedMemory(ranges: [], isKnown: true)
 
   init(ranges: [Range<UInt64>], isKnown: Bool) {
     self.ranges = ranges
@@ -19,7 +19,7 @@ public struct PinnedMemory: Sendable {
   }
 
   /// - Throws: `TargetError` when the process has ended.
-  public init(of process: TargetProcess) throws(TargetError) {
+  init(of process: TargetProcess) throws(TargetError) {
     let pinned: UInt64
     do throws(ProcFile.OpenFailed) {
       pinned = try StatusLines(ofProcessAt: "/proc/\(process.pid)").bytes("VmPin")
@@ -119,19 +119,5 @@ public struct PinnedMemory: Sendable {
       guard found.lowerBound <= range.lowerBound else { return (false, found.lowerBound) }
       return (true, min(found.upperBound, range.upperBound))
     }
-  }
-
-  /// Cuts a range where pinned memory begins and ends in it.
-  public func pieces(of range: Range<UInt64>) -> [(range: Range<UInt64>, isPinned: Bool)] {
-    var pieces: [(range: Range<UInt64>, isPinned: Bool)] = []
-    var position = range.lowerBound
-    for pinned in ranges where pinned.overlaps(range) {
-      let part = pinned.clamped(to: range)
-      if position < part.lowerBound { pieces.append((position..<part.lowerBound, false)) }
-      pieces.append((part, true))
-      position = part.upperBound
-    }
-    if position < range.upperBound { pieces.append((position..<range.upperBound, false)) }
-    return pieces
   }
 }

@@ -19,11 +19,6 @@ public struct MappedArea: Hashable, Sendable {
   /// Whether it is code of a file, into which the kernel may set probes (uprobes).
   public let isCode: Bool
 
-  /// The same for a part of it.
-  public func part(_ range: Range<UInt64>) -> MappedArea {
-    MappedArea(start: range.lowerBound, end: range.upperBound, pages: pages, isCode: isCode)
-  }
-
   init(start: UInt64, end: UInt64, pages: Pages, isCode: Bool) {
     self.start = start
     self.end = end
@@ -60,7 +55,7 @@ public struct MappedAreas: ~Copyable {
   private var map: MemoryMap
   private var rules: PageRules
   /// Where the mappings of the last area begin.
-  public private(set) var starts: [UInt64] = []
+  private(set) var starts: [UInt64] = []
   /// What was read to see whether it can be joined to the area before, and could not.
   private var ahead: MappedArea?
 

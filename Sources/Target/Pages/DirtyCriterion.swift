@@ -1,9 +1,9 @@
 internal import CSluiceLinux
 
 /// How a scan of pages finds out which of them were written.
-public struct DirtyCriterion: Hashable, Sendable {
+struct DirtyCriterion: Hashable, Sendable {
   /// Whose word on writes is heeded.
-  public enum Authority: Hashable, Sendable {
+  enum Authority: Hashable, Sendable {
     /// Nobody's: the scan tells nothing of writes.
     case nobody
     /// That of the write protection: a page is copied if it was written since it was protected.
@@ -15,28 +15,20 @@ public struct DirtyCriterion: Hashable, Sendable {
   }
 
   /// Whose word on writes is heeded.
-  public var authority: Authority
+  var authority: Authority
   /// Whether the pages are write-protected by the scan that tells of them, in one step (PM_SCAN_WP_MATCHING):
   /// what is written from then on is found by the next scan. Only mappings that are watched can be; others would be
   /// passed over without a word.
-  public var protects: Bool
+  var protects: Bool
   /// Whether this kernel keeps the soft-dirty bit, which was cleared just before.
-  public var seesSoftDirty: Bool
+  var seesSoftDirty: Bool
   /// Whether devices have the pages pinned, or may have.
-  public var isPinned = false
+  var isPinned = false
   /// Whether probes may have replaced the pages, which are code, and this kernel tells nothing of that.
-  public var mayBeReplaced = false
-
-  /// - Parameter isPinned: whether devices have the pages pinned, or may have.
-  public init(authority: Authority, protects: Bool, seesSoftDirty: Bool, isPinned: Bool = false) {
-    self.authority = authority
-    self.protects = protects
-    self.seesSoftDirty = seesSoftDirty
-    self.isPinned = isPinned
-  }
+  var mayBeReplaced = false
 
   /// Nothing is found out.
-  public static let unseen = DirtyCriterion(authority: .nobody, protects: false, seesSoftDirty: false)
+  static let unseen = DirtyCriterion(authority: .nobody, protects: false, seesSoftDirty: false)
 
   /// Asks for what is to be known.
   func extend(_ scan: inout sluice_scan) {

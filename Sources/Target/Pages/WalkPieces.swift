@@ -11,7 +11,7 @@ protocol WalkedMemory: ~Copyable {
   mutating func cutByRegistration(_ area: MappedArea) throws(TargetError)
 
   /// The ranges of the area that was cut last: without gaps, in address order.
-  var registered: [RegisteredRanges.Part] { get }
+  var registered: [RegisteredRanges.Entry] { get }
 }
 
 /// A range of addresses, all of which a walk looks at in the same way.
@@ -81,8 +81,8 @@ struct WalkPieces<Memory: WalkedMemory & ~Copyable>: ~Copyable {
       }
       var (end, isRegistered) = (area.end, true)
       if isCut(area) {
-        let range = memory.registered[index]
-        (end, isRegistered) = (range.end, range.isWatched)
+        let entry = memory.registered[index]
+        (end, isRegistered) = (entry.range.upperBound, entry.isRegistered)
       }
       let (isPinned, pinEnd) = pinned.next(in: position..<end)
       let range = position..<(area.pages == .all ? end : pinEnd)
@@ -123,9 +123,9 @@ struct ListedMemory: WalkedMemory, ~Copyable {
     ranges = refused.map { RegisteredRanges(of: process, refused: $0) }
   }
 
-  var registered: [RegisteredRanges.Part] {
+  var registered: [RegisteredRanges.Entry] {
     switch ranges {
-    case .some(let ranges): ranges.parts
+    case .some(let ranges): ranges.entries
     case .none: []
     }
   }

@@ -141,7 +141,7 @@ public final class WriteProtection: Sendable {
   ///
   /// - Returns: what cannot be watched.
   /// - Throws: `TargetError` when the memory is gone, or our task was cancelled.
-  public func registerNew() throws(TargetError) -> RefusedMemory {
+  func registerNew() throws(TargetError) -> RefusedMemory {
     let found = try Self.registerNew(of: process, by: userfault, isFirst: false)
     lastCount.store(found.mappingCount, ordering: .relaxed)
     return found.refused

@@ -9,7 +9,7 @@ struct WalkPiecesTests {
   private struct Script: WalkedMemory {
     var areas: [MappedArea]
     var unregistered: [Range<UInt64>] = []
-    var registered: [RegisteredRanges.Part] = []
+    var registered: [RegisteredRanges.Entry] = []
     /// The areas that were cut.
     var cuts: [UInt64] = []
     /// How many areas there are before one that cannot be listed.
@@ -35,7 +35,7 @@ struct WalkPiecesTests {
     }
 
     private mutating func add(_ range: Range<UInt64>, _ isRegistered: Bool) {
-      registered.append(.init(start: range.lowerBound, end: range.upperBound, isWatched: isRegistered))
+      registered.append(.init(range: range, isRegistered: isRegistered))
     }
   }
 
