@@ -17,8 +17,8 @@ struct DirtyCriterion: Hashable, Sendable {
   /// Whose word on writes is heeded.
   var authority: Authority
   /// Whether the pages are write-protected by the scan that tells of them, in one step (PM_SCAN_WP_MATCHING):
-  /// what is written from then on is found by the next scan. Only mappings that are watched can be; others would be
-  /// passed over without a word.
+  /// the next scan finds what is written after that. Only registered mappings can be protected; the kernel would pass
+  /// over others without a word.
   var protects: Bool
   /// Whether this kernel keeps the soft-dirty bit, which was cleared just before.
   var seesSoftDirty: Bool
@@ -47,7 +47,7 @@ struct DirtyCriterion: Hashable, Sendable {
   /// written may be pinned.
   ///
   /// Where a process gives up pages of a private mapping of a file, the kernel leaves marks there that look like pages
-  /// in swap that were not written (PTE markers, for a watch outlasts its pages there). Their content is the file's again.
+  /// in swap that were not written (PTE markers, for a registration outlasts the pages there). Their content is the file's again.
   ///
   /// Code that probes replace is copied, too, whatever the soft-dirty bits and the write protection say of it.
   ///

@@ -18,7 +18,7 @@ public struct FrozenCgroup: ~Copyable {
   /// Speaks to the guard, which ends when this is closed.
   private let guardian: ProcFile
   private let report: Report
-  private var watch = CgroupWriteMonitor()
+  private var monitor = CgroupWriteMonitor()
   /// Whether it was us who wrote 1 to cgroup.freeze, and so are to write 0.
   private var isHeld = false
   private static let longestPollMilliseconds: Int64 = 100
@@ -91,7 +91,7 @@ public struct FrozenCgroup: ~Copyable {
     self.events = events
     self.guardian = guardian
     self.report = report
-    watch.add(self.directory.descriptor)
+    monitor.add(self.directory.descriptor)
   }
 
   deinit {
@@ -103,7 +103,7 @@ public struct FrozenCgroup: ~Copyable {
   /// - Throws: `TargetError` when the kernel does not tell.
   mutating func members() throws(TargetError) -> CgroupMembers {
     // Whoever is moved out of one of them and back comes back by a write to its files.
-    try CgroupMembers(of: directory.descriptor, path: path) { watch.add($0) }
+    try CgroupMembers(of: directory.descriptor, path: path) { monitor.add($0) }
   }
 
   /// Freezes the cgroup and waits until everything in it stands still. One that somebody else has frozen itself is left
@@ -122,7 +122,7 @@ public struct FrozenCgroup: ~Copyable {
       while true {
         // Also where it was: somebody else may have thawed it since.
         if try !isAskedFor() { try hold(lease) }
-        watch.forget()
+        monitor.forget()
         if try isFrozen(), try isAskedFor() { return }
         try TargetError.checkCancellation()
         let left = (deadline - .now).components
@@ -166,7 +166,7 @@ public struct FrozenCgroup: ~Copyable {
     // What has run and is frozen again has its time on its account: nobody can have, whatever was done to the cgroup.
     if try isFrozen(), times.areStill { return true }
     // The kernel was busy with them, as it is with each signal that comes. Was there anything that let them run?
-    if watch.sawWrites() { return false }
+    if monitor.sawWrites() { return false }
     let members = try members()
     for process in processes where try !members.holds(process) {
       if sluice_pidfd_is_alive(process.pidfd.descriptor) == 1 { return false }

@@ -9,7 +9,7 @@ public struct StoppedTree: ~Copyable {
   private var times = ProcessTimes(of: [])
   private let limit: Duration
   private let stuck: @Sendable (TargetError) -> Void
-  private var watch: StuckStopAlarm?
+  private var alarm: StuckStopAlarm?
   /// Begins with `stop`. Whoever holds the tree still is to end that by then; to stop it takes no longer either.
   public private(set) var lease: StopLease
 
@@ -43,7 +43,7 @@ public struct StoppedTree: ~Copyable {
   public mutating func stop(_ tree: inout ProcessTree) throws(TargetError) {
     if cgroup != nil { try Self.checkMayBeFrozen(tree.members) }
     lease = StopLease(limit: limit)
-    watch = StuckStopAlarm(lease, stuck)
+    alarm = StuckStopAlarm(lease, stuck)
     try cgroup?.freeze(within: lease.left(atMost: StoppedThreads.patience), lease)
     try threads?.stop(within: lease.left(atMost: StoppedThreads.patience))
     var held = Set(tree.processes.map(\.pid))
@@ -127,13 +127,13 @@ public struct StoppedTree: ~Copyable {
   public mutating func leaveStopped() throws(TargetError) {
     try cgroup?.leaveFrozen()
     try threads?.leaveStopped()
-    watch = nil
+    alarm = nil
   }
 
   /// Lets the tree go on.
   public mutating func resume() {
     cgroup?.thaw()
     threads?.resume()
-    watch = nil
+    alarm = nil
   }
 }

@@ -211,7 +211,7 @@ struct WriteProtectionTests {
           #expect(try watched.written(from: start, to: start + 8 * page) == [pages(start, 0..<8)])
           #expect(try areProtected())
         }
-        try watched.protection.unwatchFiles()
+        try watched.protection.unregisterFiles()
       }
       #expect(try areProtected())
       #expect(try TargetState(target.pid) == before)
@@ -313,7 +313,7 @@ struct WriteProtectionTests {
         let memory = try await target.map(pages: 4)
         let watched = try Watched(target.pid)
         let before = try TargetState(target.pid)
-        try watched.protection.unwatchFiles()
+        try watched.protection.unregisterFiles()
         let after = try TargetState(target.pid)
         #expect(after.watchedFiles == 0)
         #expect(before.watchedFiles > 0, "the program's own data is a private mapping of its file")
