@@ -2,8 +2,8 @@ internal import CSluiceLinux
 import Glibc
 
 /// The kernel's own threads of processes that are stopped: workers of io_uring and of vhost. They are not stopped with
-/// the others, since what a worker waits for would end early then (ERESTARTSYS, EINTR). So they may write to the memory
-/// of their process while it stands still, and it is found out whether they did.
+/// the others, since the call in which a worker waits would end early then (ERESTARTSYS, EINTR). So they may write to the memory
+/// of their process while it is stopped, and this finds out whether they did.
 struct WorkerThreads: Sendable {
   struct ID: Hashable, Sendable {
     let pid: Int32

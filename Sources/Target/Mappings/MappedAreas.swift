@@ -2,7 +2,7 @@
 public struct MappedArea: Hashable, Sendable {
   /// Which of its pages are taken.
   public enum Pages: Hashable, Sendable {
-    /// Those that hold anything.
+    /// Those that have content of the process' own.
     case own
     /// Those that the process has written, and that are its own copies since.
     case copiedFromFile

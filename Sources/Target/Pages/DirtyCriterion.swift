@@ -2,7 +2,7 @@ internal import CSluiceLinux
 
 /// How a scan of pages finds out which of them were written.
 struct DirtyCriterion: Hashable, Sendable {
-  /// Whose word on writes is heeded.
+  /// By which the writes are known.
   enum Authority: Hashable, Sendable {
     /// Nobody's: the scan tells nothing of writes.
     case nobody
@@ -14,7 +14,7 @@ struct DirtyCriterion: Hashable, Sendable {
     case everything
   }
 
-  /// Whose word on writes is heeded.
+  /// By which the writes are known.
   var authority: Authority
   /// Whether the pages are write-protected by the scan that tells of them, in one step (PM_SCAN_WP_MATCHING):
   /// the next scan finds what is written after that. Only registered mappings can be protected; the kernel would pass
@@ -41,15 +41,15 @@ struct DirtyCriterion: Hashable, Sendable {
   /// What is to be done with pages of these categories.
   ///
   /// Devices write through pins, past the page tables (io_uring's registered buffers, reads with O_DIRECT): a pin is
-  /// taken with a write fault, and what is lost is the write that ends later. So pages that may be pinned are copied
-  /// by the next round, too, and those that are pinned for long by each round, whatever the last one knew of that. Where
+  /// taken with a write fault, and a write that ends later would be lost. So the next round copies pages that may be pinned,
+  /// too, and each round those that are pinned for long, also where the last round did not know of the pin. Where
   /// there is a soft-dirty bit, clearing it leaves pinned pages dirty, but for huge ones; without it, every page that was
   /// written may be pinned.
   ///
   /// Where a process gives up pages of a private mapping of a file, the kernel leaves marks there that look like pages
   /// in swap that were not written (PTE markers, for a registration outlasts the pages there). Their content is the file's again.
   ///
-  /// Code that probes replace is copied, too, whatever the soft-dirty bits and the write protection say of it.
+  /// Code that probes replace is copied, too: neither the soft-dirty bits nor the write protection tell of that.
   ///
   /// - Parameter isFileBacked: whether the pages are in a mapping of a file.
   func verdict(on categories: UInt64, isFileBacked: Bool) -> (mustCopy: Bool, isUnsettled: Bool) {

@@ -106,8 +106,8 @@ public struct FrozenCgroup: ~Copyable {
     try CgroupMembers(of: directory.descriptor, path: path) { monitor.add($0) }
   }
 
-  /// Freezes the cgroup and waits until everything in it stands still. One that somebody else has frozen itself is left
-  /// so, now and afterwards; that a cgroup above is frozen is nothing to go by.
+  /// Freezes the cgroup and waits until everything in it is frozen. A cgroup that somebody else has frozen is left so, now
+  /// and afterwards; it does not suffice that a cgroup above it is frozen.
   ///
   /// - Parameters:
   ///   - limit: how long that may take.
@@ -142,7 +142,7 @@ public struct FrozenCgroup: ~Copyable {
     }
   }
 
-  /// Has it frozen by us, and the guard thaw it should we be killed.
+  /// Freezes it, and has the guard thaw it should we be killed.
   private mutating func hold(_ lease: StopLease) throws(TargetError) {
     let held = sluice_guard_hold(guardian.descriptor, control.descriptor, lease.millisecondsUntilStuck)
     guard held == 0 else {
@@ -156,16 +156,17 @@ public struct FrozenCgroup: ~Copyable {
     }
   }
 
-  /// Whether processes of the cgroup have stood still since `times` was taken, which was after `freeze`.
+  /// Whether processes of the cgroup have been frozen since `times` was taken, which was after `freeze`.
   ///
   /// - Throws: `TargetError` when the kernel does not tell.
   mutating func stoodStill(
     _ processes: [TargetProcess], since times: ProcessTimes
   ) throws(TargetError) -> Bool {
     guard try isAskedFor() else { return false }
-    // What has run and is frozen again has its time on its account: nobody can have, whatever was done to the cgroup.
+    // A process that has run and is frozen again has taken time: where none has, nothing was done to the cgroup that matters.
     if try isFrozen(), times.areStill { return true }
-    // The kernel was busy with them, as it is with each signal that comes. Was there anything that let them run?
+    // The kernel takes time on their account for each signal that comes. Has anybody written to the cgroup, who may have let
+    // them run?
     if monitor.sawWrites() { return false }
     let members = try members()
     for process in processes where try !members.holds(process) {
@@ -181,7 +182,7 @@ public struct FrozenCgroup: ~Copyable {
     Self.thaw(path, control.descriptor, guardian.descriptor, report)
   }
 
-  /// Ends the hold and leaves everything frozen, until somebody writes 0 to cgroup.freeze.
+  /// Ends our freeze and leaves everything frozen, until somebody writes 0 to cgroup.freeze.
   ///
   /// - Throws: `TargetError` when somebody has done so already.
   public mutating func leaveFrozen() throws(TargetError) {

@@ -90,7 +90,7 @@ final class ThreadList: Sendable {
     }
   }
 
-  /// Whether a thread of Sluice traces a thread, or has just let go of it.
+  /// Whether a thread of Sluice traces a thread, or has just detached from it.
   private func isTracedBySluice(_ thread: Int32) throws(TargetError) -> Bool {
     guard let tracer = try status(of: thread)?.number("TracerPid")
     else { return false }

@@ -49,7 +49,7 @@ struct ThreadCall {
 }
 
 extension StoppedTree {
-  /// What the stop itself has changed, or its beginning may have, in the memory of a process that stands still: the kernel
+  /// The memory of a stopped process that the stop itself has changed, or its beginning may have: the kernel
   /// writes how much of waits is left (nanosleep, select and the like), and on which processor a thread came to its stop
   /// (rseq(2)).
   ///
