@@ -207,21 +207,31 @@ extension PreDumpCommand {
       let report = try await run(PreDump(configuration))
       return try finish(report) && show(PreDumpOutput(report)) ? 0 : Self.notWritten
     }
-    var rounds = try PreDumpRounds(
-      configuration, policy: policy, lastRound: self.rounds.lastRound,
-      precedesDump: self.rounds.then != nil)
+    do {
+      return try await withPreDumpRounds(
+        configuration, policy: policy, lastRound: self.rounds.lastRound, precedesDump: self.rounds.then != nil
+      ) { rounds in
+        let display = show(rounds.progress)
+        let result: Result<Int32, SluiceError>
+        do throws(SluiceError) { result = .success(try await run(rounds)) } catch { result = .failure(error) }
+        display.cancel()
+        await display.value
+        return try result.get()
+      }
+    } catch {
+      throw SluiceError(of: error)
+    }
+  }
+
+  /// - Returns: the exit status.
+  private func run(_ rounds: PreDumpRounds) async throws(SluiceError) -> Int32 {
     var completed = 0
     do throws(SluiceError) {
-      while let round = try await rounds.next() {
-        let report: PreDumpReport
-        do throws(SluiceError) { report = try await run(round) } catch {
-          try rounds.failed(error)
-          continue
-        }
+      var reports = rounds.makeAsyncIterator()
+      while let report = try await reports.next() {
         completed += 1
-        rounds.ended(report)
         // What ended the rounds is no end yet where one more was asked for.
-        let (end, reasonForLast) = rounds.isOver ? (rounds.end, nil) : (nil, rounds.end)
+        let (end, reasonForLast) = rounds.isOver ? (rounds.endReason, nil) : (nil, rounds.endReason)
         let output = PreDumpOutput(report, round: rounds.number, end: end)
         guard try finish(report), show(output, reasonForLast: reasonForLast) else { return Self.notWritten }
       }
@@ -244,8 +254,7 @@ extension PreDumpCommand {
 
   /// Has the final dump made, while the rounds still track what is written.
   private func run(_ command: String, after rounds: PreDumpRounds) async throws(SluiceError) -> Int32 {
-    try rounds.prepareForDump()
-    defer { withExtendedLifetime(rounds) {} }
+    try await rounds.prepareForDump()
     let command = FinalCommand(text: command, pid: pid, lastRound: rounds.number, directory: imagesDir)
     let result: Result<Int32, FinalCommand.Failed>
     do throws(FinalCommand.Failed) { result = .success(try await command.run()) } catch {
@@ -262,10 +271,16 @@ extension PreDumpCommand {
     }
   }
 
-  private func run(_ preDump: PreDump) async throws(SluiceError) -> PreDumpReport {
-    let style = progress.style
-    let display = Task { await ProgressDisplay.show(preDump.progress, as: style) }
-    let result = await preDump.result()
+  /// Shows the progress, from now on until it ends.
+  private func show(_ progress: ProgressFeed) -> Task<Void, Never> {
+    let style = self.progress.style
+    return Task { await ProgressDisplay.show(progress, as: style) }
+  }
+
+  private func run(_ preDump: consuming PreDump) async throws(SluiceError) -> PreDumpReport {
+    let display = show(preDump.progress)
+    let result: Result<PreDumpReport, SluiceError>
+    do throws(SluiceError) { result = .success(try await preDump.run()) } catch { result = .failure(error) }
     // What is shown ends with the run; messages come after it.
     await display.value
     return try result.get()
@@ -327,11 +342,5 @@ extension PreDumpCommand {
     configuration.registersBuffers = registerBuffers
     configuration.logger = StandardErrorLog.logger(verbosity: verbose)
     return configuration
-  }
-}
-
-extension PreDump {
-  fileprivate func result() async -> Result<PreDumpReport, SluiceError> {
-    do throws(SluiceError) { return .success(try await run()) } catch { return .failure(error) }
   }
 }

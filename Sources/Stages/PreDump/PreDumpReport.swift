@@ -100,7 +100,7 @@ public struct PreDumpReport: Sendable {
   let statistics: DumpStatistics
 
   init(
-    configuration: PreDump.Configuration, tries: Int, start: PreparedRound, counts: StageCounts,
+    configuration: PreDump.Configuration, tries: Int, start: PreparedRound, counts: RunCounts,
     ring: BufferRing, engine: String, isDirect: Bool, parent: String?, began: UInt64
   ) {
     tasks = start.tasks.map { ProcessReport($0, counts) }
@@ -115,18 +115,18 @@ public struct PreDumpReport: Sendable {
     tracker = start.tracker
     pageSize = UInt64(ring.layout.pageSize)
     pagesScanned = total.walker.pagesFound
-    pagesWritten = total.writer.pagesWritten
-    pagesSkippedParent = total.walker.pagesInParent + total.writer.pagesInParent
-    pagesVanished = counts.readers.vanishedBytes / pageSize
-    pagesForced = counts.readers.forcedBytes / pageSize
+    pagesWritten = total.sink.pagesWritten
+    pagesSkippedParent = total.walker.pagesInParent + total.left
+    pagesVanished = counts.reads.vanishedBytes / pageSize
+    pagesForced = counts.reads.forcedBytes / pageSize
     pagesSwapped = total.walker.pages.swapped
     pagesSkipped = [
       "zero": total.walker.pages.skippedZero, "guard": total.walker.pages.skippedGuard,
       "swapped": total.walker.pages.skippedSwapped,
     ]
-    bytesWritten = total.writer.bytesWritten
-    pagesZero = total.writer.zeroPages
-    holeBytes = total.writer.holeBytes
+    bytesWritten = total.sink.bytesWritten
+    pagesZero = total.sink.zeroPages
+    holeBytes = total.sink.holeBytes
     mappings = total.walker.mappings
     mappingsSkipped = Dictionary(
       uniqueKeysWithValues: total.walker.skipped.map { ($0.key.rawValue, $0.value) })
@@ -146,8 +146,8 @@ public struct PreDumpReport: Sendable {
     var statistics = DumpStatistics()
     statistics.freezingMicroseconds = UInt32(clamping: stop.stopMicroseconds)
     statistics.frozenMicroseconds = UInt32(clamping: frozenMicroseconds)
-    statistics.collectingMicroseconds = Self.short(counts.walker.endedAt - began)
-    statistics.writingMicroseconds = Self.short(counts.writer.writingNanoseconds)
+    statistics.collectingMicroseconds = Self.short(counts.stages.source.endedAt - began)
+    statistics.writingMicroseconds = Self.short(counts.stages.sink.writingNanoseconds)
     statistics.pagesScanned = pagesScanned
     statistics.pagesSkippedParent = pagesSkippedParent
     statistics.pagesWritten = pagesWritten
@@ -186,16 +186,16 @@ extension PreDumpReport {
     public let pagesSkippedParent: UInt64
     let identity: ProcessTree.Identity
 
-    init(_ task: DumpedProcess, _ counts: StageCounts) {
+    init(_ task: DumpedProcess, _ counts: RunCounts) {
+      let own = counts.counts(of: task)
       pid = task.process.pid
       namespacePid = task.process.namespacePid
       identity = task.process.identity
-      pagesID = task.pagesID
+      pagesID = ImageNames.pagesID(at: task.index)
       error = task.error
-      pagesScanned = counts.walker.tasks[task.index].pagesFound
-      pagesWritten = counts.writer.tasks[task.index].pagesWritten
-      pagesSkippedParent =
-        counts.walker.tasks[task.index].pagesInParent + counts.writer.tasks[task.index].pagesInParent
+      pagesScanned = own.walker.pagesFound
+      pagesWritten = own.sink.pagesWritten
+      pagesSkippedParent = own.walker.pagesInParent + own.left
     }
   }
 
@@ -249,13 +249,14 @@ extension PreDumpReport {
     /// The writer, because as many writes were in flight as may be.
     public let writerQueueFull: Wait
 
-    init(_ counts: StageCounts) {
-      walkerWithoutBuffer = Wait(counts.walker.withoutBuffer)
-      walkerPlansFull = Wait(counts.walker.plansFull)
-      readerWithoutPlan = Wait(counts.readers.withoutPlan)
-      readerChunksFull = Wait(counts.readers.chunksFull)
-      writerWithoutChunk = Wait(counts.writer.withoutChunk)
-      writerQueueFull = Wait(counts.writer.queueFull)
+    init(_ counts: RunCounts) {
+      let stages = counts.stages
+      walkerWithoutBuffer = Wait(stages.source.withoutBuffer)
+      walkerPlansFull = Wait(stages.source.plansFull)
+      readerWithoutPlan = Wait(stages.readers.withoutPlan)
+      readerChunksFull = Wait(stages.readers.chunksFull)
+      writerWithoutChunk = Wait(stages.sink.withoutChunk)
+      writerQueueFull = Wait(counts.queueFull)
     }
   }
 }

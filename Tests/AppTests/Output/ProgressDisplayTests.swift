@@ -8,7 +8,8 @@ import Testing
 struct ProgressDisplayTests {
   private func progress(_ written: UInt64, of expected: UInt64, after microseconds: UInt64) -> PreDumpProgress
   {
-    PreDumpProgress(bytesWritten: written, bytesExpected: expected, elapsedMicroseconds: microseconds)
+    PreDumpProgress(
+      phase: .copying, bytesWritten: written, bytesExpected: expected, elapsedMicroseconds: microseconds)
   }
 
   @Test(arguments: 20...200)

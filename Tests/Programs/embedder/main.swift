@@ -25,8 +25,9 @@ enum Call: String, CaseIterable {
       policy.rounds = 2
       policy.untilPages = 0
       policy.untilSkippedPercent = 100
-      var rounds = try PreDumpRounds(configuration, policy: policy)
-      while let round = try await rounds.next() { rounds.ended(try await round.run()) }
+      try await withPreDumpRounds(configuration, policy: policy) { rounds in
+        for try await report in rounds where report.pagesWritten == 0 { throw Failure.nothingWritten }
+      }
     case .flatten:
       _ = try await FlattenImages(directory: "\(directory)/one", output: "\(directory)/flat").run()
     case .contents:
@@ -61,6 +62,7 @@ func runAll(
 
 enum Failure: Error {
   case noDirectory
+  case nothingWritten
 }
 
 actor Plain {

@@ -1,7 +1,8 @@
 import Foundation
-import Sluice
 import SluiceTestSupport
 import Testing
+
+@testable import Sluice
 
 extension StagesTests {
   /// SIGKILL in the middle of a later round: the process is as it was and nothing watches it any more, and of the chain it
@@ -57,7 +58,7 @@ extension StagesTests {
         await OwnProcess.report(to: "\(directory)/report") { _ in
           let rounds = try await RoundKillTests.started(variant, pid: pid, in: "\(directory)/counted")
           Faults.start(.none)
-          _ = try await rounds.next.run()
+          _ = try await rounds.runNext()
           return Faults.stop().calls.map { "\($0)" }.joined(separator: " ")
         }
       }
@@ -71,17 +72,20 @@ extension StagesTests {
     /// - Returns: the rounds, which have the process watched while they are kept, and the next of them.
     fileprivate static func started(
       _ variant: Variant, pid: Int32, in chain: String
-    ) async throws -> (rounds: PreDumpRounds, next: PreDump) {
-      var rounds = try PreDumpRounds(
+    ) async throws -> StartedRounds {
+      var rounds = try RoundSequence(
         variant.configuration(pid: pid, images: chain), policy: WholeRounds.policy(rounds: 2),
         lastRound: variant.isLast ? .leavesStopped : nil)
       kill(pid, SIGCONT)
-      let first = try #require(try await rounds.next())
+      let first = try await rounds.next()
+      guard let first else { throw TestFailure("there is no first round") }
       rounds.ended(try await first.run())
       try await Task.sleep(for: .milliseconds(2))
       kill(pid, SIGSTOP)
       try await eventually("it stands still") { try Program.isStopped(pid) }
-      return (rounds, try #require(try await rounds.next()))
+      let next = try await rounds.next()
+      guard let next else { throw TestFailure("there is no second round") }
+      return StartedRounds(rounds: rounds, next: next)
     }
 
     private func expectNoHarm(
@@ -98,7 +102,7 @@ extension StagesTests {
           kill(getpid(), SIGKILL)
         }
         Faults.start(.none, interruption)
-        _ = await rounds.next.result()
+        _ = try? await rounds.runNext()
         // Threads do not do the same twice: a run may need fewer calls than the one before.
         kill(getpid(), SIGKILL)
       }
@@ -129,5 +133,17 @@ extension StagesTests {
       #expect(comparison.isEqual, "\(moment): \(comparison)")
       try FileManager.default.removeItem(atPath: chain)
     }
+  }
+}
+
+/// Rounds of which the first was made. They have the process watched while they are kept.
+private struct StartedRounds: ~Copyable {
+  let rounds: RoundSequence
+  let next: PreDump
+
+  consuming func runNext() async throws -> PreDumpReport {
+    let rounds = rounds
+    defer { withExtendedLifetime(rounds) {} }
+    return try await next.run()
   }
 }

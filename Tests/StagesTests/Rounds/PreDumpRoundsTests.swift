@@ -1,7 +1,8 @@
 import Foundation
-import Sluice
 import SluiceTestSupport
 import Testing
+
+@testable import Sluice
 
 extension StagesTests {
   @Suite("Rounds")
@@ -10,7 +11,7 @@ extension StagesTests {
     private func run(
       _ configuration: PreDump.Configuration, _ policy: RoundPolicy
     ) async throws -> (reports: [PreDumpReport], end: RoundPolicy.End?) {
-      var rounds = try PreDumpRounds(configuration, policy: policy)
+      var rounds = try RoundSequence(configuration, policy: policy)
       var reports: [PreDumpReport] = []
       while let round = try await rounds.next() {
         #expect(rounds.end == nil)

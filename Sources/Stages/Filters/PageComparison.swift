@@ -52,17 +52,17 @@ struct PageComparison: ~Copyable {
     self.logger = logger
   }
 
-  /// Leaves to the parent the pages of a buffer that are as they were.
+  /// Leaves to the parent the pages of a chunk that are as they were.
   ///
-  /// - Parameter buffer: its pages are hashed.
+  /// - Parameter chunk: its pages are hashed.
   /// - Returns: how many were left.
   /// - Throws: `ImagesError` with `io` when the hashes cannot be written.
-  mutating func sort(_ buffer: inout PageBuffer) throws(ImagesError) -> Int {
+  mutating func sort(_ chunk: inout PageChunk, pageSize: Int) throws(ImagesError) -> Int {
     isLeft.removeAll(keepingCapacity: true)
-    for index in 0..<buffer.runCount {
-      let run = unsafe buffer.runTable[index]
-      for address in stride(from: run.address, to: run.address + run.length, by: Int(pageSize)) {
-        let hash = unsafe buffer.hashTable[isLeft.count]
+    for index in 0..<chunk.buffer.runCount {
+      let run = unsafe chunk.buffer.runTable[index]
+      for address in stride(from: run.address, to: run.address + run.length, by: pageSize) {
+        let hash = unsafe chunk.buffer.hashTable[isLeft.count]
         try hashes.append(hash, at: address)
         isLeft.append(wasThere(hash, at: address))
       }
@@ -71,7 +71,7 @@ struct PageComparison: ~Copyable {
       if let range = action.start { try hashes.file.startWriteback(range) }
       if let range = action.finish { try hashes.file.finishWriteback(range) }
     }
-    return buffer.drop(isLeft)
+    return chunk.leaveToParent(isLeft, pageSize: pageSize)
   }
 
   private mutating func wasThere(_ hash: PageHash, at address: UInt64) -> Bool {

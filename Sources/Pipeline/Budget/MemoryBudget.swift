@@ -34,7 +34,7 @@ public struct MemoryBudget: Hashable, Sendable {
 
   /// The chunk where there is room for it: large enough that the cost of handing it on does not show
   /// (200 µs of copying against a few µs), small enough for the processor's cache.
-  static let preferredChunkBytes = 1 << 20
+  static let usualChunkBytes = 1 << 20
   /// Below this a chunk costs more to hand on than is won by having more of them.
   static let smallestChunkBytes = 64 << 10
   /// One is read, one is written, one waits on either side: with fewer, the stages wait for each other.
@@ -43,7 +43,7 @@ public struct MemoryBudget: Hashable, Sendable {
   /// command takes (256 and 1024), channels, readers and writes hold some 1600, and the rest lets readers go on while
   /// one of them is held up. The ring and the writer keep a few words for each, and the kernel registers no more than
   /// 16384 (IORING_MAX_REG_BUFFERS).
-  static let mostBuffers = 4096
+  public static let mostBuffers = 4096
 
   /// Divides `total` bytes.
   ///
@@ -51,8 +51,11 @@ public struct MemoryBudget: Hashable, Sendable {
   ///   - total: the budget in bytes.
   ///   - shares: what the stages need beside the buffers.
   ///   - pageSize: the machine's page size in bytes; chunks are whole pages.
+  ///   - preferred: the bytes of a chunk where there is room; nil for what suits most.
   /// - Throws: `TooSmall`, which names the smallest budget that would do.
-  public init(total: Int, shares: [Share], pageSize: Int) throws(TooSmall) {
+  public init(
+    total: Int, shares: [Share], pageSize: Int, preferredChunkBytes preferred: Int? = nil
+  ) throws(TooSmall) {
     let fixed = shares.reduce(0) { $0 + $1.byteCount }
     let smallestChunk = max(Self.smallestChunkBytes, pageSize)
     // Any number may be asked for, and the difference of two need not be one.
@@ -62,7 +65,8 @@ public struct MemoryBudget: Hashable, Sendable {
       return BufferLayout(
         count: min(rest / one, Self.mostBuffers), chunkBytes: chunk, pageSize: pageSize)
     }
-    var chunk = max(Self.preferredChunkBytes, pageSize)
+    // Halves of it are whole pages, too.
+    var chunk = max(Self.roundedUp(preferred ?? Self.usualChunkBytes), smallestChunk)
     while layout(chunk: chunk).count < Self.fewestBuffers && chunk > smallestChunk {
       chunk /= 2
     }
@@ -79,6 +83,19 @@ public struct MemoryBudget: Hashable, Sendable {
 }
 
 extension MemoryBudget {
+  /// The bytes of the fewest buffers that a run takes.
+  public static func leastForBuffers(pageSize: Int) -> Int {
+    BufferLayout(count: fewestBuffers, chunkBytes: max(smallestChunkBytes, pageSize), pageSize: pageSize)
+      .totalBytes
+  }
+
+  /// To a power of two, and no more than a system call takes.
+  private static func roundedUp(_ bytes: Int) -> Int {
+    var rounded = 1
+    while rounded < min(bytes, 1 << 30) { rounded *= 2 }
+    return rounded
+  }
+
   /// So much is in use at most where the output is memory, too: enough to keep both sides busy (measured onto a tmpfs:
   /// 8 MiB do as well as 36). But not smaller buffers than for disks: each costs four or five changes of threads,
   /// whatever it holds (1 GiB against fio: 0.71 with 4 MiB of 256 KiB, 0.80 with these).

@@ -2,7 +2,7 @@ internal import CSluiceLinux
 internal import SluiceImages
 internal import SluicePipeline
 
-/// The two files that one task's memory is written to, and how far they have come.
+/// The two files that the memory of one process is written to, and how far they have come.
 struct ProcessImages: ~Copyable {
   let pages: OutputFile
   private(set) var pagemap: PagemapImageWriter
@@ -17,12 +17,12 @@ struct ProcessImages: ~Copyable {
   /// - Parameter expecting: how long the pages file will be, as far as can be told, in bytes.
   /// - Throws: `ImagesError` when they cannot be created.
   static func create(
-    in images: inout UnfinishedImages, of task: any OutputTask, pageSize: UInt64, direct: Bool,
+    in images: inout UnfinishedImages, named names: ImageNames, pageSize: UInt64, direct: Bool,
     expecting expected: UInt64
   ) throws(ImagesError) -> ProcessImages {
-    let pages = try images.createPagesFile(id: task.pagesID, direct: direct)
-    let file = try images.createPagemap(name: task.pagemapName)
-    let pagemap = try PagemapImageWriter(file: file, pagesID: task.pagesID, pageSize: pageSize)
+    let pages = try images.createPagesFile(id: names.pagesID, direct: direct)
+    let file = try images.createPagemap(name: names.pagemap)
+    let pagemap = try PagemapImageWriter(file: file, pagesID: names.pagesID, pageSize: pageSize)
     return ProcessImages(pages: pages, pagemap: pagemap, pageSize: pageSize, expecting: expected)
   }
 
