@@ -54,7 +54,7 @@ let package = Package(
       path: "Sources/Images",
       swiftSettings: swiftSettings),
     .target(
-      name: "SluiceTarget", dependencies: ["CSluiceLinux"], path: "Sources/Target",
+      name: "SluiceTarget", dependencies: ["CSluiceLinux", "SluiceSystem"], path: "Sources/Target",
       swiftSettings: swiftSettings),
     .target(
       name: "Sluice",

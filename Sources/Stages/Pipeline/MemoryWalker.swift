@@ -41,7 +41,6 @@ struct MemoryWalker: Sendable {
   private let watch: WriteProtectMode?
   private let source: PageScanner.Source?
   private let swapped: SwappedPages
-  private let probesHideWrites = KernelSupport.probesHideWrites
   private(set) var result: Result
 
   /// - Parameters:
@@ -70,109 +69,35 @@ struct MemoryWalker: Sendable {
   }
 
   private mutating func walk(_ task: DumpedProcess, into plans: inout PlanWriter) async throws(SluiceError) {
-    if let watch, let protection = task.protection {
-      return try await walk(task, watchedBy: protection, watch, into: &plans)
-    }
-    var areas = MappedAreas(of: task.process)
-    guard
-      var scanner = try task.attempt({ () throws(TargetError) in
-        try PageScanner(of: task.process, source: source, swapped: swapped)
-      })
-    else { return }
     var known = try ParentBase.known(of: task, by: base)
-    var pinned = PinnedMemory.none
-    if known.hasBase {
-      // The soft-dirty bits of pinned huge pages do not tell what devices write into them.
-      guard let found = try task.attempt({ () throws(TargetError) in try PinnedMemory(of: task.process) })
-      else { return }
-      pinned = found
-    }
-    while case .some(.some(let area)) = try task.attempt({ () throws(TargetError) in try areas.next() }) {
-      guard area.pages != .all else {
-        try await walk(area, of: task, with: &scanner, &known, into: &plans)
-        continue
-      }
-      for piece in pinned.pieces(of: area.start..<area.end) {
-        try await walk(
-          area.part(piece.range), of: task, with: &scanner, &known,
-          isPinned: piece.isPinned || !pinned.isKnown, into: &plans)
-      }
-    }
-    count(areas, scanner, of: task)
-  }
-
-  /// The same for a task whose writes the walk finds out, and which it protects for the next round as it goes.
-  private mutating func walk(
-    _ task: DumpedProcess, watchedBy protection: WriteProtection, _ watch: WriteProtectMode,
-    into plans: inout PlanWriter
-  ) async throws(SluiceError) {
-    var areas = MappedAreas(of: task.process)
-    // In a last round, too: what is new may be watched by somebody else, whose watch tells us nothing.
-    guard let refused = try task.attempt({ () throws(TargetError) in try protection.registerNew() })
-    else { return }
-    var parts = RegisteredRanges(of: task.process, refused: refused)
+    let hasBase = known.hasBase
     guard
-      var scanner = try task.attempt({ () throws(TargetError) in
-        try PageScanner(of: task.process, source: .pagemapScan, swapped: swapped)
-      }),
-      let pinned = try task.attempt({ () throws(TargetError) in try PinnedMemory(of: task.process) })
+      var walk = try task.attempt({ () throws(TargetError) in try pages(of: task, leavesToParent: hasBase) })
     else { return }
-    var known = try ParentBase.known(of: task, by: base)
-    while case .some(.some(let area)) = try task.attempt({ () throws(TargetError) in try areas.next() }) {
-      guard area.pages != .all else {
-        try await walk(area, of: task, with: &scanner, &known, writes: watch.viewOfWhole, into: &plans)
-        continue
-      }
-      let isCut: Void? = try task.attempt { () throws(TargetError) in
-        try parts.cut(area, starts: areas.starts)
-      }
-      guard isCut != nil else { return }
-      for index in parts.parts.indices {
-        let part = parts.parts[index]
-        for piece in pinned.pieces(of: part.start..<part.end) {
-          try await walk(
-            area.part(piece.range), of: task, with: &scanner, &known,
-            writes: watch.view(of: part, isPinned: piece.isPinned || !pinned.isKnown), into: &plans)
-        }
-      }
-    }
-    count(areas, scanner, of: task)
-  }
-
-  private mutating func count(
-    _ areas: borrowing MappedAreas, _ scanner: borrowing PageScanner, of task: DumpedProcess
-  ) {
-    result.processes[task.index].mappings = areas.mappings
-    result.processes[task.index].skipped = areas.skipped
-    result.processes[task.index].pages = scanner.tally
-    result.processes[task.index].isProbed = areas.haveProbes
-  }
-
-  private mutating func walk(
-    _ area: MappedArea, of task: DumpedProcess, with scanner: inout PageScanner,
-    _ known: inout ParentPageIndex,
-    writes: DirtyCriterion = .unseen, isPinned: Bool = false, into plans: inout PlanWriter
-  ) async throws(SluiceError) {
-    // Whatever the soft-dirty bits and the write protection say of it.
-    let mayBeReplaced = area.isCode && probesHideWrites
-    var position = area.start
-    while position < area.end {
+    while true {
       guard !Task.isCancelled else { throw .cancelled }
-      let end = try task.attempt { () throws(TargetError) in
-        area.pages == .all
-          ? scanner.wholeStep(from: position, to: area.end, mustCopy: writes.authority == .everything)
-          : try scanner.step(
-            from: position, to: area.end, isFileBacked: area.pages == .copiedFromFile, writes: writes)
-      }
-      guard let end else { return }
-      position = end
-      // By index: a copy of the array would make the scanner allocate a new one for its next step.
-      for index in scanner.runs.indices {
-        var scanned = scanner.runs[index]
-        if isPinned || mayBeReplaced { scanned.mustCopy = true }
-        try await sort(scanned, of: task, &known, into: &plans)
+      guard try task.attempt({ () throws(TargetError) in try walk.next() }) == true else { break }
+      // By index: a copy of the array would make the walk allocate a new one for its next step.
+      for index in walk.runs.indices {
+        try await sort(walk.runs[index], of: task, &known, into: &plans)
       }
     }
+    count(walk, of: task)
+  }
+
+  /// Where write protection finds out what the process writes, the walk protects its pages for the next round as it goes.
+  private func pages(of task: DumpedProcess, leavesToParent: Bool) throws(TargetError) -> PageWalk {
+    if let watch, let protection = task.protection {
+      return try PageWalk(of: task.process, by: protection, mode: watch.walk, swapped: swapped)
+    }
+    return try PageWalk(of: task.process, source: source, swapped: swapped, leavesToParent: leavesToParent)
+  }
+
+  private mutating func count(_ walk: borrowing PageWalk, of task: DumpedProcess) {
+    result.processes[task.index].mappings = walk.mappings
+    result.processes[task.index].skipped = walk.skipped
+    result.processes[task.index].pages = walk.tally
+    result.processes[task.index].isProbed = walk.haveProbes
   }
 
   /// Plans to read what the parent's images lack, and lists what they have.
