@@ -75,6 +75,7 @@ test: test-packages swift-found ## Run the tests
 	@for module in $(test_modules); do echo "$$module:"; $(SWIFT) test --skip-build --filter $$module || exit 1; done
 	@echo "fuzz:"; Tests/Fuzz/run --seconds $(fuzz_seconds)
 	@echo "shapes:"; Tests/Shapes/run --seconds $(fuzz_seconds)
+	@SWIFT=$(SWIFT) Examples/run
 
 fuzz: test-packages swift-found ## Fuzz the readers of images (FUZZ="--seconds 600"), and directories that are not what they seem
 	@Tests/Fuzz/run $(FUZZ)

@@ -62,9 +62,7 @@ let package = Package(
         "SluicePipeline", "SluiceImages", "SluiceSystem", "SluiceTarget",
         .product(name: "Logging", package: "swift-log"),
       ],
-      path: "Sources/Stages",
-      // For a control of the tests: Sources/Stages/Pipeline/ForgottenPage.swift.
-      swiftSettings: swiftSettings + [.define("SLUICE_FAULTS", .when(configuration: .debug))]),
+      path: "Sources/Stages", swiftSettings: swiftSettings),
     .executableTarget(
       name: "sluice",
       dependencies: [
@@ -121,7 +119,8 @@ let package = Package(
     .testTarget(
       name: "SluiceStagesTests",
       dependencies: [
-        "Sluice", "SluiceImages", "SluicePipeline", "SluiceTarget", "CSluiceLinux", "SluiceTestSupport",
+        "Sluice", "SluiceImages", "SluicePipeline", "SluiceSystem", "SluiceTarget", "CSluiceLinux",
+        "SluiceTestSupport",
       ],
       path: "Tests/StagesTests", swiftSettings: swiftSettings),
     .testTarget(
