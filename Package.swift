@@ -50,7 +50,9 @@ let package = Package(
       name: "SluicePipeline", dependencies: ["CSluiceLinux"], path: "Sources/Pipeline",
       swiftSettings: swiftSettings),
     .target(
-      name: "SluiceImages", dependencies: ["CSluiceImages", "CSluiceLinux", "SluiceSystem"],
+      name: "SluiceWire", dependencies: ["CSluiceImages"], path: "Sources/Wire", swiftSettings: swiftSettings),
+    .target(
+      name: "SluiceImages", dependencies: ["CSluiceImages", "CSluiceLinux", "SluiceSystem", "SluiceWire"],
       path: "Sources/Images",
       swiftSettings: swiftSettings),
     .target(
@@ -66,19 +68,22 @@ let package = Package(
     .executableTarget(
       name: "sluice",
       dependencies: [
-        "Sluice", "SluiceImages", "SluiceSystem", "CSluiceLinux",
+        "Sluice", "SluiceImages", "SluiceSystem", "SluiceWire", "CSluiceLinux",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
       path: "Sources/App", swiftSettings: swiftSettings),
 
-    // Tests of System, Pipeline and Images.
+    // Tests of System, Pipeline, Wire and Images.
     .testTarget(
       name: "SluiceSystemTests", dependencies: ["SluiceSystem", "CSluiceLinux", "SluiceTestSupport"],
       path: "Tests/SystemTests", swiftSettings: swiftSettings),
     .testTarget(
       name: "SluicePipelineTests", dependencies: ["SluicePipeline", "CSluiceLinux", "SluiceTestSupport"],
       path: "Tests/PipelineTests", swiftSettings: swiftSettings),
+    .testTarget(
+      name: "SluiceWireTests", dependencies: ["SluiceWire"], path: "Tests/WireTests",
+      swiftSettings: swiftSettings),
     .testTarget(
       name: "SluiceImagesTests", dependencies: ["SluiceImages", "SluiceSystem", "SluiceTestSupport"],
       path: "Tests/ImagesTests", swiftSettings: swiftSettings),
@@ -126,7 +131,7 @@ let package = Package(
     .testTarget(
       name: "SluiceAppTests",
       dependencies: [
-        "sluice", "Sluice", "SluiceImages", "SluiceTestSupport",
+        "sluice", "Sluice", "SluiceImages", "SluiceWire", "SluiceTestSupport",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "Tests/AppTests", swiftSettings: swiftSettings),

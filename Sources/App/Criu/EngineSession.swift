@@ -1,7 +1,7 @@
 import CSluiceLinux
 import Glibc
 import Sluice
-import SluiceImages
+import SluiceWire
 
 /// Answers a container engine, in CRIU's place, until it has no more requests: `sluice swrk`.
 ///

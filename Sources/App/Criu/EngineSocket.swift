@@ -1,6 +1,6 @@
 import CSluiceLinux
 import Glibc
-import SluiceImages
+import SluiceWire
 
 /// The socket by which a container engine speaks to us: one message a packet.
 struct EngineSocket {

@@ -1,6 +1,6 @@
 import CSluiceLinux
 import Glibc
-import SluiceImages
+import SluiceWire
 
 /// The real CRIU, which does all that Sluice does not: in its place we hand that on.
 struct RealCriu {

@@ -36,7 +36,7 @@ public struct EngineAnswer: Hashable, Sendable {
   /// - Returns: nil when it is none.
   public init?(packet: [UInt8]) {
     let answer = unsafe packet.withUnsafeBytes { bytes in
-      unsafe Records.unpack(bytes, like: Sluice__RpcResponse.blank) { unsafe EngineAnswer($0) }
+      unsafe ProtobufMessage.unpack(bytes, like: Sluice__RpcResponse.blank) { unsafe EngineAnswer($0) }
     }
     guard let answer else { return nil }
     self = answer
@@ -60,11 +60,11 @@ public struct EngineAnswer: Hashable, Sendable {
     let text = unsafe failure.map { unsafe strdup($0.message) } ?? nil
     defer { unsafe free(text) }
     unsafe message.cr_errmsg = text
-    guard let features else { return unsafe Records.bytes(of: message) }
+    guard let features else { return unsafe ProtobufMessage.bytes(of: message) }
     var nested = unsafe features.message
     return unsafe withUnsafeMutablePointer(to: &nested) { pointer in
       unsafe message.features = pointer
-      return unsafe Records.bytes(of: message)
+      return unsafe ProtobufMessage.bytes(of: message)
     }
   }
 }

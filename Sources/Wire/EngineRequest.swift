@@ -109,7 +109,7 @@ public struct EngineRequest: Hashable, Sendable {
   /// - Returns: nil when it is no request.
   public init?(packet: [UInt8]) {
     let request = unsafe packet.withUnsafeBytes { bytes in
-      unsafe Records.unpack(bytes, like: Sluice__RpcRequest.blank) { unsafe EngineRequest($0) }
+      unsafe ProtobufMessage.unpack(bytes, like: Sluice__RpcRequest.blank) { unsafe EngineRequest($0) }
     }
     guard let request else { return nil }
     self = request

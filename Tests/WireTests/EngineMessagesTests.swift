@@ -1,6 +1,6 @@
 import Testing
 
-@testable import SluiceImages
+@testable import SluiceWire
 
 /// The bytes are derived by hand from the numbers of CRIU's fields.
 @Suite struct EngineMessagesTests {
