@@ -68,7 +68,7 @@ let package = Package(
     .executableTarget(
       name: "sluice",
       dependencies: [
-        "Sluice", "SluiceImages", "SluiceSystem", "SluiceWire", "CSluiceLinux",
+        "Sluice", "SluiceWire",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
@@ -131,7 +131,7 @@ let package = Package(
     .testTarget(
       name: "SluiceAppTests",
       dependencies: [
-        "sluice", "Sluice", "SluiceImages", "SluiceWire", "SluiceTestSupport",
+        "sluice", "Sluice", "SluiceWire", "SluiceTestSupport",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "Tests/AppTests", swiftSettings: swiftSettings),

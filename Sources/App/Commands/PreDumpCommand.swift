@@ -195,7 +195,7 @@ extension PreDumpCommand {
   func runOnce() async throws(SluiceError) -> Bool {
     let report = try await PreDump(configuration).run()
     Terminal.message(PreDumpOutput(report).summary)
-    return try finish(report)
+    return try await finish(report)
   }
 
   /// The exit status when figures cannot be written where they were asked for.
@@ -205,7 +205,7 @@ extension PreDumpCommand {
   private func runRounds() async throws(SluiceError) -> Int32 {
     guard let policy = rounds.policy else {
       let report = try await run(PreDump(configuration))
-      return try finish(report) && show(PreDumpOutput(report)) ? 0 : Self.notWritten
+      return try await finish(report) && show(PreDumpOutput(report)) ? 0 : Self.notWritten
     }
     do {
       return try await withPreDumpRounds(
@@ -233,14 +233,16 @@ extension PreDumpCommand {
         // What ended the rounds is no end yet where one more was asked for.
         let (end, reasonForLast) = rounds.isOver ? (rounds.endReason, nil) : (nil, rounds.endReason)
         let output = PreDumpOutput(report, round: rounds.number, end: end)
-        guard try finish(report), show(output, reasonForLast: reasonForLast) else { return Self.notWritten }
+        guard try await finish(report), show(output, reasonForLast: reasonForLast) else {
+          return Self.notWritten
+        }
       }
     } catch {
       if completed > 0 {
         let rounds = completed == 1 ? "1 round was" : "\(completed) rounds were"
         Terminal.message("sluice: \(rounds) completed before, and what they made stays in \(imagesDir)")
         // What ended the rounds is what is reported, not that these cannot be looked at.
-        if let newest = try? ImagesSummary(path: "\(imagesDir)/\(completed)"), newest.isSetAside {
+        if let newest = try? await ImagesSummary(path: "\(imagesDir)/\(completed)"), newest.isSetAside {
           Terminal.message(
             "sluice: those in \(imagesDir)/\(completed) are complete and set aside: no further round can build on them, and 'sluice flatten' can"
           )
@@ -287,12 +289,14 @@ extension PreDumpCommand {
   }
 
   /// Gives back what the images have anew. They are complete, whatever becomes of that.
-  private func dedup(below report: PreDumpReport) {
+  private func dedup(below report: PreDumpReport) async {
     do throws(SluiceError) {
       var dedup = DedupImages(of: report)
       dedup.trustsParents = trust.trustParent
-      _ = try dedup.run()
+      _ = try await dedup.run()
     } catch {
+      // What the run was cancelled in is told where it ends.
+      guard error.code != .cancelled else { return }
       Terminal.message(
         "sluice: warning: the images in \(report.imagesDirectory) are complete, but no space of older ones is given back (--auto-dedup): \(error)"
       )
@@ -302,11 +306,11 @@ extension PreDumpCommand {
   /// What is to be done with the images of a round, when they are complete.
   ///
   /// - Returns: whether the figures could be written where they were asked for.
-  private func finish(_ report: PreDumpReport) throws(SluiceError) -> Bool {
-    if autoDedup, report.parentDirectory != nil { dedup(below: report) }
+  private func finish(_ report: PreDumpReport) async throws(SluiceError) -> Bool {
+    if autoDedup, report.parentDirectory != nil { await dedup(below: report) }
     guard let workDir else { return true }
     do throws(SluiceError) {
-      try report.copyStatistics(to: workDir)
+      try await report.copyStatistics(to: workDir)
       return true
     } catch {
       Terminal.message("sluice: the images are valid, but \(error)")

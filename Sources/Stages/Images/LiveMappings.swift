@@ -44,7 +44,7 @@ public final class LiveMappings {
 
   private let process: TargetProcess
   private let pageSize: UInt64
-  private let entries: ImageEntries
+  private let entries: EntryReader
   private var rest: ImageEntries.Entry?
   private var walk: PageWalk
 
@@ -59,7 +59,7 @@ public final class LiveMappings {
     let (inventory, tracked): (Inventory?, TrackedProcesses?)
     do throws(ImagesError) {
       let directory = try ImagesDirectory(path: path)
-      entries = try ImageEntries(in: directory, pid: namespacePid)
+      entries = try EntryReader(in: directory, pid: namespacePid)
       tracked = try directory.tracked()
       if case .complete(let found) = try directory.completion() { inventory = found } else { inventory = nil }
     } catch {

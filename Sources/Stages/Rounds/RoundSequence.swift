@@ -144,7 +144,7 @@ struct RoundSequence: Sendable {
     known = Set(report.tasks.filter { $0.error == nil }.map(\.identity))
     let figures = RoundPolicy.Figures(
       pagesWritten: report.pagesWritten, pagesSkippedParent: report.pagesSkippedParent,
-      duration: .microseconds(Int64(clamping: report.durationMicroseconds)), elapsed: began.duration(to: .now)
+      duration: report.duration, elapsed: began.duration(to: .now)
     )
     decision = policy.decide(number: number, last: figures, previous: self.figures)
     self.figures = figures

@@ -66,7 +66,7 @@ extension StagesTests {
           try FileManager.default.moveItem(
             atPath: "\(directory)/failed/1/inventory.img.aside", toPath: "\(directory)/failed/1/inventory.img"
           )
-          #expect(try VerifyImages(directory: "\(directory)/failed/2").run().problems == [])
+          #expect(try await VerifyImages(directory: "\(directory)/failed/2").run().problems == [])
           try await target.check()
         }
       }

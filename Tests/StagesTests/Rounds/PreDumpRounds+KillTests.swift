@@ -117,7 +117,7 @@ extension StagesTests {
       if variant.isLast { #expect(parent.contains("inventory.img"), "\(moment): nothing was cleared") }
       var images = "\(chain)/2"
       if !looksFinished(images) {
-        #expect((try? ImagesSummary(path: images))?.isFinished != true, name)
+        #expect((try? await ImagesSummary(path: images))?.isFinished != true, name)
         images = "\(chain)/3"
         var configuration = PreDump.Configuration(pid: pid, imagesDirectory: images)
         configuration.parentDirectory = "\(chain)/1"
@@ -125,7 +125,7 @@ extension StagesTests {
       } else if parent.contains("inventory.img.aside") {
         // The parent gets its name back last: the other way round it would look as if it knew what was written since.
         // Nobody needs that name but for looking at the parent itself, as the comparison does.
-        #expect(try VerifyImages(directory: images).run().problems == [], name)
+        #expect(try await VerifyImages(directory: images).run().problems == [], name)
         try FileManager.default.moveItem(
           atPath: "\(chain)/1/inventory.img.aside", toPath: "\(chain)/1/inventory.img")
       }

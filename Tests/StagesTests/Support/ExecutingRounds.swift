@@ -181,7 +181,7 @@ struct ExecutingRounds {
   private func checkLast(_ chain: String, _ number: Int) async throws {
     defer { resume() }
     try await checkEqual("\(chain)/\(number)")
-    let problems = try VerifyImages(directory: "\(chain)/\(number)").run().problems
+    let problems = try await VerifyImages(directory: "\(chain)/\(number)").run().problems
     guard problems == [] else { throw Violation(description: "\(problems)") }
     for round in 1...number {
       let found = names(in: "\(chain)/\(round)") ?? []
