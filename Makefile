@@ -76,6 +76,7 @@ test: test-packages swift-found ## Run the tests
 	@echo "fuzz:"; Tests/Fuzz/run --seconds $(fuzz_seconds)
 	@echo "shapes:"; Tests/Shapes/run --seconds $(fuzz_seconds)
 	@echo "digests:"; Tests/Digests/run
+	@SWIFT=$(SWIFT) Examples/run
 
 fuzz: test-packages swift-found ## Fuzz the readers of images (FUZZ="--seconds 600"), and directories that are not what they seem
 	@Tests/Fuzz/run $(FUZZ)

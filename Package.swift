@@ -50,11 +50,13 @@ let package = Package(
       name: "SluicePipeline", dependencies: ["CSluiceLinux"], path: "Sources/Pipeline",
       swiftSettings: swiftSettings),
     .target(
-      name: "SluiceImages", dependencies: ["CSluiceImages", "CSluiceLinux", "SluiceSystem"],
+      name: "SluiceWire", dependencies: ["CSluiceImages"], path: "Sources/Wire", swiftSettings: swiftSettings),
+    .target(
+      name: "SluiceImages", dependencies: ["CSluiceImages", "CSluiceLinux", "SluiceSystem", "SluiceWire"],
       path: "Sources/Images",
       swiftSettings: swiftSettings),
     .target(
-      name: "SluiceTarget", dependencies: ["CSluiceLinux"], path: "Sources/Target",
+      name: "SluiceTarget", dependencies: ["CSluiceLinux", "SluiceSystem"], path: "Sources/Target",
       swiftSettings: swiftSettings),
     .target(
       name: "Sluice",
@@ -62,25 +64,26 @@ let package = Package(
         "SluicePipeline", "SluiceImages", "SluiceSystem", "SluiceTarget",
         .product(name: "Logging", package: "swift-log"),
       ],
-      path: "Sources/Stages",
-      // For a control of the tests: Sources/Stages/Pipeline/ForgottenPage.swift.
-      swiftSettings: swiftSettings + [.define("SLUICE_FAULTS", .when(configuration: .debug))]),
+      path: "Sources/Stages", swiftSettings: swiftSettings),
     .executableTarget(
       name: "sluice",
       dependencies: [
-        "Sluice", "SluiceImages", "SluiceSystem", "CSluiceLinux",
+        "Sluice", "SluiceWire",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
       path: "Sources/App", swiftSettings: swiftSettings),
 
-    // Tests of System, Pipeline and Images.
+    // Tests of System, Pipeline, Wire and Images.
     .testTarget(
       name: "SluiceSystemTests", dependencies: ["SluiceSystem", "CSluiceLinux", "SluiceTestSupport"],
       path: "Tests/SystemTests", swiftSettings: swiftSettings),
     .testTarget(
       name: "SluicePipelineTests", dependencies: ["SluicePipeline", "CSluiceLinux", "SluiceTestSupport"],
       path: "Tests/PipelineTests", swiftSettings: swiftSettings),
+    .testTarget(
+      name: "SluiceWireTests", dependencies: ["SluiceWire"], path: "Tests/WireTests",
+      swiftSettings: swiftSettings),
     .testTarget(
       name: "SluiceImagesTests", dependencies: ["SluiceImages", "SluiceSystem", "SluiceTestSupport"],
       path: "Tests/ImagesTests", swiftSettings: swiftSettings),
@@ -124,13 +127,14 @@ let package = Package(
     .testTarget(
       name: "SluiceStagesTests",
       dependencies: [
-        "Sluice", "SluiceImages", "SluicePipeline", "SluiceTarget", "CSluiceLinux", "SluiceTestSupport",
+        "Sluice", "SluiceImages", "SluicePipeline", "SluiceSystem", "SluiceTarget", "CSluiceLinux",
+        "SluiceTestSupport",
       ],
       path: "Tests/StagesTests", swiftSettings: swiftSettings),
     .testTarget(
       name: "SluiceAppTests",
       dependencies: [
-        "sluice", "Sluice", "SluiceImages", "SluiceTestSupport",
+        "sluice", "Sluice", "SluiceWire", "SluiceTestSupport",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       path: "Tests/AppTests", swiftSettings: swiftSettings),

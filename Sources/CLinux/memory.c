@@ -192,6 +192,10 @@ void *sluice_map_buffers(size_t length, int *error) {
   return address;
 }
 
+void sluice_give_memory_back(void *address, size_t length) {
+  (void)madvise(address, length, MADV_DONTNEED);
+}
+
 int sluice_unmap(void *address, size_t length) {
   if (FAULTY(SLUICE_FAULT_UNMAP_BUFFERS, munmap(address, length)) == 0) return 0;
   int error = errno;

@@ -59,6 +59,14 @@ size_t find_rest_of_wait(long number, const uint64_t arguments[6], uint64_t foun
   return count;
 }
 
+#if defined(__x86_64__) || defined(__aarch64__)
+// Reads or writes one set of registers of a thread.
+static int transfer(long request, pid_t thread, long set, void *bytes, size_t size) {
+  struct iovec part = {.iov_base = bytes, .iov_len = size};
+  return (int)RAW(SYS_ptrace, request, thread, set, &part);
+}
+#endif
+
 #if defined(__x86_64__)
 
 // include/linux/errno.h: "restart if no handler".
@@ -75,13 +83,11 @@ unsigned call_instruction(uint8_t bytes[4]) {
 }
 
 int read_registers(pid_t thread, struct registers *registers) {
-  struct iovec part = {.iov_base = &registers->general, .iov_len = sizeof registers->general};
-  return (int)RAW(SYS_ptrace, PTRACE_GETREGSET, thread, NT_PRSTATUS, &part);
+  return transfer(PTRACE_GETREGSET, thread, NT_PRSTATUS, &registers->general, sizeof registers->general);
 }
 
 int write_registers(pid_t thread, const struct registers *registers) {
-  struct iovec part = {.iov_base = (void *)&registers->general, .iov_len = sizeof registers->general};
-  return (int)RAW(SYS_ptrace, PTRACE_SETREGSET, thread, NT_PRSTATUS, &part);
+  return transfer(PTRACE_SETREGSET, thread, NT_PRSTATUS, (void *)&registers->general, sizeof registers->general);
 }
 
 bool is_native(const struct registers *registers) { return registers->general.cs == USER_CS_64; }
@@ -174,17 +180,15 @@ unsigned call_instruction(uint8_t bytes[4]) {
 }
 
 int read_registers(pid_t thread, struct registers *registers) {
-  struct iovec part = {.iov_base = &registers->general, .iov_len = sizeof registers->general};
-  struct iovec call = {.iov_base = &registers->call, .iov_len = sizeof registers->call};
-  long result = RAW(SYS_ptrace, PTRACE_GETREGSET, thread, NT_PRSTATUS, &part);
-  return (int)(result < 0 ? result : RAW(SYS_ptrace, PTRACE_GETREGSET, thread, NT_ARM_SYSTEM_CALL, &call));
+  int result = transfer(PTRACE_GETREGSET, thread, NT_PRSTATUS, &registers->general, sizeof registers->general);
+  if (result < 0) return result;
+  return transfer(PTRACE_GETREGSET, thread, NT_ARM_SYSTEM_CALL, &registers->call, sizeof registers->call);
 }
 
 int write_registers(pid_t thread, const struct registers *registers) {
-  struct iovec part = {.iov_base = (void *)&registers->general, .iov_len = sizeof registers->general};
-  struct iovec call = {.iov_base = (void *)&registers->call, .iov_len = sizeof registers->call};
-  long result = RAW(SYS_ptrace, PTRACE_SETREGSET, thread, NT_PRSTATUS, &part);
-  return (int)(result < 0 ? result : RAW(SYS_ptrace, PTRACE_SETREGSET, thread, NT_ARM_SYSTEM_CALL, &call));
+  int result = transfer(PTRACE_SETREGSET, thread, NT_PRSTATUS, (void *)&registers->general, sizeof registers->general);
+  if (result < 0) return result;
+  return transfer(PTRACE_SETREGSET, thread, NT_ARM_SYSTEM_CALL, (void *)&registers->call, sizeof registers->call);
 }
 
 // PSR_MODE32_BIT

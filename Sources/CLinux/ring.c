@@ -60,6 +60,12 @@ int sluice_ring_register_buffer(struct sluice_ring *ring, unsigned index, void *
   return updated < 0 ? updated : 0;
 }
 
+void sluice_ring_unregister_buffer(struct sluice_ring *ring, unsigned index) {
+  struct iovec none = {0};
+  __u64 tag = 0;
+  (void)io_uring_register_buffers_update_tag(&ring->ring, index, &none, &tag, 1);
+}
+
 int sluice_ring_write(struct sluice_ring *ring, int descriptor, const void *bytes, uint32_t count,
                       uint64_t offset, int buffer_index, uint64_t token) {
   struct io_uring_sqe *entry = io_uring_get_sqe(&ring->ring);

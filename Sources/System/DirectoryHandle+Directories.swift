@@ -174,14 +174,12 @@ extension DirectoryHandle {
   /// - Returns: nil when there is none by that name.
   /// - Throws: `SystemError`: `refused` for what is no link.
   public func link(_ name: String) throws(SystemError) -> String? {
-    var text = [UInt8](repeating: 0, count: Int(PATH_MAX))
-    let count = unsafe text.withUnsafeMutableBytes {
-      unsafe sluice_read_link_at(descriptor, name, $0.baseAddress, $0.count)
+    do throws(SystemError) {
+      return try SymbolicLink.text(of: name, in: descriptor, called: path(of: name))
+    } catch {
+      guard error.code == .missing else { throw error }
+      return nil
     }
-    guard count != -Int(ENOENT) else { return nil }
-    guard count != -Int(EINVAL) else { throw SystemError(refusing: "\(path(of: name)) is no symbolic link") }
-    guard count >= 0 else { throw SystemError("reading the link \(path(of: name))", returned: count) }
-    return String(decoding: text[..<count], as: UTF8.self)
   }
 
   /// Waits until the names are on the disk.

@@ -19,7 +19,7 @@ extension DirectoryHandle {
     guard status.kind == .link else {
       throw SystemError(refusing: "\(path(of: name)) is \(status.kind) and no symbolic link")
     }
-    let text = try Self.text(ofLink: found, path: path(of: name))
+    let text = try SymbolicLink.text(of: "", in: found.number, called: path(of: name))
     let owner = try self.status().user
     if let objection = trust.objection(toLink: status, of: owner) { throw refusal(of: name, text, objection) }
     let opening = trust.trustsEverybody ? openAnyWay(text) : unsafe sluice_open_way(descriptor, text)
@@ -46,14 +46,5 @@ extension DirectoryHandle {
       refusing:
         "the link \(path(of: name)) to \(text) is not followed: \(reason); use --trust-parent if all who may write there are trusted"
     )
-  }
-
-  private static func text(ofLink link: borrowing Descriptor, path: String) throws(SystemError) -> String {
-    var text = [UInt8](repeating: 0, count: Int(PATH_MAX))
-    let count = unsafe text.withUnsafeMutableBytes {
-      unsafe sluice_read_link_at(link.number, "", $0.baseAddress, $0.count)
-    }
-    guard count >= 0 else { throw SystemError("reading the link \(path)", returned: count) }
-    return String(decoding: text[..<count], as: UTF8.self)
   }
 }

@@ -41,13 +41,6 @@ public struct SystemError: Error, CustomStringConvertible {
 
   /// The message, and the kernel's reason.
   public var description: String {
-    errno.map { "\(message): \($0.name) (\($0.text))" } ?? message
+    errno.map { "\(message): \($0.reason)" } ?? message
   }
-}
-
-extension SystemErrno {
-  /// The name that errno.h gives it, such as "ENOSPC".
-  var name: String { unsafe String(cString: cName) }
-  /// What it means, in a few words.
-  var text: String { unsafe String(cString: cText) }
 }

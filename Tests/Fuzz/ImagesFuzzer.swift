@@ -1,11 +1,12 @@
 internal import CSluiceLinux
 import Glibc
+internal import SluiceWire
 
 /// libFuzzer calls this with one input after the other. Whatever stands in images, the readers must not trap, and the
 /// worst that they may say of it is that it is malformed; and what one of them takes for right is held against what
 /// another says of the same.
 ///
-/// It is compiled into the module of Sources/Images, by Tests/Fuzz/run.
+/// It is compiled into the module of Sources/Images, by Tests/Fuzz/run; Sources/Wire is a module beside it.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func testOneInput(_ bytes: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   unsafe scratch.write(ImagesInput(UnsafeBufferPointer(start: bytes, count: count)))

@@ -89,8 +89,8 @@ public final class Program: @unchecked Sendable {
   /// Sends a packet to the program's socket.
   public func send(packet: [UInt8]) throws {
     guard let socket else { throw TestFailure("\(name) was started without a socket") }
-    let result = unsafe sluice_packet_send(socket.number, packet, packet.count)
-    guard result == 0 else { throw TestFailure.systemCall("sending to \(name)", errno: -result) }
+    let sent = unsafe Glibc.send(socket.number, packet, packet.count, Int32(MSG_NOSIGNAL))
+    guard sent == packet.count else { throw TestFailure.systemCall("sending to \(name)") }
   }
 
   /// The next packet that the program sends; empty when it has closed its end.
@@ -263,7 +263,10 @@ final class Descriptor: Sendable {
 
   static func packetSockets() throws -> (ours: Descriptor, theirs: Descriptor) {
     var ends: [Int32] = [0, 0]
-    guard unsafe sluice_packet_pair(&ends) == 0 else { throw TestFailure("making sockets") }
+    let kind = Int32(SOCK_SEQPACKET.rawValue | SOCK_CLOEXEC.rawValue)
+    guard unsafe socketpair(AF_UNIX, kind, 0, &ends) == 0 else {
+      throw TestFailure.systemCall("making sockets")
+    }
     return (Descriptor(ends[0]), Descriptor(ends[1]))
   }
 

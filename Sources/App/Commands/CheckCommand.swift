@@ -2,7 +2,7 @@ import ArgumentParser
 import Sluice
 
 /// `sluice check`
-struct CheckCommand: ParsableCommand {
+struct CheckCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "check",
     abstract: "Tell what this kernel, these privileges and a process allow.",
@@ -29,8 +29,13 @@ struct CheckCommand: ParsableCommand {
   @Flag(help: "Print it as one JSON object.")
   var json = false
 
-  func run() throws {
-    let capabilities = Capabilities(pid: pid, imagesDirectory: imagesDir)
+  func run() async throws {
+    let capabilities: Capabilities
+    do throws(SluiceError) {
+      capabilities = try await Capabilities.find(for: pid, imagesDirectory: imagesDir)
+    } catch {
+      throw CommandFailure.report(error)
+    }
     let output = CheckOutput(capabilities)
     guard json ? Terminal.json(output) : Terminal.data(output.text) else { throw CommandFailure.outputFailed }
     if let failure = capabilities.failure { throw CommandFailure.report(failure) }
@@ -39,50 +44,41 @@ struct CheckCommand: ParsableCommand {
 
 /// What was found, for people and as JSON (in snake_case).
 private struct CheckOutput: Encodable {
-  struct Finding: Encodable {
-    let subject: String
-    let available: Bool?
-    let found: String
-    let fallback: String?
-    let advice: String?
-
-    /// Whether it is there, in a word.
-    var word: String {
-      switch available {
-      case true?: "yes"
-      case false?: "no"
-      case nil: "?"
-      }
-    }
-
-    var text: String {
-      let fallback = fallback.map { "; \($0)" } ?? ""
-      let advice = advice.map { "; to have it: \($0)" } ?? ""
-      return found + fallback + advice
-    }
-  }
-
-  let findings: [Finding]
+  let findings: [Capabilities.Finding]
   /// What a pre-dump would fail with, and its exit code.
   let failure: String?
   let exitCode: Int32
 
   init(_ capabilities: Capabilities) {
-    findings = capabilities.findings.map {
-      Finding(
-        subject: $0.subject.rawValue, available: $0.isAvailable, found: $0.found, fallback: $0.fallback,
-        advice: $0.advice)
-    }
+    findings = capabilities.findings
     failure = capabilities.failure?.message
     exitCode = capabilities.failure.map { ExitCode($0.code).rawValue } ?? 0
   }
 
   var text: String {
-    let width = findings.map(\.subject.count).max() ?? 0
+    let width = findings.map(\.subject.rawValue.count).max() ?? 0
     return findings.map { finding in
-      let subject = finding.subject + String(repeating: " ", count: width - finding.subject.count)
+      let name = finding.subject.rawValue
+      let subject = name + String(repeating: " ", count: width - name.count)
       let word = finding.word + String(repeating: " ", count: 3 - finding.word.count)
       return "\(subject)  \(word)  \(finding.text)"
     }.joined(separator: "\n")
+  }
+}
+
+extension Capabilities.Finding {
+  /// Whether it is there, in a word.
+  fileprivate var word: String {
+    switch isAvailable {
+    case true?: "yes"
+    case false?: "no"
+    case nil: "?"
+    }
+  }
+
+  fileprivate var text: String {
+    let fallback = fallback.map { "; \($0)" } ?? ""
+    let advice = advice.map { "; to have it: \($0)" } ?? ""
+    return found + fallback + advice
   }
 }

@@ -1,5 +1,4 @@
 import ArgumentParser
-import CSluiceLinux
 import Sluice
 
 /// Says what went wrong, in one line, and gives the exit code for it.
@@ -31,7 +30,6 @@ enum CommandFailure {
 
   /// An error number's name and meaning.
   static func text(_ number: Int32) -> String {
-    let errno = SystemErrno(code: number)
-    return "\(unsafe String(cString: errno.cName)) (\(unsafe String(cString: errno.cText)))"
+    ErrorNumber(code: number).description
   }
 }

@@ -2,7 +2,7 @@ import ArgumentParser
 import Sluice
 
 /// `sluice dedup`
-struct DedupCommand: ParsableCommand {
+struct DedupCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "dedup",
     abstract: "Give back the space of pages in older images that newer ones have anew.",
@@ -22,26 +22,19 @@ struct DedupCommand: ParsableCommand {
   @Flag(help: "Print the figures as one JSON object on standard output.")
   var json = false
 
-  func run() throws {
+  func run() async throws {
     let report: DedupImages.Report
     do throws(SluiceError) {
       var dedup = DedupImages(directory: imagesDir)
       dedup.trustsParents = trust.trustParent
-      report = try dedup.run()
+      report = try await dedup.run()
     } catch {
       throw CommandFailure.report(error)
     }
     Terminal.message(
       "sluice: \(report.pages) pages, \(ByteCount.text(Int(report.bytes))), given back by the parents of \(imagesDir)"
     )
-    let figures = DedupOutput(imagesDir: imagesDir, pages: report.pages, bytes: report.bytes)
+    let figures = DirectoryReport(imagesDir: imagesDir, report: report)
     if json, !Terminal.json(figures) { throw CommandFailure.outputFailed }
   }
-}
-
-/// The figures as JSON (in snake_case).
-private struct DedupOutput: Encodable {
-  let imagesDir: String
-  let pages: UInt64
-  let bytes: UInt64
 }

@@ -1,5 +1,5 @@
 import Glibc
-import SluiceSystem
+import Sluice
 
 /// `--then`: the command that makes the final dump, run while the rounds' tracker is still held.
 struct FinalCommand {
@@ -60,7 +60,9 @@ struct FinalCommand {
   /// - Returns: its exit status, or 128 and the number of the signal that ended it.
   /// - Throws: `Failed` when it cannot be started.
   func run() async throws(Failed) -> Int32 {
-    do throws(SystemError) { try makeDumpDirectory() } catch { throw Failed(error) }
+    do throws(SluiceError) { try NamedDirectory.makeForDump(after: lastRound, in: directory) } catch {
+      throw Failed(error)
+    }
     let child = try start()
     var isTold = false
     while true {
@@ -75,18 +77,6 @@ struct FinalCommand {
       // A cancelled task sleeps no more.
       if isTold { usleep(10_000) } else { try? await Task.sleep(for: .milliseconds(10)) }
     }
-  }
-
-  /// Whoever reads the rounds for a restore gets at the dump, too. The directory stays ours: what becomes of a restored
-  /// process, even outside of its own namespaces, is decided by whoever can change what is in it.
-  private func makeDumpDirectory() throws(SystemError) {
-    let rounds = try DirectoryHandle(path: directory)
-    let made = try rounds.makeDirectory("\(lastRound + 1)")
-    guard made.isNew, let round = try rounds.status(of: "\(lastRound)"), round.user != geteuid() else {
-      return
-    }
-    // That the rounds could not be given to somebody was said of them.
-    try? made.handle.letPass(group: round.group)
   }
 
   private func start() throws(Failed) -> pid_t {
@@ -114,7 +104,7 @@ struct FinalCommand {
   struct Failed: Error {
     let message: String
 
-    init(_ error: SystemError) {
+    init(_ error: SluiceError) {
       message = "making the directory for --then: \(error)"
     }
 

@@ -195,7 +195,7 @@ extension PreDumpCommand {
   func runOnce() async throws(SluiceError) -> Bool {
     let report = try await PreDump(configuration).run()
     Terminal.message(PreDumpOutput(report).summary)
-    return try finish(report)
+    return try await finish(report)
   }
 
   /// The exit status when figures cannot be written where they were asked for.
@@ -205,32 +205,44 @@ extension PreDumpCommand {
   private func runRounds() async throws(SluiceError) -> Int32 {
     guard let policy = rounds.policy else {
       let report = try await run(PreDump(configuration))
-      return try finish(report) && show(PreDumpOutput(report)) ? 0 : Self.notWritten
+      return try await finish(report) && show(PreDumpOutput(report)) ? 0 : Self.notWritten
     }
-    var rounds = try PreDumpRounds(
-      configuration, policy: policy, lastRound: self.rounds.lastRound,
-      precedesDump: self.rounds.then != nil)
+    do {
+      return try await withPreDumpRounds(
+        configuration, policy: policy, lastRound: self.rounds.lastRound, precedesDump: self.rounds.then != nil
+      ) { rounds in
+        let display = show(rounds.progress)
+        let result: Result<Int32, SluiceError>
+        do throws(SluiceError) { result = .success(try await run(rounds)) } catch { result = .failure(error) }
+        display.cancel()
+        await display.value
+        return try result.get()
+      }
+    } catch {
+      throw SluiceError(of: error)
+    }
+  }
+
+  /// - Returns: the exit status.
+  private func run(_ rounds: PreDumpRounds) async throws(SluiceError) -> Int32 {
     var completed = 0
     do throws(SluiceError) {
-      while let round = try await rounds.next() {
-        let report: PreDumpReport
-        do throws(SluiceError) { report = try await run(round) } catch {
-          try rounds.failed(error)
-          continue
-        }
+      var reports = rounds.makeAsyncIterator()
+      while let report = try await reports.next() {
         completed += 1
-        rounds.ended(report)
         // What ended the rounds is no end yet where one more was asked for.
-        let (end, reasonForLast) = rounds.isOver ? (rounds.end, nil) : (nil, rounds.end)
+        let (end, reasonForLast) = rounds.isOver ? (rounds.endReason, nil) : (nil, rounds.endReason)
         let output = PreDumpOutput(report, round: rounds.number, end: end)
-        guard try finish(report), show(output, reasonForLast: reasonForLast) else { return Self.notWritten }
+        guard try await finish(report), show(output, reasonForLast: reasonForLast) else {
+          return Self.notWritten
+        }
       }
     } catch {
       if completed > 0 {
         let rounds = completed == 1 ? "1 round was" : "\(completed) rounds were"
         Terminal.message("sluice: \(rounds) completed before, and what they made stays in \(imagesDir)")
         // What ended the rounds is what is reported, not that these cannot be looked at.
-        if let newest = try? ImagesSummary(path: "\(imagesDir)/\(completed)"), newest.isSetAside {
+        if let newest = try? await ImagesSummary(path: "\(imagesDir)/\(completed)"), newest.isSetAside {
           Terminal.message(
             "sluice: those in \(imagesDir)/\(completed) are complete and set aside: no further round can build on them, and 'sluice flatten' can"
           )
@@ -244,8 +256,7 @@ extension PreDumpCommand {
 
   /// Has the final dump made, while the rounds still track what is written.
   private func run(_ command: String, after rounds: PreDumpRounds) async throws(SluiceError) -> Int32 {
-    try rounds.prepareForDump()
-    defer { withExtendedLifetime(rounds) {} }
+    try await rounds.prepareForDump()
     let command = FinalCommand(text: command, pid: pid, lastRound: rounds.number, directory: imagesDir)
     let result: Result<Int32, FinalCommand.Failed>
     do throws(FinalCommand.Failed) { result = .success(try await command.run()) } catch {
@@ -262,22 +273,30 @@ extension PreDumpCommand {
     }
   }
 
-  private func run(_ preDump: PreDump) async throws(SluiceError) -> PreDumpReport {
-    let style = progress.style
-    let display = Task { await ProgressDisplay.show(preDump.progress, as: style) }
-    let result = await preDump.result()
+  /// Shows the progress, from now on until it ends.
+  private func show(_ progress: ProgressFeed) -> Task<Void, Never> {
+    let style = self.progress.style
+    return Task { await ProgressDisplay.show(progress, as: style) }
+  }
+
+  private func run(_ preDump: consuming PreDump) async throws(SluiceError) -> PreDumpReport {
+    let display = show(preDump.progress)
+    let result: Result<PreDumpReport, SluiceError>
+    do throws(SluiceError) { result = .success(try await preDump.run()) } catch { result = .failure(error) }
     // What is shown ends with the run; messages come after it.
     await display.value
     return try result.get()
   }
 
   /// Gives back what the images have anew. They are complete, whatever becomes of that.
-  private func dedup(below report: PreDumpReport) {
+  private func dedup(below report: PreDumpReport) async {
     do throws(SluiceError) {
       var dedup = DedupImages(of: report)
       dedup.trustsParents = trust.trustParent
-      _ = try dedup.run()
+      _ = try await dedup.run()
     } catch {
+      // What the run was cancelled in is told where it ends.
+      guard error.code != .cancelled else { return }
       Terminal.message(
         "sluice: warning: the images in \(report.imagesDirectory) are complete, but no space of older ones is given back (--auto-dedup): \(error)"
       )
@@ -287,11 +306,11 @@ extension PreDumpCommand {
   /// What is to be done with the images of a round, when they are complete.
   ///
   /// - Returns: whether the figures could be written where they were asked for.
-  private func finish(_ report: PreDumpReport) throws(SluiceError) -> Bool {
-    if autoDedup, report.parentDirectory != nil { dedup(below: report) }
+  private func finish(_ report: PreDumpReport) async throws(SluiceError) -> Bool {
+    if autoDedup, report.parentDirectory != nil { await dedup(below: report) }
     guard let workDir else { return true }
     do throws(SluiceError) {
-      try report.copyStatistics(to: workDir)
+      try await report.copyStatistics(to: workDir)
       return true
     } catch {
       Terminal.message("sluice: the images are valid, but \(error)")
@@ -327,11 +346,5 @@ extension PreDumpCommand {
     configuration.registersBuffers = registerBuffers
     configuration.logger = StandardErrorLog.logger(verbosity: verbose)
     return configuration
-  }
-}
-
-extension PreDump {
-  fileprivate func result() async -> Result<PreDumpReport, SluiceError> {
-    do throws(SluiceError) { return .success(try await run()) } catch { return .failure(error) }
   }
 }

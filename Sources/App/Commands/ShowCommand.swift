@@ -3,7 +3,7 @@ import Glibc
 import Sluice
 
 /// `sluice show`
-struct ShowCommand: ParsableCommand {
+struct ShowCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "show",
     abstract: "Print what an images directory holds.",
@@ -52,11 +52,11 @@ struct ShowCommand: ParsableCommand {
     if pid != nil && !mappings { throw ValidationError("-t is for --mappings") }
   }
 
-  func run() throws {
+  func run() async throws {
     guard let directory = directory ?? imagesDir else { preconditionFailure("validate() sees to one") }
     let isWritten: Bool
     do throws(SluiceError) {
-      isWritten = try show(directory)
+      isWritten = try await show(directory)
     } catch {
       throw CommandFailure.report(error)
     }
@@ -64,28 +64,26 @@ struct ShowCommand: ParsableCommand {
   }
 
   /// - Returns: whether standard output took all of it.
-  private func show(_ directory: String) throws(SluiceError) -> Bool {
-    let summary = try ImagesSummary(path: directory)
-    let output = ShowOutput(summary)
-    guard json ? Terminal.json(output) : Terminal.data(output.text) else { return false }
-    let processes = try pid.map { (root) throws(SluiceError) in
-      try LiveProcesses(root: root, imagesDirectory: directory)
-    }
-    for task in summary.tasks {
-      if pages, try !list(task.pid, of: directory) { return false }
-      if map, try !draw(task.pid, of: directory) { return false }
+  private func show(_ directory: String) async throws(SluiceError) -> Bool {
+    let summary = try await ImagesSummary(path: directory)
+    guard json ? Terminal.json(summary) : Terminal.data(summary.text) else { return false }
+    var processes: LiveProcesses?
+    if let pid { processes = try await LiveProcesses(root: pid, imagesDirectory: directory) }
+    for process in summary.processes {
+      if pages, try await !list(process.pid, of: directory) { return false }
+      if map, try await !draw(process.pid, of: directory) { return false }
       if mappings {
-        let listing = MappingsListing(directory: directory, task: task.pid, json: json)
+        let listing = MappingsListing(directory: directory, namespacePid: process.pid, json: json)
         if try !listing.print(of: processes) { return false }
       }
     }
     return true
   }
 
-  /// Prints a task's entries, one a line.
-  private func list(_ pid: Int32, of directory: String) throws(SluiceError) -> Bool {
-    let entries = try ImageEntries(path: directory, pid: pid)
-    while let entry = try entries.next() {
+  /// Prints a process' entries, one a line.
+  private func list(_ pid: Int32, of directory: String) async throws(SluiceError) -> Bool {
+    let entries = try await ImageEntries(path: directory, pid: pid)
+    for try await entry in entries {
       let end = entry.address + entry.pageCount * entries.pageSize
       let isWritten =
         json
@@ -100,15 +98,15 @@ struct ShowCommand: ParsableCommand {
     return true
   }
 
-  /// Draws a task's address space. It is read twice: for its outline, and to fill that.
-  private func draw(_ pid: Int32, of directory: String) throws(SluiceError) -> Bool {
-    let outline = try ImageEntries(path: directory, pid: pid)
+  /// Draws a process' address space. It is read twice: for its outline, and to fill that.
+  private func draw(_ pid: Int32, of directory: String) async throws(SluiceError) -> Bool {
+    let outline = try await ImageEntries(path: directory, pid: pid)
     var map = AddressMap(width: Terminal.width(of: STDOUT_FILENO), pageSize: outline.pageSize)
-    while let entry = try outline.next() {
+    for try await entry in outline {
       map.outline(from: entry.address, to: entry.address + entry.pageCount * outline.pageSize)
     }
-    let entries = try ImageEntries(path: directory, pid: pid)
-    while let entry = try entries.next() {
+    let entries = try await ImageEntries(path: directory, pid: pid)
+    for try await entry in entries {
       guard entry.place != .nowhere else { continue }
       map.fill(
         from: entry.address, to: entry.address + entry.pageCount * entries.pageSize,
@@ -137,66 +135,30 @@ extension ImageEntries.Place {
   }
 }
 
-/// What a directory holds, for people and as JSON (in snake_case).
-private struct ShowOutput: Encodable {
-  struct Task: Encodable {
-    let pid: Int32
-    let pagesId: UInt32
-    let entries: UInt64
-    let pagesPresent: UInt64
-    let pagesInParent: UInt64
-    let lowestAddress: UInt64?
-    let highestAddress: UInt64?
-    let fileBytes: UInt64?
-    let allocatedBytes: UInt64?
-  }
-
-  let imagesDir: String
-  let finished: Bool
-  let setAside: Bool
-  let deduplicated: String?
-  let dumpUptimeUs: UInt64?
-  let preDumpMode: String?
-  let parent: String?
-  let tasks: [Task]
-
-  init(_ summary: ImagesSummary) {
-    imagesDir = summary.path
-    finished = summary.isFinished
-    setAside = summary.isSetAside
-    deduplicated = summary.deduplicated
-    dumpUptimeUs = summary.dumpUptimeMicroseconds
-    preDumpMode = summary.preDumpMode
-    parent = summary.parent
-    tasks = summary.tasks.map {
-      Task(
-        pid: $0.pid, pagesId: $0.pagesID, entries: $0.entries, pagesPresent: $0.pagesPresent,
-        pagesInParent: $0.pagesInParent, lowestAddress: $0.lowestAddress,
-        highestAddress: $0.highestAddress, fileBytes: $0.fileBytes, allocatedBytes: $0.allocatedBytes)
-    }
-  }
-
-  var text: String {
-    var lines = ["\(imagesDir): \(finished ? "finished" : "UNFINISHED (no inventory.img)")"]
-    if setAside {
+extension ImagesSummary {
+  /// The same for people.
+  fileprivate var text: String {
+    var lines = ["\(path): \(isFinished ? "finished" : "UNFINISHED (no inventory.img)")"]
+    if isSetAside {
       lines.append(
         "  set aside: no further round can build on them, since one that was to is under way or was interrupted"
       )
     }
     if let deduplicated { lines.append("  NOT WHOLE: \(deduplicated)") }
-    if let dumpUptimeUs {
+    if let dumpUptime {
       lines.append(
-        "  taken \(dumpUptimeUs / 1_000_000) s after the machine started, mode \(preDumpMode ?? "unknown")")
+        "  taken \(dumpUptime.components.seconds) s after the machine started, mode \(preDumpMode ?? "unknown")"
+      )
     }
     lines.append("  parent: \(parent ?? "none")")
-    for task in tasks {
+    for process in processes {
       lines.append(
-        "  pid \(task.pid): \(task.pagesPresent) pages in pages-\(task.pagesId).img, \(task.pagesInParent) in the parent, \(task.entries) entries"
+        "  pid \(process.pid): \(process.pagesPresent) pages in pages-\(process.pagesID).img, \(process.pagesInParent) in the parent, \(process.entries) entries"
       )
-      if let low = task.lowestAddress, let high = task.highestAddress {
+      if let low = process.lowestAddress, let high = process.highestAddress {
         lines.append("    addresses \(Address.text(low)) to \(Address.text(high))")
       }
-      if let fileBytes = task.fileBytes, let allocatedBytes = task.allocatedBytes {
+      if let fileBytes = process.fileBytes, let allocatedBytes = process.allocatedBytes {
         lines.append(
           "    \(ByteCount.text(Int(fileBytes))), \(ByteCount.text(Int(allocatedBytes))) of it on disk")
       }

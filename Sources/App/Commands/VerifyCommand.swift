@@ -43,7 +43,7 @@ struct VerifyCommand: AsyncParsableCommand {
     do throws(SluiceError) {
       var images = VerifyImages(directory: imagesDir)
       images.trustsParents = trust.trustParent
-      output = VerifyOutput(imagesDir, try images.run(), try await contents())
+      output = VerifyOutput(imagesDir, try await images.run(), try await contents())
     } catch {
       throw CommandFailure.report(error)
     }

@@ -1,6 +1,6 @@
 import ArgumentParser
 import Glibc
-import SluiceImages
+import SluiceWire
 
 /// Only CRIU can do what was asked for, and nothing has been done yet.
 struct NeedsCriu: Error {

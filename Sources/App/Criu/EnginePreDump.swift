@@ -1,6 +1,6 @@
 import ArgumentParser
 import Glibc
-import SluiceImages
+import SluiceWire
 
 /// A pre-dump as an engine asks for it, as the command `sluice pre-dump` that does the same.
 struct EnginePreDump {

@@ -1,7 +1,6 @@
-import CSluiceLinux
 import Glibc
 import Sluice
-import SluiceImages
+import SluiceWire
 
 /// Answers a container engine, in CRIU's place, until it has no more requests: `sluice swrk`.
 ///
@@ -74,7 +73,8 @@ extension EngineSession {
       // What dumps and restores can do is decided by who makes them.
       case .answerVersion: return .success(try RealCriu(named: criu).answer(to: packet))
       case .answerFeatures:
-        return .success(EngineAnswer(request.kind, features: try features(request.features, packet)).packet())
+        return .success(
+          EngineAnswer(request.kind, features: try await features(request.features, packet)).packet())
       case .preDump:
         try await preDump(request.options)
         return .success(EngineAnswer(request.kind).packet())
@@ -103,12 +103,14 @@ extension EngineSession {
   /// What is supported of what is asked about.
   private func features(
     _ asked: EngineFeatures?, _ packet: [UInt8]
-  ) throws(EngineAnswer.Failure) -> EngineFeatures {
+  ) async throws(EngineAnswer.Failure) -> EngineFeatures {
     guard let asked else {
       throw EngineAnswer.Failure(errno: EINVAL, message: "the question for features names none")
     }
     var features = EngineFeatures()
-    if asked.tracksMemory != nil { features.tracksMemory = Capabilities().has(.softDirty) == true }
+    if asked.tracksMemory != nil {
+      features.tracksMemory = (try? await Capabilities.find())?.has(.softDirty) == true
+    }
     // Pids that are reused are told apart in other ways; descriptors of ours CRIU would look for in vain.
     if asked.storesPidfds != nil { features.storesPidfds = false }
     if asked.lazyPages != nil {
@@ -138,9 +140,8 @@ extension EngineSession {
   private func preDump(_ options: EngineRequest.Options?) async throws(EngineAnswer.Failure) {
     let preDump = try EnginePreDump(options, engine: socket.peer)
     if let path = preDump.logPath {
-      do throws(Terminal.LogFailed) { try Terminal.sendMessages(toFileAt: path) } catch {
-        throw EngineAnswer.Failure(
-          errno: error.errno, message: "\(error.doing): \(CommandFailure.text(error.errno))")
+      do throws(SluiceError) { try Terminal.sendMessages(toFileAt: path) } catch {
+        throw EngineAnswer.Failure(errno: error.errno?.code ?? EPERM, message: error.message)
       }
     }
     let command = try parse(preDump)

@@ -1,6 +1,5 @@
-import CSluiceLinux
 import Glibc
-import SluiceImages
+import SluiceWire
 
 /// The socket by which a container engine speaks to us: one message a packet.
 struct EngineSocket {
@@ -20,7 +19,7 @@ struct EngineSocket {
   /// - Parameter descriptor: inherited from the engine.
   /// - Throws: `Broken` when it is no such socket.
   init(descriptor: Int32) throws(Broken) {
-    let peer = sluice_packet_peer(descriptor)
+    let peer = PacketSocket.peer(of: descriptor)
     guard peer > 0 else {
       throw Broken(
         message: "descriptor \(descriptor), by which an engine should speak to us, is no socket of packets"
@@ -34,14 +33,15 @@ struct EngineSocket {
   ///
   /// - Throws: `Broken`.
   func peek() throws(Broken) -> [UInt8] {
-    let length = sluice_packet_peek(descriptor, nil, 0)
+    let length = unsafe PacketSocket.peek(
+      descriptor, into: UnsafeMutableRawBufferPointer(start: nil, count: 0))
     guard length > 0 else { throw Self.failed("waiting for a request", length) }
     guard length <= Self.longestPacket else {
       throw Broken(message: "a request of \(length) bytes is too long")
     }
     var packet = [UInt8](repeating: 0, count: length)
     let count = unsafe packet.withUnsafeMutableBytes {
-      unsafe sluice_packet_peek(descriptor, $0.baseAddress, $0.count)
+      unsafe PacketSocket.peek(descriptor, into: $0)
     }
     guard count == length else { throw Self.failed("reading a request", min(count, 0)) }
     return packet
@@ -51,16 +51,14 @@ struct EngineSocket {
   ///
   /// - Throws: `Broken`.
   func drop() throws(Broken) {
-    let result = sluice_packet_drop(descriptor)
-    guard result == 0 else { throw Self.failed("taking a request", Int(result)) }
+    let result = PacketSocket.drop(descriptor)
+    guard result >= 0 else { throw Self.failed("taking a request", result) }
   }
 
   /// - Throws: `Broken`.
   func send(_ packet: [UInt8]) throws(Broken) {
-    let result = unsafe packet.withUnsafeBytes {
-      unsafe sluice_packet_send(descriptor, $0.baseAddress, $0.count)
-    }
-    guard result == 0 else { throw Self.failed("answering the engine", Int(result)) }
+    let result = PacketSocket.send(packet, to: descriptor)
+    guard result >= 0 else { throw Self.failed("answering the engine", result) }
   }
 
   private static func failed(_ doing: String, _ result: Int) -> Broken {

@@ -1,6 +1,5 @@
-import CSluiceLinux
 import Glibc
-import SluiceImages
+import SluiceWire
 
 /// The real CRIU, which does all that Sluice does not: in its place we hand that on.
 struct RealCriu {
@@ -69,26 +68,26 @@ struct RealCriu {
   /// - Returns: the packet of the answer.
   /// - Throws: `EngineAnswer.Failure` when it gives none.
   func answer(to packet: [UInt8]) throws(EngineAnswer.Failure) -> [UInt8] {
-    var ends: [Int32] = [-1, -1]
-    let result = unsafe sluice_packet_pair(&ends)
-    guard result == 0 else { throw Self.failed("making a socket for \(path)", -result) }
+    guard let (ours, its) = PacketSocket.pair() else {
+      throw Self.failed("making a socket for \(path)", errno)
+    }
     let started: Result<pid_t, EngineAnswer.Failure>
-    do throws(EngineAnswer.Failure) { started = .success(try start(on: ends[1])) } catch {
+    do throws(EngineAnswer.Failure) { started = .success(try start(on: its)) } catch {
       started = .failure(error)
     }
-    close(ends[1])
-    defer { close(ends[0]) }
+    close(its)
+    defer { close(ours) }
     let child = try started.get()
     let answer: Result<[UInt8], EngineSocket.Broken>
     do throws(EngineSocket.Broken) {
-      let socket = try EngineSocket(descriptor: ends[0])
+      let socket = try EngineSocket(descriptor: ours)
       try socket.send(packet)
       answer = .success(try socket.peek())
     } catch {
       answer = .failure(error)
     }
     // It waits for no more when it has answered, and when its other end is closed.
-    shutdown(ends[0], Int32(SHUT_RDWR))
+    shutdown(ours, Int32(SHUT_RDWR))
     var status: Int32 = 0
     while unsafe waitpid(child, &status, 0) < 0 && errno == EINTR {}
     switch answer {

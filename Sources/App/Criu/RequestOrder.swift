@@ -1,4 +1,4 @@
-import SluiceImages
+import SluiceWire
 
 /// What becomes of an engine's requests, one after the other; without any doing.
 struct RequestOrder {

@@ -1,7 +1,6 @@
 import ArgumentParser
 import Glibc
 import Sluice
-import SluiceSystem
 
 /// The options about the run as a whole: how long it may take, and where it tells of itself.
 struct RunOptions: ParsableArguments {
@@ -50,11 +49,11 @@ struct RunOptions: ParsableArguments {
           "making the log file \(logFile) in a directory with an empty name", errno: ENOENT)
       }
       // What is wrong with the directory, opening the file will tell.
-      if !isAbsolute { _ = try? DirectoryHandle.make(path: directory) }
-      do throws(Terminal.LogFailed) {
+      if !isAbsolute { try? NamedDirectory.make(path: directory) }
+      do throws(SluiceError) {
         try Terminal.sendMessages(toFileAt: isAbsolute ? logFile : "\(directory)/\(logFile)")
       } catch {
-        throw CommandFailure.cannotCreate(error.doing, errno: error.errno)
+        throw CommandFailure.report(error)
       }
     }
     let pidFile = try pidFile.map { path throws(ExitCode) in try PidFile(creatingAt: path) }

@@ -1,15 +1,18 @@
 /// A time as people read it: in the unit in which it has no more than four digits.
 enum Elapsed {
-  static func text(microseconds: UInt64) -> String {
-    if microseconds < 1000 { return "\(microseconds) µs" }
-    if microseconds < 1_000_000 { return "\(microseconds / 1000) ms" }
-    let hundredths = microseconds / 10_000
-    let fraction = hundredths % 100
-    return "\(hundredths / 100).\(fraction < 10 ? "0" : "")\(fraction) s"
+  /// - Parameter duration: not negative.
+  static func text(_ duration: Duration) -> String {
+    let microsecond = Duration.microseconds(1)
+    if duration < .milliseconds(1) { return "\(Int(duration / microsecond)) µs" }
+    if duration < .seconds(1) { return "\(Int(duration / microsecond) / 1000) ms" }
+    let (seconds, attoseconds) = duration.components
+    let hundredths = attoseconds / 10_000_000_000_000_000
+    return "\(seconds).\(hundredths < 10 ? "0" : "")\(hundredths) s"
   }
 
   /// - Parameter seconds: not negative.
   static func text(seconds: Double) -> String {
-    text(microseconds: UInt64(min(seconds * 1_000_000, Double(UInt64.max / 2))))
+    // More than anybody waits for, and less than a Duration holds.
+    text(.seconds(min(seconds, 1e15)))
   }
 }

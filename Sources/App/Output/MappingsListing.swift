@@ -3,18 +3,18 @@ import Sluice
 /// Prints the mappings of a process that lives, and how much of each is in images.
 struct MappingsListing {
   let directory: String
-  /// Which task of the images, by the pid in its own pid namespace.
-  let task: Int32
+  /// Which process of the images, by the pid in its own pid namespace.
+  let namespacePid: Int32
   let json: Bool
 
   /// - Parameter processes: where the process is sought; nil takes the one that has the same pid here.
   /// - Returns: whether standard output took all of it.
   func print(of processes: LiveProcesses?) throws(SluiceError) -> Bool {
-    let pid = processes.map { $0.pid(namespacePid: task) } ?? task
+    let pid = processes.map { $0.pid(namespacePid: namespacePid) } ?? namespacePid
     guard let pid else { return say(.notRunning, "there is no such process in the tree") }
     let mappings: LiveMappings
     do throws(SluiceError) {
-      mappings = try LiveMappings(path: directory, namespacePid: task, pid: pid)
+      mappings = try LiveMappings(path: directory, namespacePid: namespacePid, pid: pid)
     } catch {
       // That a process has ended, or that its pid is another's, says nothing against its images.
       guard [.notFound, .targetGone, .invalidArgument].contains(error.code) else { throw error }
@@ -31,13 +31,14 @@ struct MappingsListing {
         of: mappings)
     else { return false }
     while let mapping = try mappings.next() {
-      guard json ? Terminal.json(Line(mapping, task: task)) : Terminal.data(text(of: mapping)) else {
+      guard json ? Terminal.json(Line(mapping, namespacePid: namespacePid)) : Terminal.data(text(of: mapping))
+      else {
         return false
       }
     }
     guard mappings.gone > 0 || json else { return true }
     return json
-      ? Terminal.json(Gone(pid: task, goneFromProcess: mappings.gone))
+      ? Terminal.json(Gone(pid: namespacePid, goneFromProcess: mappings.gone))
       : Terminal.data("    in the images, and no longer mapped: \(mappings.gone) pages")
   }
 
@@ -53,15 +54,15 @@ struct MappingsListing {
     if json {
       return Terminal.json(
         Head(
-          pid: task, process: process.rawValue, hostPid: mappings?.pid, command: mappings?.command,
+          pid: namespacePid, process: process.rawValue, hostPid: mappings?.pid, command: mappings?.command,
           reason: reason))
     }
     switch process {
-    case .another, .notRunning: return Terminal.data("  pid \(task): no mappings: \(reason ?? "")")
+    case .another, .notRunning: return Terminal.data("  pid \(namespacePid): no mappings: \(reason ?? "")")
     case .same, .unknown:
       let caution = reason.map { " (\($0))" } ?? ""
       return Terminal.data(
-        "  pid \(task): mappings\(caution); pages here, in the parent, and missing:")
+        "  pid \(namespacePid): mappings\(caution); pages here, in the parent, and missing:")
     }
   }
 
@@ -95,8 +96,8 @@ private struct Line: Encodable {
   let pagesMissing: UInt64
   let skipped: String?
 
-  init(_ mapping: LiveMappings.Mapping, task: Int32) {
-    pid = task
+  init(_ mapping: LiveMappings.Mapping, namespacePid: Int32) {
+    pid = namespacePid
     start = Address.text(mapping.start)
     end = Address.text(mapping.end)
     permissions = mapping.permissions

@@ -1,171 +1,62 @@
 import Sluice
 
-/// The figures of a pre-dump, for people and as JSON (in snake_case).
+/// The figures of a pre-dump, for people and as JSON (in snake_case): the library's report, and what only the command
+/// knows.
 struct PreDumpOutput: Encodable {
+  private let report: PreDumpReport
   /// The number of the round, from 1; nil where there is but one.
   let round: Int?
   /// Why there is no further round; nil where there is, or where there is but one.
-  let roundsEnd: String?
-  let pid: Int32
-  let namespacePid: Int32
-  let imagesDir: String
-  /// How often it was begun.
-  let tries: Int
-  let parentDir: String?
-  let tasks: [Task]
-  let tasksSkipped: [String: String]
-  let tracker: String
-  let pageSize: UInt64
-  let pagesScanned: UInt64
-  let pagesWritten: UInt64
-  let pagesSkippedParent: UInt64
-  let pagesVanished: UInt64
-  let pagesForced: UInt64
-  let pagesSwapped: UInt64
-  let pagesSkipped: [String: UInt64]
-  let bytesWritten: UInt64
-  let mappings: Int
-  let mappingsSkipped: [String: Int]
-  let durationUs: UInt64
-  let frozenUs: UInt64
-  /// How long threads stood still, one of each process at a time, to have the process watched; of all together.
-  let injectionUs: UInt64
-  /// How many did.
-  let injections: Int
-  let stop: Stop
-  let clearUs: UInt64
-  let memoryBudget: Int
-  let buffersBytes: Int
+  private let end: RoundPolicy.End?
   /// The most memory that this program has taken so far, everything included.
-  let peakRssBytes: UInt64?
-  let pagesZero: UInt64
-  let holeBytes: UInt64
-  let readers: Int
-  let writeEngine: String
-  let directIo: Bool
-  let stalls: Stalls
-
-  /// One of the tasks.
-  struct Task: Encodable {
-    let pid: Int32
-    let namespacePid: Int32
-    let pagesId: UInt32
-    let error: String?
-    let pagesScanned: UInt64
-    let pagesWritten: UInt64
-    let pagesSkippedParent: UInt64
-  }
-
-  /// The parts of a stop.
-  struct Stop: Encodable {
-    let stopUs: UInt64
-    let scanUs: UInt64
-    let clearUs: UInt64
-    let copyUs: UInt64
-    let resumeUs: UInt64
-  }
-
-  /// How long the stages waited for each other.
-  struct Stalls: Encodable {
-    let walkerWithoutBuffer: Wait
-    let walkerPlansFull: Wait
-    let readerWithoutPlan: Wait
-    let readerChunksFull: Wait
-    let writerWithoutChunk: Wait
-    let writerQueueFull: Wait
-  }
-
-  /// One kind of wait.
-  struct Wait: Encodable {
-    let us: UInt64
-    let bytes: UInt64
-
-    init(_ wait: PreDumpReport.Stalls.Wait) {
-      us = wait.microseconds
-      bytes = wait.bytes
-    }
-  }
+  private let peakMemory = OwnMemory.peakBytes
 
   init(_ report: PreDumpReport, round: Int? = nil, end: RoundPolicy.End? = nil) {
+    self.report = report
     self.round = round
-    roundsEnd = end?.rawValue
-    pid = report.pid
-    namespacePid = report.namespacePid
-    imagesDir = report.imagesDirectory
-    tries = report.tries
-    parentDir = report.parentDirectory
-    tasks = report.tasks.map {
-      Task(
-        pid: $0.pid, namespacePid: $0.namespacePid, pagesId: $0.pagesID, error: $0.error?.description,
-        pagesScanned: $0.pagesScanned, pagesWritten: $0.pagesWritten,
-        pagesSkippedParent: $0.pagesSkippedParent)
-    }
-    tasksSkipped = Dictionary(
-      report.tasksSkipped.map { ("\($0.key)", $0.value) }, uniquingKeysWith: { first, _ in first })
-    tracker = report.tracker.rawValue
-    pageSize = report.pageSize
-    pagesScanned = report.pagesScanned
-    pagesWritten = report.pagesWritten
-    pagesSkippedParent = report.pagesSkippedParent
-    pagesVanished = report.pagesVanished
-    pagesForced = report.pagesForced
-    pagesSwapped = report.pagesSwapped
-    pagesSkipped = report.pagesSkipped
-    bytesWritten = report.bytesWritten
-    mappings = report.mappings
-    mappingsSkipped = report.mappingsSkipped
-    durationUs = report.durationMicroseconds
-    frozenUs = report.frozenMicroseconds
-    injectionUs = report.injectionMicroseconds.reduce(0, +)
-    injections = report.injectionMicroseconds.count
-    stop = Stop(
-      stopUs: report.stop.stopMicroseconds, scanUs: report.stop.scanMicroseconds,
-      clearUs: report.stop.clearMicroseconds, copyUs: report.stop.copyMicroseconds,
-      resumeUs: report.stop.resumeMicroseconds)
-    clearUs = report.clearMicroseconds
-    memoryBudget = report.memoryBudget
-    buffersBytes = report.buffersBytes
-    peakRssBytes = OwnMemory.peakBytes
-    pagesZero = report.pagesZero
-    holeBytes = report.holeBytes
-    readers = report.readers
-    writeEngine = report.writeEngine
-    directIo = report.isDirect
-    stalls = Stalls(
-      walkerWithoutBuffer: Wait(report.stalls.walkerWithoutBuffer),
-      walkerPlansFull: Wait(report.stalls.walkerPlansFull),
-      readerWithoutPlan: Wait(report.stalls.readerWithoutPlan),
-      readerChunksFull: Wait(report.stalls.readerChunksFull),
-      writerWithoutChunk: Wait(report.stalls.writerWithoutChunk),
-      writerQueueFull: Wait(report.stalls.writerQueueFull))
+    self.end = end
+  }
+
+  private enum CodingKeys: CodingKey {
+    case round
+    case roundsEnd
+    case peakRssBytes
+  }
+
+  func encode(to encoder: any Encoder) throws {
+    try report.encode(to: encoder)
+    var container = encoder.container(keyedBy: CodingKeys.self)
+    try container.encodeIfPresent(round, forKey: .round)
+    try container.encodeIfPresent(end?.rawValue, forKey: .roundsEnd)
+    try container.encodeIfPresent(peakMemory, forKey: .peakRssBytes)
   }
 
   var summary: String {
     var lines = [
-      "sluice: \(subject): \(ByteCount.text(Int(bytesWritten))) (\(pagesWritten) pages) into \(imagesDir)"
-        + " in \(Elapsed.text(microseconds: durationUs)), \(rate)",
-      "  buffers: \(ByteCount.text(buffersBytes)) of a budget of \(ByteCount.text(memoryBudget));"
-        + " the process was stopped for \(Elapsed.text(microseconds: frozenUs))",
+      "sluice: \(subject): \(ByteCount.text(Int(report.bytesWritten))) (\(report.pagesWritten) pages) into \(report.imagesDirectory)"
+        + " in \(Elapsed.text(report.duration)), \(rate)",
+      "  buffers: \(ByteCount.text(report.buffersBytes)) of a budget of \(ByteCount.text(report.memoryBudget));"
+        + " the process was stopped for \(Elapsed.text(report.frozen))",
     ]
     lines.append("  tracker: " + trackerText)
-    if let parentDir {
-      lines.append("  \(pagesSkippedParent) pages were not written since and are left to \(parentDir)")
+    if let parent = report.parentDirectory {
+      lines.append("  \(report.pagesSkippedParent) pages were not written since and are left to \(parent)")
     }
-    for (pid, reason) in tasksSkipped.sorted(by: { $0.key < $1.key }) {
+    for (pid, reason) in report.tasksSkipped.sorted(by: { "\($0.key)" < "\($1.key)" }) {
       lines.append("  process \(pid) was left out: \(reason)")
     }
-    if holeBytes > 0 {
-      lines.append("  \(ByteCount.text(Int(holeBytes))) of zeros take no space")
+    if report.holeBytes > 0 {
+      lines.append("  \(ByteCount.text(Int(report.holeBytes))) of zeros take no space")
     }
-    if pagesVanished > 0 {
-      lines.append("  \(pagesVanished) pages were unmapped by the process before they could be read")
+    if report.pagesVanished > 0 {
+      lines.append("  \(report.pagesVanished) pages were unmapped by the process before they could be read")
     }
-    if let skipped = pagesSkipped["swapped"], skipped > 0 {
+    if let skipped = report.pagesSkipped["swapped"], skipped > 0 {
       lines.append(
         "  \(skipped) pages were left in swap: 'criu dump' takes these images as a parent only if the process"
           + " has written to them since")
-    } else if pagesSwapped > 0 {
-      lines.append("  \(pagesSwapped) pages were in swap and are in the process' memory now")
+    } else if report.pagesSwapped > 0 {
+      lines.append("  \(report.pagesSwapped) pages were in swap and are in the process' memory now")
     }
     return lines.joined(separator: "\n")
   }
@@ -174,12 +65,12 @@ struct PreDumpOutput: Encodable {
   ///
   /// - Parameter reasonForLast: why the next one is the last, for which the processes are stopped; nil where it is not.
   func roundLine(reasonForLast: RoundPolicy.End?) -> String {
-    let pages = pagesWritten + pagesSkippedParent
+    let pages = report.pagesWritten + report.pagesSkippedParent
     var line =
-      "sluice: round \(round ?? 1): \(pagesWritten) of \(pages) pages, \(ByteCount.text(Int(bytesWritten))),"
-      + " in \(Elapsed.text(microseconds: durationUs)); stopped for \(Elapsed.text(microseconds: frozenUs))"
-    if tries > 1 { line += "; at try \(tries)" }
-    if let roundsEnd, let end = RoundPolicy.End(rawValue: roundsEnd) {
+      "sluice: round \(round ?? 1): \(report.pagesWritten) of \(pages) pages, \(ByteCount.text(Int(report.bytesWritten))),"
+      + " in \(Elapsed.text(report.duration)); stopped for \(Elapsed.text(report.frozen))"
+    if report.tries > 1 { line += "; at try \(report.tries)" }
+    if let end {
       line += "; no more rounds: \(end.text)"
     }
     // That all rounds were made is what everybody expects.
@@ -190,25 +81,26 @@ struct PreDumpOutput: Encodable {
   }
 
   private var trackerText: String {
-    switch PreDumpReport.Tracker(rawValue: tracker) {
-    case .softDirty, .both: "\(tracker), cleared in \(Elapsed.text(microseconds: clearUs))"
-    case .writeProtect, .content: "\(tracker) ('criu dump' cannot take these images as a parent)"
-    case .some(.none), nil:
+    switch report.tracker {
+    case .softDirty, .both: "\(report.tracker.rawValue), cleared in \(Elapsed.text(report.clearTime))"
+    case .writeProtect, .content:
+      "\(report.tracker.rawValue) ('criu dump' cannot take these images as a parent)"
+    case .none:
       "none (this kernel keeps no soft-dirty bit, so 'criu dump' cannot take these images as a parent)"
     }
   }
 
   private var subject: String {
-    switch tasks.count {
-    case 1: "process \(pid)"
-    case 2: "process \(pid) and a descendant"
-    default: "process \(pid) and \(tasks.count - 1) descendants"
+    switch report.tasks.count {
+    case 1: "process \(report.pid)"
+    case 2: "process \(report.pid) and a descendant"
+    default: "process \(report.pid) and \(report.tasks.count - 1) descendants"
     }
   }
 
   private var rate: String {
-    guard durationUs > 0 else { return "at once" }
-    let perSecond = Double(bytesWritten) * 1_000_000 / Double(durationUs)
+    guard report.duration > .zero else { return "at once" }
+    let perSecond = Double(report.bytesWritten) / (report.duration / .seconds(1))
     return ByteCount.text(Int(perSecond)) + "/s"
   }
 }

@@ -28,7 +28,8 @@ enum ProgressDisplay {
     case .none: return
     case .bar(let width):
       for await progress in feed {
-        Terminal.raw("\r\u{1B}[K" + line(for: progress, width: width))
+        // The line of a round that has ended makes room for its summary.
+        Terminal.raw("\r\u{1B}[K" + (progress.phase == .ended ? "" : line(for: progress, width: width)))
       }
       // The summary that follows begins on a clean line.
       Terminal.raw("\r\u{1B}[K")
@@ -74,7 +75,8 @@ enum ProgressDisplay {
   /// One JSON object, as `--progress json` writes it.
   static func jsonLine(for progress: PreDumpProgress) -> String {
     let rate = Int(bytesPerSecond(progress))
+    let round = progress.round.map { ",\"round\":\($0)" } ?? ""
     return
-      "{\"bytes_written\":\(progress.bytesWritten),\"bytes_expected\":\(progress.bytesExpected),\"bytes_per_second\":\(rate),\"elapsed_us\":\(progress.elapsedMicroseconds),\"tries\":\(progress.tries)}"
+      "{\"bytes_written\":\(progress.bytesWritten),\"bytes_expected\":\(progress.bytesExpected),\"bytes_per_second\":\(rate),\"elapsed_us\":\(progress.elapsedMicroseconds),\"tries\":\(progress.tries),\"phase\":\"\(progress.phase.rawValue)\"\(round)}"
   }
 }

@@ -1,7 +1,6 @@
 import ArgumentParser
-import CSluiceLinux
 import Glibc
-import SluiceSystem
+import Sluice
 
 /// A file that says which process is at work, for whoever wants to signal it. It is there from the start to the end
 /// of a run.
@@ -10,7 +9,7 @@ import SluiceSystem
 final class PidFile: Sendable {
   private let path: String
   /// The directory that the file is in, whatever becomes of its path, and the name there.
-  private let directory: DirectoryHandle
+  private let directory: NamedDirectory
   private let name: String
   private let descriptor: Int32
 
@@ -19,10 +18,10 @@ final class PidFile: Sendable {
   /// - Throws: `ExitCode`, after what went wrong has been said.
   init(creatingAt path: String) throws(ExitCode) {
     self.path = path
-    let (outer, name) = DirectoryHandle.split(path)
+    let (outer, name) = NamedDirectory.split(path)
     guard let name else { throw CommandFailure.cannotCreate("creating the pid file \(path)", errno: EISDIR) }
     self.name = name
-    do throws(SystemError) { directory = try DirectoryHandle(path: outer) } catch {
+    do throws(SluiceError) { directory = try NamedDirectory(path: outer) } catch {
       let doing = "creating the pid file \(path)"
       guard let errno = error.errno else { throw CommandFailure.cannotCreate("\(doing): \(error)") }
       throw CommandFailure.cannotCreate(doing, errno: errno.code)
@@ -55,7 +54,7 @@ final class PidFile: Sendable {
 
   /// Opens the file and locks it.
   private static func open(
-    _ name: String, in directory: borrowing DirectoryHandle, _ path: String
+    _ name: String, in directory: borrowing NamedDirectory, _ path: String
   ) throws(ExitCode) -> Int32 {
     while true {
       let flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK
@@ -80,7 +79,7 @@ final class PidFile: Sendable {
 
   /// Whether this is the file that has the name.
   private static func isOpen(
-    _ file: Int32, at name: String, in directory: borrowing DirectoryHandle
+    _ file: Int32, at name: String, in directory: borrowing NamedDirectory
   ) -> Bool {
     var (opened, named) = (stat(), stat())
     guard unsafe fstat(file, &opened) == 0,

@@ -1,7 +1,6 @@
-import CSluiceLinux
 import FoundationEssentials
 import Glibc
-import SluiceSystem
+import Sluice
 import Synchronization
 
 /// Where text goes: data to standard output, messages to standard error or to a file.
@@ -12,22 +11,12 @@ enum Terminal {
   /// Whether somebody has messages go to a file.
   static var hasLog: Bool { log.load(ordering: .relaxed) >= 0 }
 
-  /// A log file cannot be opened.
-  struct LogFailed: Error {
-    let doing: String
-    let errno: Int32
-  }
-
   /// From now on messages go to the end of this file, which is made where there is none. Nobody else may have anything
   /// to say just then.
   ///
-  /// - Throws: `LogFailed`; messages then go where they went before.
-  static func sendMessages(toFileAt path: String) throws(LogFailed) {
-    let file: Descriptor
-    do throws(SystemError) { file = try DirectoryHandle.openLog(at: path) } catch {
-      throw LogFailed(doing: error.message, errno: error.errno?.code ?? EPERM)
-    }
-    let former = log.exchange(file.take(), ordering: .relaxed)
+  /// - Throws: `SluiceError` with `cannotCreate`; messages then go where they went before.
+  static func sendMessages(toFileAt path: String) throws(SluiceError) {
+    let former = log.exchange(try NamedDirectory.openLog(at: path), ordering: .relaxed)
     if former >= 0 { close(former) }
   }
 

@@ -21,7 +21,6 @@
 #include "sluice_ptrace.h"
 #include "sluice_reaper.h"
 #include "sluice_ring.h"
-#include "sluice_socket.h"
 #include "sluice_threads.h"
 #include "sluice_trial.h"
 #include "sluice_userfault.h"

@@ -116,4 +116,8 @@ void *sluice_map_buffers(size_t length, int *error);
 
 int sluice_unmap(void *address, size_t length);
 
+/// Gives the memory of whole pages back to the kernel; they read as zeros then. Where the kernel refuses (memory that is
+/// locked), it stays.
+void sluice_give_memory_back(void *address, size_t length);
+
 #endif

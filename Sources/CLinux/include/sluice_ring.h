@@ -30,6 +30,9 @@ int sluice_ring_reserve_buffers(struct sluice_ring *ring, unsigned count);
 /// RLIMIT_MEMLOCK does not allow it.
 int sluice_ring_register_buffer(struct sluice_ring *ring, unsigned index, void *bytes, size_t count);
 
+/// Lets go of a buffer that was registered, and of the pages that the kernel had pinned for it.
+void sluice_ring_unregister_buffer(struct sluice_ring *ring, unsigned index);
+
 /// Queues a write. `buffer_index` names the registered buffer that `bytes` lies in; -1 for none.
 /// Returns 0, or -EBUSY when the ring is full.
 int sluice_ring_write(struct sluice_ring *ring, int descriptor, const void *bytes, uint32_t count,

@@ -150,6 +150,17 @@ public final class ChainPagemap {
     unsafe try pagemap(of: place.level)?.read(at: place.offset, into: bytes)
   }
 
+  /// Reads bytes of a directory's pages file to a part of memory.
+  ///
+  /// - Throws: `ImagesError` when they are not there or cannot be read.
+  public func read(
+    _ place: Place, into bytes: inout MutableRawSpan, at part: Range<Int>
+  ) throws(ImagesError) {
+    unsafe try bytes.withUnsafeMutableBytes { (room) throws(ImagesError) in
+      unsafe try read(place, into: UnsafeMutableRawBufferPointer(rebasing: room[part]))
+    }
+  }
+
   /// Reads bytes of a directory's pages file to a part of an array.
   ///
   /// - Throws: `ImagesError` when they are not there or cannot be read.

@@ -12,10 +12,10 @@ extension ImageChain {
   /// Gives back the space of all pages in the parents that the directory has anew. The chain as a whole is as it was;
   /// the parents are no longer complete by themselves, and are marked as such before anything is taken from them.
   ///
-  /// A task that has ended since a parent was made has nothing in the directory: its pages stay.
+  /// A process that has ended since a parent was made has nothing in the directory: its pages stay.
   ///
   /// - Throws: `ImagesError`: `malformed` for images that are unfinished or broken, `io` when the filesystem has no
-  ///   holes (EOPNOTSUPP).
+  ///   holes (EOPNOTSUPP), `cancelled` when our task is cancelled: what was given back by then stays so.
   public func dedup() throws(ImagesError) -> Deduplicated {
     // What is not known to be complete replaces nothing, and what is not understood is not touched.
     if let problem = try verify().problems.first {
@@ -29,6 +29,7 @@ extension ImageChain {
     for name in try pagemapNames() {
       let pagemap = try ChainPagemap(name: name, in: self)
       while let run = try pagemap.next() {
+        try ImagesError.checkCancellation()
         guard run.flags.contains(.present) else { continue }
         var position = run.address
         let end = run.address + run.pageCount * levels[0].directory.pageSize

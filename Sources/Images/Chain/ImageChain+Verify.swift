@@ -13,12 +13,14 @@ extension ImageChain {
 
   /// Reads everything that has a form, and checks that it fits together.
   ///
-  /// - Throws: `ImagesError` with `io` when something cannot be read; what is wrong with the images is in the result.
+  /// - Throws: `ImagesError` with `io` when something cannot be read; `cancelled` when our task is
+  ///   cancelled. What is wrong with the images is in the result.
   public func verify() throws(ImagesError) -> Verified {
     var verified = Verified()
     for index in levels.indices { try verifyInventory(of: levels[index], isOwn: index == 0, &verified) }
     verified.problems += try dedupProblems()
     for name in try pagemapNames() {
+      try ImagesError.checkCancellation()
       verified.pagemaps += 1
       do throws(ImagesError) {
         let pagemap = try ChainPagemap(name: name, in: self)

@@ -13,6 +13,8 @@ public struct ImagesError: Error, CustomStringConvertible {
     case io
     /// A file does not hold what its name promises.
     case malformed
+    /// Our task was cancelled.
+    case cancelled
   }
 
   /// The kind of failure.
@@ -32,6 +34,13 @@ public struct ImagesError: Error, CustomStringConvertible {
   /// What went wrong below, as a failure of that kind.
   init(_ error: SystemError, _ code: Code) {
     self.init(code, error.message, errno: error.errno)
+  }
+
+  /// Makes sure that our task goes on. For what takes its time and has no other place to end early.
+  ///
+  /// - Throws: `ImagesError` with `cancelled`.
+  public static func checkCancellation() throws(ImagesError) {
+    guard !Task.isCancelled else { throw ImagesError(.cancelled, "the task was cancelled") }
   }
 
   /// The message, and the kernel's reason.

@@ -1,9 +1,6 @@
 internal import CSluiceImages
 
 /// The records of an image: a 32-bit length, then a protobuf message.
-///
-/// protobuf-c generates a set of functions for each kind of message, which all do their work through the
-/// descriptor that a message begins with; so one packer here serves every kind.
 enum Records {
   /// Writes the record of a message at the start of `room`.
   ///
@@ -17,19 +14,6 @@ enum Records {
         unsafe room.storeBytes(of: UInt32(size).littleEndian, as: UInt32.self)
         let body = unsafe room.baseAddress!.assumingMemoryBound(to: UInt8.self) + prefix
         return unsafe prefix + protobuf_c_message_pack(base, body)
-      }
-    }
-  }
-
-  /// The bytes of a message by itself.
-  static func bytes<Message>(of message: Message) -> [UInt8] {
-    unsafe withUnsafePointer(to: message) { pointer in
-      unsafe pointer.withMemoryRebound(to: ProtobufCMessage.self, capacity: 1) { base in
-        let size = unsafe protobuf_c_message_get_packed_size(base)
-        return unsafe [UInt8](unsafeUninitializedCapacity: size) { room, count in
-          // With no bytes there is no room, and nothing to write.
-          count = unsafe room.baseAddress.map { unsafe protobuf_c_message_pack(base, $0) } ?? 0
-        }
       }
     }
   }
@@ -55,22 +39,6 @@ enum Records {
         return numbers.first { number in !harmless.contains { $0.contains(number) } }
       }
     }
-  }
-
-  /// Takes a message apart that is of the kind of `blank`; `body` sees it while it exists.
-  ///
-  /// - Returns: nil when the bytes are no such message.
-  static func unpack<Message, Result>(
-    _ bytes: UnsafeRawBufferPointer, like blank: Message, body: (Message) -> Result
-  ) -> Result? {
-    let descriptor = unsafe withUnsafePointer(to: blank) {
-      unsafe $0.withMemoryRebound(to: ProtobufCMessage.self, capacity: 1) { unsafe $0.pointee.descriptor }
-    }
-    let message = unsafe protobuf_c_message_unpack(
-      descriptor, nil, bytes.count, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self))
-    guard let message = unsafe message else { return nil }
-    defer { unsafe protobuf_c_message_free_unpacked(message, nil) }
-    return unsafe message.withMemoryRebound(to: Message.self, capacity: 1) { unsafe body($0.pointee) }
   }
 }
 
@@ -136,30 +104,6 @@ extension Sluice__StatsEntry {
   static var blank: Self {
     var message = unsafe Self()
     unsafe sluice__stats_entry__init(&message)
-    return unsafe message
-  }
-}
-
-extension Sluice__RpcFeatures {
-  static var blank: Self {
-    var message = unsafe Self()
-    unsafe sluice__rpc_features__init(&message)
-    return unsafe message
-  }
-}
-
-extension Sluice__RpcRequest {
-  static var blank: Self {
-    var message = unsafe Self()
-    unsafe sluice__rpc_request__init(&message)
-    return unsafe message
-  }
-}
-
-extension Sluice__RpcResponse {
-  static var blank: Self {
-    var message = unsafe Self()
-    unsafe sluice__rpc_response__init(&message)
     return unsafe message
   }
 }

@@ -1,5 +1,6 @@
 internal import CSluiceLinux
 internal import SluiceSystem
+internal import SluiceWire
 
 /// Reads an image record by record, in memory of a fixed size. The file may come from anywhere: nothing in
 /// it is believed before it was checked.
@@ -54,7 +55,7 @@ struct RecordReader: ~Copyable {
     guard try holds(Int(size)) else { throw malformed("it ends within a record") }
     let bytes = position..<position + Int(size)
     let result = unsafe buffer.withUnsafeBytes { all in
-      unsafe Records.unpack(
+      unsafe ProtobufMessage.unpack(
         UnsafeRawBufferPointer(rebasing: all[bytes]), like: blank
       ) { message in
         (body(message), unknown: Records.unknownField(of: message, besides: harmless))

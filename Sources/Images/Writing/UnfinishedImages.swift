@@ -149,6 +149,9 @@ public struct UnfinishedImages: ~Copyable {
     try create(ImageFormat.pagesName(id: id), direct: direct)
   }
 
+  /// The name of the pagemap of a process, by the pid that it has in its own pid namespace.
+  public static func pagemapName(pid: Int32) -> String { ImageFormat.pagemapName(pid: pid) }
+
   /// Creates the pagemap of a process, by the pid that it has in its own pid namespace.
   ///
   /// - Throws: `ImagesError` with `cannotCreate`.

@@ -1,4 +1,5 @@
 public import CSluiceLinux
+internal import Synchronization
 
 /// What a ring is made of.
 public struct BufferLayout: Hashable, Sendable {
@@ -40,6 +41,8 @@ public final class BufferRing: Sendable {
   private struct State: ~Copyable {
     var machine: BufferRingStateMachine<Waiter>
     var lastID: UInt64 = 0
+    var shrinkWaiters = WaiterQueue<SuspendedTask<Bool>>()
+    var emptyingHandler: (@Sendable (Int, @escaping @Sendable () -> Void) -> Void)?
   }
 
   /// The kernel refused the memory for the buffers.
@@ -54,6 +57,8 @@ public final class BufferRing: Sendable {
   public let layout: BufferLayout
   private let memory: Memory
   private let state: Locked<State>
+  /// How many buffers whoever uses the ring would have at most, whatever memory there is.
+  private let wanted: Atomic<Int>
 
   /// Maps the buffers; their pages come into being when they are first written.
   ///
@@ -61,7 +66,81 @@ public final class BufferRing: Sendable {
   public init(layout: BufferLayout) throws(BufferRing.MappingFailed) {
     self.layout = layout
     memory = try Memory(byteCount: layout.totalBytes)
+    wanted = Atomic(layout.count)
     state = Locked(State(machine: BufferRingStateMachine(count: layout.count)))
+  }
+
+  /// How many buffers are handed out at most: all of the layout, or fewer (`setLimit`).
+  public var limit: Int { state.withLock { $0.machine.limit } }
+
+  /// How many buffers whoever uses the ring would have at most, whatever memory there is; all, unless somebody said so.
+  public var wantedLimit: Int {
+    get { wanted.load(ordering: .relaxed) }
+    set { wanted.store(newValue, ordering: .relaxed) }
+  }
+
+  /// Changes how many buffers are handed out at most, and so how much memory the ring takes.
+  ///
+  /// Under a lower limit, the memory of buffers above it goes back to the kernel: at once where they are home, else when
+  /// they come home. `waitUntilWithinLimit` waits for that.
+  ///
+  /// - Parameter count: 0 for none; more than the layout has counts as all of these.
+  public func setLimit(_ count: Int) {
+    switch state.withLock({ $0.machine.setLimit(count) }) {
+    case .empty(let indices): for index in indices { empty(index) }
+    case .resume(let resumed): for (waiter, index) in resumed { waiter.resume(returning: index) }
+    }
+    resumeShrinkWaiters()
+  }
+
+  /// Waits until no buffer above the limit has memory any more.
+  ///
+  /// - Returns: false when the task is cancelled before that.
+  public func waitUntilWithinLimit() async -> Bool {
+    let id = state.withLock { state in
+      state.lastID += 1
+      return state.lastID
+    }
+    return await withTaskCancellationHandler {
+      await SuspendedTask<Bool>.suspend { waiter in
+        let result: Bool? = state.withLock { state in
+          if Task.isCancelled { return false }
+          if state.machine.isWithinLimit { return true }
+          state.shrinkWaiters.append(waiter, id: id)
+          return nil
+        }
+        if let result { waiter.resume(returning: result) }
+      }
+    } onCancel: {
+      state.withLock { $0.shrinkWaiters.remove(id: id) }?.resume(returning: false)
+    }
+  }
+
+  private func resumeShrinkWaiters() {
+    while let waiter = state.withLock({ $0.machine.isWithinLimit ? $0.shrinkWaiters.removeFirst() : nil }) {
+      waiter.resume(returning: true)
+    }
+  }
+
+  /// Says who gives up a buffer that the kernel knows (a registered one) before its memory goes; `then` is called after
+  /// that, on any thread. Nil where nobody has to.
+  func setEmptyingHandler(
+    _ handler: (@Sendable (_ index: Int, _ then: @escaping @Sendable () -> Void) -> Void)?
+  ) {
+    state.withLock { $0.emptyingHandler = handler }
+  }
+
+  /// Gives the memory of a buffer that nobody has back to the kernel.
+  private func empty(_ index: Int) {
+    let finish: @Sendable () -> Void = { [self] in
+      let bytes = unsafe bytes(at: index)
+      unsafe sluice_give_memory_back(bytes.baseAddress, bytes.count)
+      if let (waiter, index) = state.withLock({ $0.machine.emptied(index) }) {
+        waiter.resume(returning: index)
+      }
+      resumeShrinkWaiters()
+    }
+    if let handler = state.withLock({ $0.emptyingHandler }) { handler(index, finish) } else { finish() }
   }
 
   /// Takes an empty buffer, waiting for one to come back.
@@ -92,28 +171,33 @@ public final class BufferRing: Sendable {
     }
   }
 
-  /// Has the kernel give the memory of as many buffers as so many bytes need, which it does else when they are first
-  /// written. Before any is taken.
+  /// Has the kernel give memory, which it does else when a buffer is first written, to as many free buffers as so many
+  /// bytes need, together with those that have it.
   public func touch(_ byteCount: UInt64) {
     let wanted = byteCount / UInt64(layout.chunkBytes) + 1
-    let count = Int(min(wanted, UInt64(layout.count)))
-    state.withLock { $0.machine.touch(count) }
-    for index in 0..<count {
-      let bytes = unsafe bytes(at: index)
-      for offset in stride(from: 0, to: layout.chunkBytes, by: layout.pageSize) { unsafe bytes[offset] = 0 }
+    // Nobody can take one of these meanwhile: they are touched under the lock, a page each in well under a microsecond.
+    state.withLock { state in
+      for index in state.machine.touch(Int(min(wanted, UInt64(state.machine.limit)))) {
+        let bytes = unsafe bytes(at: index)
+        for offset in stride(from: 0, to: layout.chunkBytes, by: layout.pageSize) { unsafe bytes[offset] = 0 }
+      }
     }
   }
 
   /// Buffers that are out at this moment: 0 when all are home.
   public var takenCount: Int { state.withLock { $0.machine.taken } }
 
-  /// The bytes of the buffers that were ever handed out: so much memory the ring really takes.
+  /// The bytes of the buffers that had memory at once, at most: so much the ring really takes.
   public var touchedBytes: Int {
-    state.withLock { $0.machine.touched } * (layout.totalBytes / layout.count)
+    state.withLock { $0.machine.mostTouched } * (layout.totalBytes / layout.count)
   }
 
   func giveBack(_ index: Int) {
-    state.withLock { $0.machine.giveBack(index) }?.resume(returning: index)
+    switch state.withLock({ $0.machine.giveBack(index) }) {
+    case .none: break
+    case .resume(let waiter, let index): waiter.resume(returning: index)
+    case .empty(let index): empty(index)
+    }
   }
 
   /// The memory of a buffer, whoever holds it.

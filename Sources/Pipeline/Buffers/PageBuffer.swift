@@ -154,6 +154,6 @@ public struct PageBuffer: ~Copyable, @unchecked Sendable {
     precondition(added == run.length, "there is room for what was there before")
   }
 
-  /// In bytes: a buffer has room for one run a page.
-  private var pageSize: Int { unsafe bytes.count / runTable.count }
+  /// The size of a page in bytes: a buffer has room for one run a page.
+  public var pageSize: Int { unsafe bytes.count / runTable.count }
 }

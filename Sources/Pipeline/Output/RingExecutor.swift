@@ -14,6 +14,8 @@ public final class RingExecutor: SerialExecutor, TaskExecutor, WriteEngine {
 
   private struct State: ~Copyable {
     var jobs: [UnownedJob] = []
+    /// What the thread is to do beside jobs.
+    var errands: [@Sendable () -> Void] = []
     var isShutDown = false
     /// Whether the thread is, or is about to be, asleep in the kernel: then the eventfd wakes it.
     var isSleeping = false
@@ -21,6 +23,9 @@ public final class RingExecutor: SerialExecutor, TaskExecutor, WriteEngine {
     var isBroken = false
     /// Nil until the ring was tried.
     var setUp: Result<Void, Unavailable>?
+
+    /// Whether there is nothing to run.
+    var isIdle: Bool { jobs.isEmpty && errands.isEmpty }
   }
 
   /// What only the thread itself touches.
@@ -76,6 +81,15 @@ public final class RingExecutor: SerialExecutor, TaskExecutor, WriteEngine {
       thread.join()
       throw unavailable
     }
+    guard registersBuffers else { return }
+    buffers.setEmptyingHandler { [weak self] index, then in
+      // Without the executor nothing is registered any more.
+      guard let self,
+        perform({ [self] in
+          unregister(index); then()
+        })
+      else { return then() }
+    }
   }
 
   deinit {
@@ -86,10 +100,8 @@ public final class RingExecutor: SerialExecutor, TaskExecutor, WriteEngine {
   public var name: String { thread.name }
   /// What this engine is called.
   public var kind: String { "io_uring" }
-  /// For actors that run here.
-  public var unownedExecutor: UnownedSerialExecutor { unsafe asUnownedSerialExecutor() }
-  /// For their tasks.
-  public var taskExecutor: any TaskExecutor { self }
+  /// For actors that run here, and for their tasks.
+  public var executor: any SerialExecutor & TaskExecutor { self }
 
   // MARK: Jobs
 
@@ -110,17 +122,34 @@ public final class RingExecutor: SerialExecutor, TaskExecutor, WriteEngine {
     thread.join()
   }
 
-  private func wake(after change: (inout State) -> Void) {
-    state.withLock { state in
-      change(&state)
-      if state.isBroken { self.state.signal() }
-      guard state.isSleeping else { return }
-      state.isSleeping = false
-      // Under the lock, and nothing after it: once that is open, the job may run to its end, and the executor go
-      // with it. The runtime holds no reference to the executor that it enqueues on.
-      let result = sluice_eventfd_signal(event)
-      precondition(result == 0, "an eventfd takes every signal that it is given")
+  /// Has the thread run a closure.
+  ///
+  /// - Returns: false where the executor was shut down, and nothing runs there any more.
+  private func perform(_ errand: @escaping @Sendable () -> Void) -> Bool {
+    wake { state in
+      guard !state.isShutDown else { return false }
+      state.errands.append(errand)
+      return true
     }
+  }
+
+  @discardableResult
+  private func wake<Result>(after change: (inout State) -> Result) -> Result {
+    state.withLock { state in
+      let changed = change(&state)
+      defer { wakeThread(&state) }
+      return changed
+    }
+  }
+
+  /// Under the lock, and nothing after it: once that is open, the job may run to its end, and the executor go with it. The
+  /// runtime holds no reference to the executor that it enqueues on.
+  private func wakeThread(_ state: inout State) {
+    if state.isBroken { self.state.signal() }
+    guard state.isSleeping else { return }
+    state.isSleeping = false
+    let result = sluice_eventfd_signal(event)
+    precondition(result == 0, "an eventfd takes every signal that it is given")
   }
 
   /// Traps when the caller is on another thread. The runtime calls this.
@@ -174,9 +203,15 @@ public final class RingExecutor: SerialExecutor, TaskExecutor, WriteEngine {
     return true
   }
 
+  private func unregister(_ index: Int) {
+    guard let ring = unsafe confined.ring, unsafe confined.registered?[index] == true else { return }
+    unsafe sluice_ring_unregister_buffer(ring, UInt32(index))
+    unsafe confined.registered?[index] = false
+  }
+
   private func submit(andWait wait: Bool) {
     guard let ring = unsafe confined.ring else {
-      if wait { state.waitWithLock { $0.jobs.isEmpty && !$0.isShutDown ? nil : () } }
+      if wait { state.waitWithLock { $0.isIdle && !$0.isShutDown ? nil : () } }
       return
     }
     let result = unsafe sluice_ring_submit(ring, wait ? 1 : 0)
@@ -199,15 +234,17 @@ public final class RingExecutor: SerialExecutor, TaskExecutor, WriteEngine {
     guard setUp(depth: depth) else { return }
     var batch: [UnownedJob] = []
     while true {
-      let isShutDown = state.withLock { state in
+      let (errands, isShutDown) = state.withLock { state in
         swap(&state.jobs, &batch)
-        return state.isShutDown
+        defer { state.errands.removeAll() }
+        return (state.errands, state.isShutDown)
       }
+      for errand in errands { errand() }
       for job in batch {
         unsafe job.runSynchronously(
           isolatedTo: asUnownedSerialExecutor(), taskExecutor: asUnownedTaskExecutor())
       }
-      let ranSomething = !batch.isEmpty
+      let ranSomething = !batch.isEmpty || !errands.isEmpty
       batch.removeAll(keepingCapacity: true)
       if ranSomething {
         // What the jobs have started goes to the kernel before they are asked for more.
@@ -217,7 +254,7 @@ public final class RingExecutor: SerialExecutor, TaskExecutor, WriteEngine {
       }
       if isShutDown { break }
       let mustSleep = state.withLock { state in
-        state.isSleeping = state.jobs.isEmpty && !state.isShutDown
+        state.isSleeping = state.isIdle && !state.isShutDown
         return state.isSleeping
       }
       submit(andWait: mustSleep)

@@ -4,7 +4,7 @@ internal import CSluiceLinux
 ///
 /// The actor that writes runs on one thread; as many others as writes can be in flight do them.
 public final class ThreadWriteEngine: WriteEngine {
-  private let executor: ThreadExecutor
+  private let thread: ThreadExecutor
   private let requests = Locked<[WriteRequest]>([])
   /// Counts the requests, and at the end the workers that are to stop.
   private let work = Semaphore()
@@ -19,13 +19,13 @@ public final class ThreadWriteEngine: WriteEngine {
   ///   - cpus: the CPUs that all of them stay on; nil for wherever the kernel likes.
   /// - Throws: `NoThread`, where there is not even one to write.
   public init(name: String, workers count: Int, cpus: [UInt32]? = nil) throws(NoThread) {
-    executor = try ThreadExecutor(name: name, cpus: cpus)
+    thread = try ThreadExecutor(name: name, cpus: cpus)
     workers = (0..<count).map { NamedThread(name: "\(name.prefix(12))-\($0)", cpus: cpus) }
     for (index, worker) in workers.enumerated() {
       do throws(NoThread) { try worker.start { [self] in runWorker() } } catch {
         // Those that there are take longer for the same.
         guard index == 0 else { break }
-        executor.shutdown()
+        thread.shutdown()
         throw error
       }
     }
@@ -33,20 +33,18 @@ public final class ThreadWriteEngine: WriteEngine {
 
   /// What this engine is called.
   public var kind: String { "pwrite" }
-  /// For actors that run here.
-  public var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
-  /// For their tasks.
-  public var taskExecutor: any TaskExecutor { executor }
+  /// For actors that run here, and for their tasks.
+  public var executor: any SerialExecutor & TaskExecutor { thread }
 
   /// Says who is told of completions.
   public func setCompletionHandler(_ handler: @escaping @Sendable (WriteCompletion) -> Void) {
-    executor.checkIsolated()
+    thread.checkIsolated()
     self.handler.withLock { $0 = handler }
   }
 
   /// Starts a write.
   public func start(_ request: WriteRequest) {
-    executor.checkIsolated()
+    thread.checkIsolated()
     requests.withLock { $0.append(request) }
     work.signal()
   }
@@ -56,7 +54,7 @@ public final class ThreadWriteEngine: WriteEngine {
     // A signal for each that runs; one that was never started takes none, and need not be waited for.
     for _ in workers { work.signal() }
     for worker in workers { worker.join() }
-    executor.shutdown()
+    thread.shutdown()
   }
 
   private func runWorker() {
@@ -65,7 +63,7 @@ public final class ThreadWriteEngine: WriteEngine {
         request.descriptor, request.bytes.baseAddress, request.bytes.count, request.offset)
       let completion = WriteCompletion(token: request.token, result: result)
       let handler = handler.withLock { $0 }
-      executor.perform { handler?(completion) }
+      thread.perform { handler?(completion) }
     }
   }
 

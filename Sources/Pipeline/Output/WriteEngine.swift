@@ -21,14 +21,16 @@ public struct WriteCompletion: Hashable, Sendable {
   public let result: Int
 }
 
+extension WriteEngine {
+  /// For actors that run on the engine's executor.
+  public var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
+}
+
 /// Does writes without waiting for them, on an executor of its own: the actor that runs there starts
 /// writes and is told on the same thread when they have completed, so that neither needs a lock.
 public protocol WriteEngine: Sendable {
-  /// What the writing actor runs on.
-  var unownedExecutor: UnownedSerialExecutor { get }
-
-  /// The same, for the task that the actor's work is in.
-  var taskExecutor: any TaskExecutor { get }
+  /// What the writing actor runs on, and the task that its work is in.
+  var executor: any SerialExecutor & TaskExecutor { get }
 
   /// Its name, as it is shown to people.
   var kind: String { get }

@@ -5,7 +5,7 @@ internal import SluiceTarget
 /// missing. Nothing is done to the process.
 public struct Capabilities: Sendable {
   /// What a finding is about.
-  public enum Subject: String, Sendable, CaseIterable {
+  public enum Subject: String, Sendable, Codable, CaseIterable {
     /// The process may be copied.
     case target
     /// No process outside of the tree shares memory with it.
@@ -45,7 +45,7 @@ public struct Capabilities: Sendable {
   }
 
   /// One of the things that matter.
-  public struct Finding: Sendable {
+  public struct Finding: Sendable, Codable {
     /// What it is about.
     public let subject: Subject
     /// Whether it is there; nil when it could not be tried.
@@ -56,6 +56,14 @@ public struct Capabilities: Sendable {
     public let fallback: String?
     /// How to get it; nil where it is there, or where nothing helps.
     public let advice: String?
+
+    private enum CodingKeys: String, CodingKey {
+      case subject
+      case isAvailable = "available"
+      case found
+      case fallback
+      case advice
+    }
 
     init(
       _ subject: Subject, _ isAvailable: Bool?, _ found: String, fallback: String? = nil,
@@ -74,13 +82,22 @@ public struct Capabilities: Sendable {
   /// What a pre-dump would fail with first; nil where it would work as far as this can tell.
   public private(set) var failure: SluiceError?
 
-  /// Tries everything.
+  /// Tries everything, on a thread of its own.
   ///
   /// - Parameters:
   ///   - pid: the process that a pre-dump is meant for; nil leaves the finding out.
   ///   - imagesDirectory: where its images would go, which need not be there yet; nil leaves the findings out. A
   ///     file is made there, or in the directory above, and removed again.
-  public init(pid: Int32? = nil, imagesDirectory: String? = nil) {
+  /// - Throws: `SluiceError` with `cancelled`, or `system` when there is no thread. What is missing is in the findings.
+  public static func find(
+    for pid: Int32? = nil, imagesDirectory: String? = nil
+  ) async throws(SluiceError) -> Capabilities {
+    try await BlockingWork.run("looking at what there is") { () throws(SluiceError) in
+      Capabilities(pid: pid, imagesDirectory: imagesDirectory)
+    }
+  }
+
+  init(pid: Int32? = nil, imagesDirectory: String? = nil) {
     // In the order of a pre-dump, so that the first failure is the one that it would have.
     let tree = pid.flatMap { tryTarget($0) }
     if let tree { trySharedMemory(tree) }

@@ -49,27 +49,11 @@ final class WriteProtectSampler: WriteSampler {
   }
 
   func collect(into set: inout DirtySet) throws(TargetError) {
-    let process = protection.process
-    var areas = MappedAreas(of: process)
-    // What is new is written as a whole.
-    var watched = RegisteredRanges(of: process, refused: try protection.registerNew())
-    var scanner = try PageScanner(of: process, source: .pagemapScan)
-    while let area = try areas.next() {
-      // The vdso is never written.
-      if area.pages == .all { continue }
-      try watched.cut(area, starts: areas.starts)
-      for part in watched.parts {
-        // A mapping that is new since, or that cannot be watched, would be copied as a whole.
-        let writes = DirtyCriterion(
-          authority: part.isWatched ? .protection : .everything, protects: false, seesSoftDirty: false)
-        var position = part.start
-        while position < part.end {
-          position = try scanner.step(
-            from: position, to: part.end, isFileBacked: area.pages == .copiedFromFile, writes: writes)
-          for scanned in scanner.runs where scanned.mustCopy {
-            set.add(from: scanned.run.address, to: scanned.run.address + scanned.run.length)
-          }
-        }
+    var walk = try PageWalk(of: protection.process, by: protection, mode: .sample)
+    while try walk.next() {
+      for index in walk.runs.indices where walk.runs[index].mustCopy {
+        let run = walk.runs[index].run
+        set.add(from: run.address, to: run.address + run.length)
       }
     }
   }

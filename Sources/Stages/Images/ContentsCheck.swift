@@ -257,26 +257,17 @@ private actor Comparer {
     var report = ContentsCheck.ProcessReport(
       pid: process.pid, namespacePid: process.namespacePid, hasImages: pagemap != nil)
     var images = ImagePages(pagemap: pagemap, pageSize: pageSize)
-    var map = MemoryMap(of: process)
-    var rules = PageRules(for: process)
-    var scanner = try onTarget { () throws(TargetError) in
-      try PageScanner(of: process, source: check.pageStates.source)
+    var walk = try onTarget { () throws(TargetError) in
+      try PageWalk(of: process, source: check.pageStates.source)
     }
-    while let vma = try onTarget({ () throws(TargetError) in try map.next() }) {
+    while let vma = try onTarget({ () throws(TargetError) in try walk.nextMapping()?.vma }) {
       report.unmapped += try images.skip(to: vma.start)
       var pages = ContentsCheck.Pages()
-      let treatment = try onTarget { () throws(TargetError) in try rules.treatment(of: vma) }
-      var position = vma.start
       // What the images have of a mapping that is not taken is of something that was in its place before.
-      if case .skip = treatment { position = vma.end }
-      while position < vma.end {
-        position = try onTarget { () throws(TargetError) in
-          treatment == .takeWhole
-            ? scanner.wholeStep(from: position, to: vma.end)
-            : try scanner.step(from: position, to: vma.end, isFileBacked: vma.isFileBacked)
-        }
-        for scanned in scanner.runs {
-          let run = scanned.run.address..<scanned.run.address + scanned.run.length
+      while try onTarget({ () throws(TargetError) in try walk.nextOfMapping() }) {
+        for index in walk.runs.indices {
+          let scanned = walk.runs[index].run
+          let run = scanned.address..<scanned.address + scanned.length
           pages.gone += try images.skip(to: run.lowerBound)
           try compare(run, of: process, with: &images, into: &pages)
         }

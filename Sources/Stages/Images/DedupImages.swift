@@ -22,18 +22,25 @@ public struct DedupImages: Sendable {
   }
 
   /// What was given back.
-  public struct Report: Hashable, Sendable {
+  public struct Report: Hashable, Sendable, Codable {
     /// Pages of the parents.
     public let pages: UInt64
     /// Their bytes.
     public let bytes: UInt64
   }
 
-  /// Runs to the end. The chain as a whole is as it was; its parents are no longer complete by themselves.
+  /// Runs to the end, on a thread of its own. The chain as a whole is as it was; its parents are no longer complete by
+  /// themselves. The same is true where it is cancelled: what was given back by then stays so.
   ///
   /// - Throws: `SluiceError`: `malformedImages` for a chain that is unfinished or broken, `io` when the filesystem
-  ///   has no holes.
-  public func run() throws(SluiceError) -> Report {
+  ///   has no holes, `cancelled`.
+  public func run() async throws(SluiceError) -> Report {
+    try await BlockingWork.run("giving back the space of older images") { () throws(SluiceError) in
+      try runHere()
+    }
+  }
+
+  private func runHere() throws(SluiceError) -> Report {
     try onImages { () throws(ImagesError) in
       var trust = place?.trust ?? Trust()
       if trustsParents { trust.trustsEverybody = true }

@@ -1,4 +1,4 @@
-internal import CSluiceLinux
+internal import Logging
 internal import SluiceImages
 internal import SluicePipeline
 internal import SluiceSystem
@@ -50,10 +50,17 @@ public struct FlattenImages: Sendable {
     guard !output.isEmpty else {
       throw SluiceError(.invalidArgument, "the directory for the images (output) has an empty name")
     }
-    return try await Coordinator.run { () async throws(SluiceError) in try await runHere() }
+    let runtime = SluiceRuntime(memoryBudget: memoryBudget)
+    let result = await Result { () async throws(SluiceError) in
+      try await runtime.coordinate { () async throws(SluiceError) in try await run(in: runtime) }
+    }
+    await runtime.shutdown()
+    return try result.get()
   }
 
-  private func open() throws(SluiceError) -> (ImageChain, [ChainTask]) {
+  private func open() throws(SluiceError) -> (
+    chain: ImageChain, pagesIDs: [PageOwner: UInt32], names: [String]
+  ) {
     try onImages { () throws(ImagesError) in
       let chain = try ImageChain(path: directory, trust: Trust(everybody: trustsParents))
       try chain.checkLevels()
@@ -61,101 +68,71 @@ public struct FlattenImages: Sendable {
         throw ImagesError(
           .malformed, "\(directory) has no inventory.img: the run that makes these images was interrupted")
       }
-      var tasks: [ChainTask] = []
-      for (index, name) in try chain.pagemapNames().enumerated() {
-        let pagesID = try ChainPagemap(name: name, in: chain).pagesID
-        tasks.append(ChainTask(index: index, pagemapName: name, pagesID: pagesID))
-      }
-      return (chain, tasks)
+      let names = try chain.pagemapNames()
+      var pagesIDs: [PageOwner: UInt32] = [:]
+      for name in names { pagesIDs[.image(pagemap: name)] = try ChainPagemap(name: name, in: chain).pagesID }
+      return (chain, pagesIDs, names)
     }
   }
+
+  /// Writes in flight.
+  private static let queueDepth = 8
 
   @concurrent
-  private func runHere() async throws(SluiceError) -> Report {
-    let (chain, tasks) = try open()
-    let ring = try makeRing(forChainOf: chain.depth)
-    let images = try onImages { () throws(ImagesError) in try UnfinishedImages.create(at: output) }
-    var configuration = PreDump.Configuration(pid: 0, imagesDirectory: output)
-    configuration.queueDepth = 8
-    let engine = try configuration.makeEngine(ring)
-    defer { engine.shutdown() }
-    let thread = try StageThreads.make("sluice-chain")
-    defer { thread.shutdown() }
-    let chunks = ChunkChannel(capacity: min(8, ring.layout.count))
-    let reader = ChainReader(chain: chain, tasks: tasks, ring: ring, chunks: chunks, executor: thread)
-    let writer = ImageWriter(
-      images: images, first: nil, tasks: tasks,
-      configuration: ImageWriter.Configuration(
-        queueDepth: configuration.queueDepth, layout: ring.layout, direct: io != .buffered, syncs: syncs),
-      engine: engine, chunks: chunks, progress: ProgressFeed())
-    let written: ImageWriter.Result
+  private func run(in runtime: SluiceRuntime) async throws(SluiceError) -> Report {
+    let (chain, pagesIDs, names) = try open()
+    let target = ImagesTarget(
+      try onImages { () throws(ImagesError) in try UnfinishedImages.create(at: output) })
+    let logger = Logger(label: "sluice", factory: { _ in SwiftLogNoOpLogHandler() })
+    let lease = try await runtime.acquire(
+      RuntimeNeeds(
+        shares: [
+          // One that is walked, and one for the reader.
+          .init(
+            purpose: "pagemaps of the chain", byteCount: 2 * chain.depth * PagemapImageReader.bufferBytes),
+          .init(purpose: "pagemap records", byteCount: PagemapImageWriter.bufferBytes),
+        ], limits: target.limits, readers: 1, queueDepth: Self.queueDepth, writeEngine: .automatic,
+        registersBuffers: true, logger: logger))
+    let pageSize = lease.ring.layout.pageSize
+    let sink = ImagesDirectorySink(
+      target,
+      options: ImagesDirectorySink.Options(
+        queueDepth: Self.queueDepth, pageSize: pageSize, direct: io != .buffered, syncs: syncs,
+        logger: logger,
+        pagesIDs: pagesIDs),
+      engine: lease.engine)
     do throws(SluiceError) {
-      written = try await run(reader, writer, chunks)
+      let source = ChainSource(chain: chain, pagemaps: names, pageSize: UInt64(pageSize))
+      let counts = try await Stages(
+        from: source, to: sink, by: lease, progress: ProgressFeed(), observer: NoObserver()
+      ).run()
       guard !Task.isCancelled else { throw .cancelled }
+      try await embedders {
+        try await sink.commit(
+          RunManifest(
+            entries: counts.sink.order.map { owner in
+              RunManifest.Entry(
+                owner: owner, pagesWritten: counts.sink.owners[owner]?.pagesWritten ?? 0, failure: nil)
+            },
+            pageSize: pageSize, images: .copy(of: chain)))
+      }
+      let isBase = try onImages { () throws(ImagesError) in try !chain.isBuiltUpon() }
+      await runtime.release(lease, isReusable: true)
+      let total = counts.sink.owners.values.reduce(into: SinkStage.Counts()) { $0 += $1 }
+      return Report(
+        depth: chain.depth, pagemaps: names.count, pages: total.pagesWritten, bytes: total.bytesWritten,
+        holeBytes: total.holeBytes, isBase: isBase)
     } catch {
-      await writer.discard()
+      await sink.abort()
+      await runtime.release(lease, isReusable: false)
       throw error
     }
-    try await writer.publish(copyOf: chain)
-    let isBase = try onImages { () throws(ImagesError) in try !chain.isBuiltUpon() }
-    let total = written.tasks.reduce(into: ImageWriter.Counts()) { $0 += $1 }
-    return Report(
-      depth: chain.depth, pagemaps: tasks.count, pages: total.pagesWritten, bytes: total.bytesWritten,
-      holeBytes: total.holeBytes, isBase: isBase)
   }
+}
 
-  /// Runs both side by side; the first error is thrown.
-  private func run(
-    _ reader: ChainReader, _ writer: ImageWriter, _ chunks: ChunkChannel
-  ) async throws(SluiceError) -> ImageWriter.Result {
-    var written: ImageWriter.Result?
-    var failure: SluiceError?
-    await withTaskGroup(of: Result<ImageWriter.Result?, SluiceError>.self) { group in
-      group.addTask(executorPreference: reader.taskExecutor) {
-        do throws(SluiceError) {
-          try await reader.run()
-          return .success(nil)
-        } catch {
-          return .failure(error)
-        }
-      }
-      group.addTask(executorPreference: writer.taskExecutor) {
-        do throws(SluiceError) { return .success(try await writer.run()) } catch { return .failure(error) }
-      }
-      for await end in group {
-        switch end {
-        case .success(let result): written = result ?? written
-        case .failure(let error):
-          guard failure == nil else { continue }
-          failure = error
-          chunks.fail(error)
-          group.cancelAll()
-        }
-      }
-    }
-    if let failure { throw failure }
-    guard let written else { preconditionFailure("a writer that did not fail has a result") }
-    return written
-  }
-
-  private func makeRing(forChainOf depth: Int) throws(SluiceError) -> BufferRing {
-    let layout: BufferLayout
-    do throws(MemoryBudget.TooSmall) {
-      layout = try MemoryBudget(
-        total: memoryBudget,
-        shares: [
-          .init(purpose: "pagemaps of the chain", byteCount: depth * PagemapImageReader.bufferBytes),
-          .init(purpose: "pagemap records", byteCount: PagemapImageWriter.bufferBytes),
-        ],
-        pageSize: Int(sluice_page_size())
-      ).buffers
-    } catch {
-      throw SluiceError(error)
-    }
-    do throws(BufferRing.MappingFailed) {
-      return try BufferRing(layout: layout)
-    } catch {
-      throw SluiceError(error)
-    }
-  }
+/// Of images nothing has to be let run again.
+private struct NoObserver: StageObserver {
+  func readingEnds() async {}
+  func failed(_ error: SluiceError) async {}
+  func waitForFailure() async -> SluiceError? { nil }
 }

@@ -1,9 +1,15 @@
 internal import SluiceImages
+internal import SluicePipeline
 
-/// The entries of a pagemap, read one after the other: runs of pages, from low addresses to high ones.
-public final class ImageEntries {
+/// The entries of a pagemap, to be iterated over once: runs of pages, from low addresses to high ones.
+///
+/// They are read on a thread apart from the caller's, in memory of a fixed size.
+public struct ImageEntries: AsyncSequence, Sendable {
+  /// What reading them throws.
+  public typealias Failure = SluiceError
+
   /// Where the contents of pages are.
-  public enum Place: String, Sendable {
+  public enum Place: String, Sendable, Codable {
     /// In the pages file beside the pagemap.
     case present
     /// In the parent's images.
@@ -22,40 +28,51 @@ public final class ImageEntries {
     public let place: Place
   }
 
-  private var pagemap: PagemapImageReader
+  private let reader: Locked<EntryReader>
   /// The size of a page in bytes.
   public let pageSize: UInt64
 
   /// - Parameters:
   ///   - path: the images directory.
-  ///   - pid: in the task's own pid namespace, which the image is named by.
-  /// - Throws: `SluiceError` with `notFound`, `malformedImages` or `io`.
-  public convenience init(path: String, pid: Int32) throws(SluiceError) {
-    do throws(ImagesError) {
-      try self.init(in: ImagesDirectory(path: path), pid: pid)
-    } catch {
-      throw SluiceError(error)
+  ///   - pid: in the process' own pid namespace, which the image is named by.
+  /// - Throws: `SluiceError` with `notFound`, `malformedImages`, `io` or `cancelled`.
+  public init(path: String, pid: Int32) async throws(SluiceError) {
+    (reader, pageSize) = try await BlockingWork.run(Self.work) { () throws(SluiceError) in
+      try onImages { () throws(ImagesError) in
+        let reader = try EntryReader(in: ImagesDirectory(path: path), pid: pid)
+        return (Locked(reader), reader.pageSize)
+      }
     }
   }
 
-  /// - Throws: `ImagesError`.
-  init(in directory: borrowing ImagesDirectory, pid: Int32) throws(ImagesError) {
-    guard let pagemap = try PagemapImageReader(pid: pid, in: directory) else {
-      throw ImagesError(.noSuchDirectory, "\(directory.path) has no images of a task \(pid)")
-    }
-    pageSize = directory.pageSize
-    self.pagemap = pagemap
-  }
+  /// As a cancellation names it.
+  private static let work = "reading the images"
 
-  /// The next entry; nil after the last.
-  ///
-  /// - Throws: `SluiceError` with `malformedImages` or `io`.
-  public func next() throws(SluiceError) -> Entry? {
-    let next: PagemapRun?
-    do throws(ImagesError) { next = try pagemap.next() } catch { throw SluiceError(error) }
-    guard let run = next else { return nil }
-    let place: Place =
-      run.flags.contains(.present) ? .present : run.flags.contains(.parent) ? .parent : .nowhere
-    return Entry(address: run.address, pageCount: run.pageCount, place: place)
+  /// Iterates over the entries that nobody has iterated over yet.
+  public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(reader: reader) }
+
+  /// Gives one entry after the other.
+  public struct AsyncIterator: AsyncIteratorProtocol {
+    /// Few hand-offs between threads, and little memory.
+    private static let batch = 1024
+
+    private let reader: Locked<EntryReader>
+    private var entries: ArraySlice<Entry> = []
+
+    fileprivate init(reader: Locked<EntryReader>) {
+      self.reader = reader
+    }
+
+    /// The next entry; nil after the last.
+    ///
+    /// - Throws: `SluiceError` with `malformedImages`, `io` or `cancelled`.
+    public mutating func next() async throws(SluiceError) -> Entry? {
+      if entries.isEmpty {
+        entries = try await BlockingWork.run(work) { [reader] () throws(SluiceError) in
+          try reader.withLock { (reader) throws(SluiceError) in try reader.next(atMost: Self.batch) }
+        }[...]
+      }
+      return entries.popFirst()
+    }
   }
 }

@@ -1,10 +1,10 @@
 internal import SluiceImages
 
-/// What an images directory holds, as far as memory is concerned.
-public struct ImagesSummary: Sendable {
-  /// The memory of one task.
-  public struct Task: Sendable {
-    /// The pid in the task's own pid namespace, which the images are named by.
+/// What an images directory holds, as far as memory is concerned. Encoded, it is what `sluice show` prints as JSON.
+public struct ImagesSummary: Sendable, Codable {
+  /// The memory of one process.
+  public struct Process: Sendable, Codable {
+    /// The pid in the process' own pid namespace, which the images are named by.
     public let pid: Int32
     /// The number in the name of the pages file.
     public let pagesID: UInt32
@@ -22,6 +22,18 @@ public struct ImagesSummary: Sendable {
     public let fileBytes: UInt64?
     /// What the pages file takes on its disk, in bytes; holes take nothing.
     public let allocatedBytes: UInt64?
+
+    private enum CodingKeys: String, CodingKey {
+      case pid
+      case pagesID = "pages_id"
+      case entries
+      case pagesPresent = "pages_present"
+      case pagesInParent = "pages_in_parent"
+      case lowestAddress = "lowest_address"
+      case highestAddress = "highest_address"
+      case fileBytes = "file_bytes"
+      case allocatedBytes = "allocated_bytes"
+    }
   }
 
   /// The directory, as it was named.
@@ -33,23 +45,33 @@ public struct ImagesSummary: Sendable {
   public let isSetAside: Bool
   /// Why the images are not right by themselves: pages of them were given back (`DedupImages`). Nil where none were.
   public let deduplicated: String?
-  /// Microseconds since boot when the dirty tracker was cleared.
-  public let dumpUptimeMicroseconds: UInt64?
+  /// How long the machine had been running when the dirty tracker was cleared.
+  public var dumpUptime: Duration? { dumpUptimeMicroseconds.map { .microseconds(Int64(clamping: $0)) } }
+  private let dumpUptimeMicroseconds: UInt64?
   /// "splice" or "read".
   public let preDumpMode: String?
   /// The text of the link to the parent's images.
   public let parent: String?
-  /// The tasks that there are pagemaps of, by pid.
-  public let tasks: [Task]
+  /// The processes that there are pagemaps of, by pid.
+  public let processes: [Process]
 
-  /// Reads a directory of images, by Sluice or by CRIU.
+  private enum CodingKeys: String, CodingKey {
+    case path = "images_dir"
+    case isFinished = "finished"
+    case isSetAside = "set_aside"
+    case deduplicated
+    case dumpUptimeMicroseconds = "dump_uptime_us"
+    case preDumpMode = "pre_dump_mode"
+    case parent
+    case processes = "tasks"
+  }
+
+  /// Reads a directory of images, by Sluice or by CRIU, on a thread of its own.
   ///
-  /// - Throws: `SluiceError` with `notFound`, `malformedImages` or `io`.
-  public init(path: String) throws(SluiceError) {
-    do throws(ImagesError) {
-      try self.init(reading: ImagesDirectory(path: path))
-    } catch {
-      throw SluiceError(error)
+  /// - Throws: `SluiceError` with `notFound`, `malformedImages`, `io` or `cancelled`.
+  public init(path: String) async throws(SluiceError) {
+    self = try await BlockingWork.run("reading the images") { () throws(SluiceError) in
+      try onImages { () throws(ImagesError) in try ImagesSummary(reading: ImagesDirectory(path: path)) }
     }
   }
 
@@ -63,19 +85,19 @@ public struct ImagesSummary: Sendable {
     dumpUptimeMicroseconds = inventory?.dumpUptime
     preDumpMode = inventory?.preDumpMode.map { $0 == .read ? "read" : "splice" }
     parent = try directory.parentLink()
-    var tasks: [Task] = []
+    var processes: [Process] = []
     for pid in try directory.pids() {
-      if let task = try Task(pid: pid, in: directory) { tasks.append(task) }
+      if let process = try Process(pid: pid, in: directory) { processes.append(process) }
     }
-    self.tasks = tasks
+    self.processes = processes
     let isBegun = try directory.hasPartialFiles()
-    guard inventory != nil || !tasks.isEmpty || isBegun else {
+    guard inventory != nil || !processes.isEmpty || isBegun else {
       throw ImagesError(.noSuchDirectory, "\(path) holds no images")
     }
   }
 }
 
-extension ImagesSummary.Task {
+extension ImagesSummary.Process {
   fileprivate init?(pid: Int32, in directory: borrowing ImagesDirectory) throws(ImagesError) {
     guard var pagemap = try PagemapImageReader(pid: pid, in: directory) else { return nil }
     self.pid = pid
@@ -84,6 +106,7 @@ extension ImagesSummary.Task {
     fileBytes = file?.byteCount
     allocatedBytes = file?.allocatedBytes
     while let run = try pagemap.next() {
+      if entries.isMultiple(of: 4096) { try ImagesError.checkCancellation() }
       entries += 1
       lowestAddress = min(lowestAddress ?? run.address, run.address)
       highestAddress = max(highestAddress ?? 0, run.address &+ run.pageCount &* directory.pageSize)

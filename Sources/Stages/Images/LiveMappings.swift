@@ -44,11 +44,9 @@ public final class LiveMappings {
 
   private let process: TargetProcess
   private let pageSize: UInt64
-  private let entries: ImageEntries
+  private let entries: EntryReader
   private var rest: ImageEntries.Entry?
-  private var map: MemoryMap
-  private var rules: PageRules
-  private var scanner: PageScanner
+  private var walk: PageWalk
 
   /// - Parameters:
   ///   - path: the images directory.
@@ -61,7 +59,7 @@ public final class LiveMappings {
     let (inventory, tracked): (Inventory?, TrackedProcesses?)
     do throws(ImagesError) {
       let directory = try ImagesDirectory(path: path)
-      entries = try ImageEntries(in: directory, pid: namespacePid)
+      entries = try EntryReader(in: directory, pid: namespacePid)
       tracked = try directory.tracked()
       if case .complete(let found) = try directory.completion() { inventory = found } else { inventory = nil }
     } catch {
@@ -76,9 +74,7 @@ public final class LiveMappings {
         bootID: bootID,
         ticksPerSecond: Uptime.ticksPerSecond,
         inventory: inventory, tracked: tracked)
-      map = MemoryMap(of: process)
-      rules = PageRules(for: process)
-      scanner = try PageScanner(of: process)
+      walk = try PageWalk(of: process)
     } catch {
       throw SluiceError(error)
     }
@@ -96,7 +92,7 @@ public final class LiveMappings {
   ///
   /// - Throws: `SluiceError`: `targetGone` when the process has ended meanwhile.
   public func next() throws(SluiceError) -> Mapping? {
-    guard let vma = try onTarget({ () throws(TargetError) in try map.next() }) else {
+    guard let (vma, treatment) = try onTarget({ () throws(TargetError) in try walk.nextMapping() }) else {
       var above = Pages()
       try take(below: UInt64.max, into: &above)
       gone += above.present + above.inParent
@@ -106,13 +102,12 @@ public final class LiveMappings {
     var below = Pages()
     try take(below: vma.start, into: &below)
     gone += below.present + below.inParent
-    let treatment = try onTarget { () throws(TargetError) in try rules.treatment(of: vma) }
     var skipped: String?
     if case .skip(let reason) = treatment { skipped = reason.rawValue }
     var mapping = Mapping(
       start: vma.start, end: vma.end, permissions: Self.permissions(of: vma), name: vma.name, skipped: skipped
     )
-    if skipped == nil { try count(vma, takesAll: treatment == .takeWhole, into: &mapping.pages) }
+    try countPages(into: &mapping.pages)
     try take(below: vma.end, into: &mapping.pages)
     return mapping
   }
@@ -122,17 +117,12 @@ public final class LiveMappings {
       + (vma.isShared ? "s" : "p")
   }
 
-  /// Counts what the process has in a mapping, and the images up to there.
-  private func count(_ vma: VMA, takesAll: Bool, into pages: inout Pages) throws(SluiceError) {
-    var position = vma.start
-    while position < vma.end {
-      position = try onTarget { () throws(TargetError) in
-        takesAll
-          ? scanner.wholeStep(from: position, to: vma.end)
-          : try scanner.step(from: position, to: vma.end, isFileBacked: vma.isFileBacked)
-      }
-      for index in scanner.runs.indices {
-        let run = scanner.runs[index].run
+  /// Counts the pages that the process has in the mapping that the walk is at, and those that the images have of it,
+  /// up to the last page of the process.
+  private func countPages(into pages: inout Pages) throws(SluiceError) {
+    while try onTarget({ () throws(TargetError) in try walk.nextOfMapping() }) {
+      for index in walk.runs.indices {
+        let run = walk.runs[index].run
         try take(below: run.address, into: &pages)
         let before = pages.present + pages.inParent
         try take(below: run.address + run.length, into: &pages)

@@ -9,8 +9,14 @@ public struct LiveProcesses: Sendable {
   ///   - root: the process that the tree begins with, by the pid that we see it under.
   ///   - imagesDirectory: images of some of them. Of several that have the same pid in pid namespaces of their own, the
   ///     one is meant that these are of, where they say so, else the one that was there first.
-  /// - Throws: `SluiceError` when it does not live, or may not be read; when the images cannot be read.
-  public init(root: Int32, imagesDirectory: String) throws(SluiceError) {
+  /// - Throws: `SluiceError` when it does not live, or may not be read; when the images cannot be read; `cancelled`.
+  public init(root: Int32, imagesDirectory: String) async throws(SluiceError) {
+    self = try await BlockingWork.run("looking for the processes") { () throws(SluiceError) in
+      try LiveProcesses(lookingBelow: root, imagesDirectory: imagesDirectory)
+    }
+  }
+
+  private init(lookingBelow root: Int32, imagesDirectory: String) throws(SluiceError) {
     let subject = try onImages { () throws(ImagesError) in
       try ImagesSubject(in: ImagesDirectory(path: imagesDirectory))
     }

@@ -15,7 +15,7 @@ public struct VerifyImages: Sendable {
   }
 
   /// What was looked at, and what is wrong.
-  public struct Report: Sendable {
+  public struct Report: Sendable, Codable {
     /// Directories of the chain.
     public let depth: Int
     /// Pagemaps of the newest directory.
@@ -28,11 +28,15 @@ public struct VerifyImages: Sendable {
     public let notes: [String]
   }
 
-  /// Reads all pagemaps of the chain.
+  /// Reads all pagemaps of the chain, on a thread of its own.
   ///
-  /// - Throws: `SluiceError` with `notFound` or `io` when there is nothing to read, or it cannot be read. What is
-  ///   wrong with the images stands in the report.
-  public func run() throws(SluiceError) -> Report {
+  /// - Throws: `SluiceError` with `notFound` or `io` when there is nothing to read, or it cannot be read; `cancelled`.
+  ///   What is wrong with the images stands in the report.
+  public func run() async throws(SluiceError) -> Report {
+    try await BlockingWork.run("the check of the images") { () throws(SluiceError) in try runHere() }
+  }
+
+  private func runHere() throws(SluiceError) -> Report {
     let chain: ImageChain
     do throws(ImagesError) {
       chain = try ImageChain(path: directory, trust: Trust(everybody: trustsParents))

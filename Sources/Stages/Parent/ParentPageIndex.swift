@@ -40,16 +40,4 @@ struct ParentPageIndex: ~Copyable {
       throw SluiceError(error)
     }
   }
-
-  #if SLUICE_FAULTS
-    /// Whether a page is to be copied because it was written, and the parent's images have it as it was before.
-    mutating func isRewritten(_ page: Range<UInt64>, mustCopy: Bool) throws(SluiceError) -> Bool {
-      guard let written = dirty?.next(in: page), mustCopy || written.isDirty else { return false }
-      do throws(ImagesError) {
-        return try coverage?.next(in: page).isCovered == true
-      } catch {
-        throw SluiceError(error)
-      }
-    }
-  #endif
 }

@@ -11,17 +11,26 @@ enum Coordinator {
   /// (`withTaskExecutorPreference`), an actor on the shared pool would come along with its task, and go on there
   /// afterwards: nothing moves an actor that is not waiting. It would then wait for the end of the thread that it is on.
   static func run<Success: Sendable>(
+    on executor: ThreadExecutor, _ body: @escaping @Sendable () async throws(SluiceError) -> Success
+  ) async -> Result<Success, SluiceError> {
+    let task = Task(executorPreference: executor) { () -> Result<Success, SluiceError> in
+      do throws(SluiceError) { return .success(try await body()) } catch { return .failure(error) }
+    }
+    return await withTaskCancellationHandler {
+      await task.value
+    } onCancel: {
+      task.cancel()
+    }
+  }
+
+  /// The same on a thread that is made for it, and ends with it.
+  ///
+  /// - Throws: what `body` throws, or `SluiceError` with `system` where there is no thread.
+  static func run<Success: Sendable>(
     _ body: @escaping @Sendable () async throws(SluiceError) -> Success
   ) async throws(SluiceError) -> Success {
     let executor = try StageThreads.make("sluice-coord")
     defer { executor.shutdown() }
-    let task = Task(executorPreference: executor) { () -> Result<Success, SluiceError> in
-      do throws(SluiceError) { return .success(try await body()) } catch { return .failure(error) }
-    }
-    return try await withTaskCancellationHandler {
-      await task.value
-    } onCancel: {
-      task.cancel()
-    }.get()
+    return try await run(on: executor, body).get()
   }
 }

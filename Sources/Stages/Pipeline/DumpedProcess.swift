@@ -2,29 +2,26 @@ internal import SluicePipeline
 internal import SluiceTarget
 internal import Synchronization
 
-/// One of the tasks that a round copies: a process with memory of its own.
-final class DumpedProcess: OutputTask {
-  /// Its place among the tasks of the round.
+/// One of the processes that a round copies.
+final class DumpedProcess: Sendable {
+  /// Its place among the processes of the round.
   let index: Int
   let process: TargetProcess
   /// What its writes are found out by without a stop; nil where they are not.
   let protection: WriteProtection?
-  var pagemapName: String { "pagemap-\(process.namespacePid).img" }
-  /// The number in the name of its pages file.
-  var pagesID: UInt32 { UInt32(index) + Self.firstPagesID }
+  /// The same process in the words of sources and sinks.
+  let owner: PageOwner
   private let failure = Locked<SluiceError?>(nil)
   private let isFailed = Atomic(false)
   /// Whether a failure of this task ends the round: without the process that was asked for, there is nothing to go
   /// on for.
   private var isEssential: Bool { index == 0 }
 
-  /// The first pages file of a directory has number 1, as CRIU counts them.
-  private static let firstPagesID: UInt32 = 1
-
   init(index: Int, process: TargetProcess, protection: WriteProtection? = nil) {
     self.index = index
     self.process = process
     self.protection = protection
+    owner = .process(ProcessIdentity(process))
   }
 
   /// Whether its images are given up.
@@ -57,5 +54,11 @@ final class DumpedProcess: OutputTask {
     // The first failure is the one to tell.
     failure.withLock { $0 = $0 ?? error }
     isFailed.store(true, ordering: .releasing)
+  }
+}
+
+extension ProcessIdentity {
+  init(_ process: TargetProcess) {
+    self.init(pid: process.pid, namespacePid: process.namespacePid, startTime: process.machineStartTime)
   }
 }

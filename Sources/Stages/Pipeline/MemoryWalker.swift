@@ -2,14 +2,11 @@ internal import CSluiceLinux
 internal import SluicePipeline
 internal import SluiceTarget
 
-/// The first stage: walks the mappings of each task in address order and cuts the pages to be taken into
-/// plans, each as large as a buffer.
-///
-/// It has a thread of its own, because the system calls that look at page tables block.
-actor MemoryWalker {
-  /// What the walk of one task came across.
+/// Walks the mappings of each process in address order, and says which of its pages are to be read.
+struct MemoryWalker: Sendable {
+  /// What the walk of one process came across.
   struct Counts: Sendable {
-    /// Pages that hold data of the task's own.
+    /// Pages that hold data of the process's own.
     var pagesFound: UInt64 = 0
     /// Pages among them that were not written since the parent's images, which have them.
     var pagesInParent: UInt64 = 0
@@ -34,279 +31,97 @@ actor MemoryWalker {
 
   /// What the whole walk came to.
   struct Result: Sendable {
-    /// By task.
-    var tasks: [Counts]
-    /// What the next round is to copy as well; nil where the walk does not find out what was written.
-    var unsettled: DirtySet?
-    /// How long the walk waited for a buffer to come back.
-    var withoutBuffer = StageWait()
-    /// How long it waited for a reader to take a plan.
-    var plansFull = StageWait()
-    /// When the walk had ended, in nanoseconds of the monotonic clock.
-    var endedAt: UInt64 = 0
+    /// By the places of the processes in the round.
+    var processes: [Counts]
+    /// Pages that the next round is to copy as well; nil where the walk does not find out what was written.
+    var recopyNextRound: DirtySet?
   }
 
-  private nonisolated let executor: ThreadExecutor
-  private let tasks: [DumpedProcess]
   private let base: ParentBase?
   private let watch: WriteProtectMode?
   private let source: PageScanner.Source?
   private let swapped: SwappedPages
-  private let probesHideWrites = KernelSupport.probesHideWrites
-  private let ring: BufferRing
-  private let plans: PlanChannel
-  private var result: Result
-  private var sequence: UInt64 = 0
-  private var open: PageBuffer?
-  #if SLUICE_FAULTS
-    private var forgotten: ForgottenPage?
-  #endif
-
-  nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
-  nonisolated var taskExecutor: any TaskExecutor { executor }
+  private(set) var result: Result
 
   /// - Parameters:
-  ///   - base: what need not be copied; nil where everything is.
-  ///   - watch: how it is found out what was written; nil where it is not.
+  ///   - count: of the processes.
+  ///   - base: the pages that need not be copied; nil where everything is.
+  ///   - watch: how the walk finds out what was written; nil where it does not.
   init(
-    tasks: [DumpedProcess], base: ParentBase?, watch: WriteProtectMode?, source: PageScanner.Source?,
-    swapped: SwappedPages,
-    ring: BufferRing, plans: PlanChannel, executor: ThreadExecutor
+    count: Int, base: ParentBase?, watch: WriteProtectMode?, source: PageScanner.Source?,
+    swapped: SwappedPages
   ) {
-    self.tasks = tasks
     self.base = base
     self.watch = watch
     self.source = source
     self.swapped = swapped
-    self.ring = ring
-    self.plans = plans
-    self.executor = executor
-    result = Result(tasks: Array(repeating: Counts(), count: tasks.count))
-    result.unsettled = watch.map { DirtySet(byteCount: $0.unsettledBytes, taskCount: tasks.count) }
+    result = Result(processes: Array(repeating: Counts(), count: count))
+    result.recopyNextRound = watch.map { DirtySet(byteCount: $0.unsettledBytes, taskCount: count) }
   }
 
-  /// Walks the address spaces of all tasks once, then finishes the channel of plans.
-  func run() async throws(SluiceError) -> Result {
-    for task in tasks {
-      result.unsettled?.beginTask()
-      try await walk(task)
-      // The end of a task is told in its turn, whether or not anything is left to read.
-      try await openBuffer()
-      try await sendPlan(of: task, endsTask: true)
-    }
-    plans.finish()
-    result.endedAt = sluice_monotonic_nanoseconds()
-    return result
+  /// Walks the address space of a process once.
+  mutating func run(of task: DumpedProcess, into plans: inout PlanWriter) async throws(SluiceError) {
+    result.recopyNextRound?.beginTask()
+    try await plans.begin(task.owner)
+    try await walk(task, into: &plans)
+    // The end of a process is told whether or not anything was there to read.
+    try await plans.end(task.owner)
   }
 
-  private func walk(_ task: DumpedProcess) async throws(SluiceError) {
-    if let watch, let protection = task.protection {
-      return try await walk(task, watchedBy: protection, watch)
-    }
-    var areas = MappedAreas(of: task.process)
-    guard
-      var scanner = try task.attempt({ () throws(TargetError) in
-        try PageScanner(of: task.process, source: source, swapped: swapped)
-      })
-    else { return }
+  private mutating func walk(_ task: DumpedProcess, into plans: inout PlanWriter) async throws(SluiceError) {
     var known = try ParentBase.known(of: task, by: base)
-    var pinned = PinnedMemory.none
-    if known.hasBase {
-      // The soft-dirty bits of pinned huge pages do not tell what devices write into them.
-      guard let found = try task.attempt({ () throws(TargetError) in try PinnedMemory(of: task.process) })
-      else { return }
-      pinned = found
-    }
-    while case .some(.some(let area)) = try task.attempt({ () throws(TargetError) in try areas.next() }) {
-      guard area.pages != .all else {
-        try await walk(area, of: task, with: &scanner, &known)
-        continue
-      }
-      for piece in pinned.pieces(of: area.start..<area.end) {
-        try await walk(
-          area.part(piece.range), of: task, with: &scanner, &known,
-          isPinned: piece.isPinned || !pinned.isKnown)
-      }
-    }
-    count(areas, scanner, of: task)
-  }
-
-  /// The same for a task whose writes the walk finds out, and which it protects for the next round as it goes.
-  private func walk(
-    _ task: DumpedProcess, watchedBy protection: WriteProtection, _ watch: WriteProtectMode
-  ) async throws(SluiceError) {
-    var areas = MappedAreas(of: task.process)
-    // In a last round, too: what is new may be watched by somebody else, whose watch tells us nothing.
-    guard let refused = try task.attempt({ () throws(TargetError) in try protection.registerNew() })
-    else { return }
-    var parts = RegisteredRanges(of: task.process, refused: refused)
+    let hasBase = known.hasBase
     guard
-      var scanner = try task.attempt({ () throws(TargetError) in
-        try PageScanner(of: task.process, source: .pagemapScan, swapped: swapped)
-      }),
-      let pinned = try task.attempt({ () throws(TargetError) in try PinnedMemory(of: task.process) })
+      var walk = try task.attempt({ () throws(TargetError) in try pages(of: task, leavesToParent: hasBase) })
     else { return }
-    var known = try ParentBase.known(of: task, by: base)
-    while case .some(.some(let area)) = try task.attempt({ () throws(TargetError) in try areas.next() }) {
-      guard area.pages != .all else {
-        try await walk(area, of: task, with: &scanner, &known, writes: watch.viewOfWhole)
-        continue
-      }
-      let isCut: Void? = try task.attempt { () throws(TargetError) in
-        try parts.cut(area, starts: areas.starts)
-      }
-      guard isCut != nil else { return }
-      for index in parts.parts.indices {
-        let part = parts.parts[index]
-        for piece in pinned.pieces(of: part.start..<part.end) {
-          try await walk(
-            area.part(piece.range), of: task, with: &scanner, &known,
-            writes: watch.view(of: part, isPinned: piece.isPinned || !pinned.isKnown))
-        }
-      }
-    }
-    count(areas, scanner, of: task)
-  }
-
-  private func count(_ areas: borrowing MappedAreas, _ scanner: borrowing PageScanner, of task: DumpedProcess)
-  {
-    result.tasks[task.index].mappings = areas.mappings
-    result.tasks[task.index].skipped = areas.skipped
-    result.tasks[task.index].pages = scanner.tally
-    result.tasks[task.index].isProbed = areas.haveProbes
-  }
-
-  private func walk(
-    _ area: MappedArea, of task: DumpedProcess, with scanner: inout PageScanner,
-    _ known: inout ParentPageIndex,
-    writes: DirtyCriterion = .unseen, isPinned: Bool = false
-  ) async throws(SluiceError) {
-    // Whatever the soft-dirty bits and the write protection say of it.
-    let mayBeReplaced = area.isCode && probesHideWrites
-    var position = area.start
-    while position < area.end {
+    while true {
       guard !Task.isCancelled else { throw .cancelled }
-      let end = try task.attempt { () throws(TargetError) in
-        area.pages == .all
-          ? scanner.wholeStep(from: position, to: area.end, mustCopy: writes.authority == .everything)
-          : try scanner.step(
-            from: position, to: area.end, isFileBacked: area.pages == .copiedFromFile, writes: writes)
-      }
-      guard let end else { return }
-      position = end
-      // By index: a copy of the array would make the scanner allocate a new one for its next step.
-      for index in scanner.runs.indices {
-        var scanned = scanner.runs[index]
-        if isPinned || mayBeReplaced { scanned.mustCopy = true }
-        try await sort(scanned, of: task, &known)
+      guard try task.attempt({ () throws(TargetError) in try walk.next() }) == true else { break }
+      // By index: a copy of the array would make the walk allocate a new one for its next step.
+      for index in walk.runs.indices {
+        try await sort(walk.runs[index], of: task, &known, into: &plans)
       }
     }
+    count(walk, of: task)
+  }
+
+  /// Where write protection finds out what the process writes, the walk protects its pages for the next round as it goes.
+  private func pages(of task: DumpedProcess, leavesToParent: Bool) throws(TargetError) -> PageWalk {
+    if let watch, let protection = task.protection {
+      return try PageWalk(of: task.process, by: protection, mode: watch.walk, swapped: swapped)
+    }
+    return try PageWalk(of: task.process, source: source, swapped: swapped, leavesToParent: leavesToParent)
+  }
+
+  private mutating func count(_ walk: borrowing PageWalk, of task: DumpedProcess) {
+    result.processes[task.index].mappings = walk.mappings
+    result.processes[task.index].skipped = walk.skipped
+    result.processes[task.index].pages = walk.tally
+    result.processes[task.index].isProbed = walk.haveProbes
   }
 
   /// Plans to read what the parent's images lack, and lists what they have.
-  private func sort(
-    _ scanned: ScannedRun, of task: DumpedProcess, _ known: inout ParentPageIndex
+  private mutating func sort(
+    _ scanned: ScannedRun, of task: DumpedProcess, _ known: inout ParentPageIndex,
+    into plans: inout PlanWriter
   ) async throws(SluiceError) {
-    #if SLUICE_FAULTS
-      if try await forget(in: scanned, of: task, &known) { return }
-    #endif
-    result.tasks[task.index].pagesFound += scanned.run.length / UInt64(ring.layout.pageSize)
+    result.processes[task.index].pagesFound += scanned.run.length / UInt64(plans.pageSize)
     let end = scanned.run.address + scanned.run.length
     if scanned.isUnsettled {
-      result.unsettled?.add(from: scanned.run.address, to: end)
+      result.recopyNextRound?.add(from: scanned.run.address, to: end)
       try await watch?.waitForDevices()
     }
     var position = scanned.run.address
     while position < end {
       let part = try known.next(in: position..<end, mustCopy: scanned.mustCopy)
-      let run = MemoryRun(address: position, length: part.end - position)
+      let run = PageRun(address: position, byteCount: part.end - position)
       if part.isInParent {
-        try await list(run, of: task)
+        result.processes[task.index].pagesInParent += run.byteCount / UInt64(plans.pageSize)
+        try await plans.leaveToParent(run)
       } else {
-        try await plan(run, of: task)
+        try await plans.read(run)
       }
       position = part.end
     }
-  }
-
-  #if SLUICE_FAULTS
-    /// Has the walk take a page for clean that was written.
-    func forget(_ page: ForgottenPage?) {
-      forgotten = page
-    }
-
-    /// - Returns: false where nothing is to be forgotten; else these pages are sorted, with or without that.
-    private func forget(
-      in scanned: ScannedRun, of task: DumpedProcess, _ known: inout ParentPageIndex
-    ) async throws(SluiceError) -> Bool {
-      let run = scanned.run.address..<scanned.run.address + scanned.run.length
-      guard let wanted = forgotten, wanted.range.overlaps(run) else { return false }
-      // Where the walk finds out what was written, what is dirty otherwise is what the last round has copied already.
-      guard scanned.mustCopy || watch == nil else { return false }
-      forgotten = nil
-      func part(_ range: Range<UInt64>) -> ScannedRun {
-        var part = scanned
-        part.run = MemoryRun(address: range.lowerBound, length: UInt64(range.count))
-        return part
-      }
-      let searched = run.clamped(to: wanted.range)
-      if run.lowerBound < searched.lowerBound {
-        try await sort(part(run.lowerBound..<searched.lowerBound), of: task, &known)
-      }
-      var position = searched.lowerBound
-      while position < searched.upperBound {
-        let page = position..<position + UInt64(ring.layout.pageSize)
-        position = page.upperBound
-        if try known.isRewritten(page, mustCopy: scanned.mustCopy) {
-          result.tasks[task.index].pagesFound += 1
-          try await list(part(page).run, of: task)
-          break
-        }
-        try await sort(part(page), of: task, &known)
-        if position == searched.upperBound { forgotten = wanted }
-      }
-      if position < run.upperBound { try await sort(part(position..<run.upperBound), of: task, &known) }
-      return true
-    }
-  #endif
-
-  private func list(_ run: MemoryRun, of task: DumpedProcess) async throws(SluiceError) {
-    result.tasks[task.index].pagesInParent += run.length / UInt64(ring.layout.pageSize)
-    while true {
-      try await openBuffer()
-      if open?.list(run) == true { return }
-      try await sendPlan(of: task)
-    }
-  }
-
-  /// Adds a run to the plan that is being made, and hands plans on as they become full.
-  private func plan(_ run: MemoryRun, of task: DumpedProcess) async throws(SluiceError) {
-    var rest = run
-    while rest.length > 0 {
-      try await openBuffer()
-      let added = open?.append(rest) ?? 0
-      rest.address += added
-      rest.length -= added
-      if rest.length > 0 { try await sendPlan(of: task) }
-    }
-  }
-
-  private func openBuffer() async throws(SluiceError) {
-    guard open == nil else { return }
-    let began = sluice_monotonic_nanoseconds()
-    open = await ring.take()
-    result.withoutBuffer.add(since: began, bytes: ring.layout.chunkBytes)
-    guard open != nil else { throw .cancelled }
-  }
-
-  private func sendPlan(of task: DumpedProcess, endsTask: Bool = false) async throws(SluiceError) {
-    guard let buffer = open.take() else { return }
-    let (began, byteCount) = (sluice_monotonic_nanoseconds(), buffer.byteCount)
-    let refused = await plans.send(
-      ReadPlan(sequence: sequence, task: task.index, endsTask: endsTask, buffer: buffer))
-    // The channel was failed by a later stage, whose error is the one to report.
-    guard refused == nil else { throw .cancelled }
-    result.plansFull.add(since: began, bytes: byteCount)
-    sequence += 1
   }
 }

@@ -10,7 +10,7 @@ struct ReadWatchdog: Sendable {
   /// How often it looks within the limit. What counts is looks, and not time: we may have been stopped meanwhile.
   private static let looks = 10
 
-  let watch: ReadClock
+  let clock: ReadClock
   /// How long one read may take. A good one takes some 100 µs; from slow swap space, seconds.
   let limit: Duration
 
@@ -40,10 +40,10 @@ struct ReadWatchdog: Sendable {
 
   /// The read that was under way at all looks in a row; nil when the task is cancelled.
   private func stuckCall() async -> ReadClock.Call? {
-    var (seen, count) = (watch.callUnderWay, 0)
+    var (seen, count) = (clock.callUnderWay, 0)
     while count < Self.looks {
       guard (try? await Task.sleep(for: limit / Self.looks)) != nil else { return nil }
-      let now = watch.callUnderWay
+      let now = clock.callUnderWay
       count = now != nil && now == seen ? count + 1 : 0
       seen = now
     }

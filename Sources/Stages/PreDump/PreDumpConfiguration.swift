@@ -118,7 +118,12 @@ extension PreDump {
     /// Where the steps of the work are told.
     public var logger = Logger(label: "sluice", factory: { _ in SwiftLogNoOpLogHandler() })
 
-    /// Everything else as most want it.
+    /// A process whose memory goes to a sink; everything else as most want it.
+    public init(pid: Int32) {
+      self.init(pid: pid, imagesDirectory: "")
+    }
+
+    /// A process whose memory goes into images; everything else as most want it.
     public init(pid: Int32, imagesDirectory: String) {
       self.pid = pid
       self.imagesDirectory = imagesDirectory
@@ -148,7 +153,9 @@ extension PreDump {
     /// Makes sure that it can be meant, before anything is done to anybody.
     ///
     /// - Throws: `SluiceError` with `invalidArgument`, or `cannotCreate` for images that have no place.
-    func check() throws(SluiceError) {
+    ///
+    /// - Parameter hasSink: whether pages go to a sink, which needs no directory.
+    func check(hasSink: Bool = false) throws(SluiceError) {
       try Self.check(readers, "readers", Self.possibleReaders)
       try Self.check(queueDepth, "writes in flight (queueDepth)", Self.possibleQueueDepths)
       try Self.check(stopTimeLimit: stopTimeLimit)
@@ -163,7 +170,7 @@ extension PreDump {
           .invalidArgument, "the directory of the earlier images (parentDirectory) has an empty name")
       }
       // Rounds would go to the root directory.
-      guard !imagesDirectory.isEmpty else {
+      guard hasSink || !imagesDirectory.isEmpty else {
         throw SluiceError(
           .cannotCreate, "making the images directory: its name (imagesDirectory) is empty (ENOENT)",
           errno: SystemErrno(code: ENOENT))

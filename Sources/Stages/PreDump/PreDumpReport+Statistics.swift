@@ -7,10 +7,18 @@ extension PreDumpReport {
   /// They are no secret: engines read them.
   private static let permissions: UInt32 = 0o644
 
-  /// Copies stats-dump from the images into another directory, in place of the one that is there.
+  /// Copies stats-dump from the images into another directory, in place of the one that is there. May wait for disks, on a
+  /// thread of its own.
   ///
-  /// - Throws: `SluiceError` with `io`; the images are valid all the same.
-  public func copyStatistics(to directory: String) throws(SluiceError) {
+  /// - Throws: `SluiceError` with `io`, or `cancelled`; the images are valid all the same.
+  public func copyStatistics(to directory: String) async throws(SluiceError) {
+    // What was begun before a cancellation is brought to its end: it is a few dozen bytes.
+    try await BlockingWork.run("copying the statistics") { () throws(SluiceError) in
+      try copyStatisticsHere(to: directory)
+    }
+  }
+
+  private func copyStatisticsHere(to directory: String) throws(SluiceError) {
     do throws(SystemError) {
       let images = try DirectoryHandle(path: imagesDirectory)
       if let place, try images.status().identity != place.identity {

@@ -3,10 +3,10 @@ internal import SluiceImages
 internal import SluicePipeline
 internal import SluiceTarget
 
-/// What a pre-dump did.
-public struct PreDumpReport: Sendable {
+/// What a pre-dump did. Encoded, it is what the command prints as JSON of one pre-dump.
+public struct PreDumpReport: Sendable, Codable {
   /// What tells the next round which pages were written meanwhile.
-  public enum Tracker: String, Sendable {
+  public enum Tracker: String, Sendable, Codable {
     /// The soft-dirty bit, which CRIU's final dump understands too.
     case softDirty = "soft-dirty"
     /// Asynchronous write protection, which ends with this run: further rounds of it can build on the images, but
@@ -28,10 +28,16 @@ public struct PreDumpReport: Sendable {
   public let pid: Int32
   /// The pid in the process' own pid namespace, which the images are named by.
   public let namespacePid: Int32
-  /// All tasks that were copied, the process first.
+  /// All processes that were copied, the named one first.
   public let tasks: [ProcessReport]
   /// Descendants that were not copied: their pids and why.
-  public let tasksSkipped: [Int32: String]
+  public var tasksSkipped: [Int32: String] {
+    Dictionary(
+      tasksSkippedByName.compactMap { name, reason in Int32(name).map { ($0, reason) } },
+      uniquingKeysWith: { first, _ in first })
+  }
+  /// The same by the pids in digits: numbers are no keys of an object in JSON.
+  private let tasksSkippedByName: [String: String]
   /// Where the images are, as it was asked for.
   public let imagesDirectory: String
   /// How often it was begun: a round is made again when the process executes another program in the middle of it.
@@ -67,19 +73,18 @@ public struct PreDumpReport: Sendable {
   public let mappings: Int
   /// Mappings that were left out, by the reason's name.
   public let mappingsSkipped: [String: Int]
-  /// From the call to the valid images, in microseconds.
-  public private(set) var durationMicroseconds: UInt64 = 0
-  /// How long the processes stood still, in microseconds: from the moment when the last one was stopped until
-  /// all ran again.
-  public let frozenMicroseconds: UInt64
+  /// From the call to the valid images.
+  @Microseconds public private(set) var duration: Duration = .zero
+  /// How long the processes stood still: from the moment when the last one was stopped until all ran again.
+  @Microseconds public private(set) var frozen: Duration
   /// What that was spent on.
   public let stop: Stop
-  /// How long threads stood still, one of each process at a time, to have the process watched, in microseconds; empty
-  /// where none had to.
-  public let injectionMicroseconds: [UInt64]
-  /// How long the tracker took to clear, in microseconds; a thread of the process that maps memory waits
-  /// for that.
-  public let clearMicroseconds: UInt64
+  /// How long threads stood still, one of each process at a time, to have the process watched; of all of them together.
+  @Microseconds public private(set) var injectionTime: Duration
+  /// How many threads had to.
+  public let injections: Int
+  /// How long the tracker took to clear; a thread of the process that maps memory waits for that.
+  @Microseconds public private(set) var clearTime: Duration
   /// Bytes, as asked for.
   public let memoryBudget: Int
   /// The bytes of the buffers that were ever in use.
@@ -96,45 +101,82 @@ public struct PreDumpReport: Sendable {
 
   /// Where the images are, whatever becomes of the path; nil where none were made.
   private(set) var place: ImagesPlace?
-  private let began: UInt64
-  let statistics: DumpStatistics
+  private var began: UInt64 = 0
+  private(set) var statistics = DumpStatistics()
+
+  private enum CodingKeys: String, CodingKey {
+    case pid
+    case namespacePid = "namespace_pid"
+    case tasks
+    case tasksSkippedByName = "tasks_skipped"
+    case imagesDirectory = "images_dir"
+    case tries
+    case parentDirectory = "parent_dir"
+    case tracker
+    case pageSize = "page_size"
+    case pagesScanned = "pages_scanned"
+    case pagesWritten = "pages_written"
+    case pagesSkippedParent = "pages_skipped_parent"
+    case pagesVanished = "pages_vanished"
+    case pagesForced = "pages_forced"
+    case pagesSwapped = "pages_swapped"
+    case pagesSkipped = "pages_skipped"
+    case bytesWritten = "bytes_written"
+    case pagesZero = "pages_zero"
+    case holeBytes = "hole_bytes"
+    case mappings
+    case mappingsSkipped = "mappings_skipped"
+    case duration = "duration_us"
+    case frozen = "frozen_us"
+    case stop
+    case injectionTime = "injection_us"
+    case injections
+    case clearTime = "clear_us"
+    case memoryBudget = "memory_budget"
+    case buffersBytes = "buffers_bytes"
+    case writeEngine = "write_engine"
+    case isDirect = "direct_io"
+    case readers
+    case stalls
+  }
 
   init(
-    configuration: PreDump.Configuration, tries: Int, start: PreparedRound, counts: StageCounts,
+    configuration: PreDump.Configuration, tries: Int, start: PreparedRound, counts: RunCounts,
     ring: BufferRing, engine: String, isDirect: Bool, parent: String?, began: UInt64
   ) {
     tasks = start.tasks.map { ProcessReport($0, counts) }
     let total = counts.total(of: start.tasks)
     pid = start.tasks[0].process.pid
     namespacePid = start.tasks[0].process.namespacePid
-    tasksSkipped = Dictionary(
-      start.skipped.map { ($0.pid, $0.reason) }, uniquingKeysWith: { first, _ in first })
+    tasksSkippedByName = Dictionary(
+      start.skipped.map { ("\($0.pid)", $0.reason) }, uniquingKeysWith: { first, _ in first })
     imagesDirectory = configuration.imagesDirectory
     self.tries = tries
     parentDirectory = parent
     tracker = start.tracker
     pageSize = UInt64(ring.layout.pageSize)
     pagesScanned = total.walker.pagesFound
-    pagesWritten = total.writer.pagesWritten
-    pagesSkippedParent = total.walker.pagesInParent + total.writer.pagesInParent
-    pagesVanished = counts.readers.vanishedBytes / pageSize
-    pagesForced = counts.readers.forcedBytes / pageSize
+    pagesWritten = total.sink.pagesWritten
+    pagesSkippedParent = total.walker.pagesInParent + total.left
+    pagesVanished = counts.reads.vanishedBytes / pageSize
+    pagesForced = counts.reads.forcedBytes / pageSize
     pagesSwapped = total.walker.pages.swapped
     pagesSkipped = [
       "zero": total.walker.pages.skippedZero, "guard": total.walker.pages.skippedGuard,
       "swapped": total.walker.pages.skippedSwapped,
     ]
-    bytesWritten = total.writer.bytesWritten
-    pagesZero = total.writer.zeroPages
-    holeBytes = total.writer.holeBytes
+    bytesWritten = total.sink.bytesWritten
+    pagesZero = total.sink.zeroPages
+    holeBytes = total.sink.holeBytes
     mappings = total.walker.mappings
     mappingsSkipped = Dictionary(
       uniqueKeysWithValues: total.walker.skipped.map { ($0.key.rawValue, $0.value) })
     stop = Stop(start.stop)
-    frozenMicroseconds =
-      stop.scanMicroseconds + stop.clearMicroseconds + stop.copyMicroseconds + stop.resumeMicroseconds
-    injectionMicroseconds = start.injections.map { ($0 + 999) / 1000 }
-    clearMicroseconds = start.clearNanoseconds / 1000
+    frozen = stop.scanning + stop.clearing + stop.copying + stop.resuming
+    // None took no time at all.
+    injectionTime = start.injections.reduce(.zero) { $0 + .microseconds(Int64(clamping: ($1 + 999) / 1000)) }
+    injections = start.injections.count
+    clearTime = .nanoseconds(counted: start.clearNanoseconds)
     memoryBudget = configuration.memoryBudget
     buffersBytes = ring.touchedBytes
     writeEngine = engine
@@ -144,10 +186,10 @@ public struct PreDumpReport: Sendable {
     self.began = began
 
     var statistics = DumpStatistics()
-    statistics.freezingMicroseconds = UInt32(clamping: stop.stopMicroseconds)
-    statistics.frozenMicroseconds = UInt32(clamping: frozenMicroseconds)
-    statistics.collectingMicroseconds = Self.short(counts.walker.endedAt - began)
-    statistics.writingMicroseconds = Self.short(counts.writer.writingNanoseconds)
+    statistics.freezingMicroseconds = UInt32(clamping: stop.stopping.inMicroseconds)
+    statistics.frozenMicroseconds = UInt32(clamping: frozen.inMicroseconds)
+    statistics.collectingMicroseconds = Self.short(counts.stages.source.endedAt - began)
+    statistics.writingMicroseconds = Self.short(counts.stages.sink.writingNanoseconds)
     statistics.pagesScanned = pagesScanned
     statistics.pagesSkippedParent = pagesSkippedParent
     statistics.pagesWritten = pagesWritten
@@ -162,14 +204,14 @@ public struct PreDumpReport: Sendable {
   func finished(at end: UInt64, in place: ImagesPlace?) -> PreDumpReport {
     var report = self
     report.place = place
-    report.durationMicroseconds = (end - began) / 1000
+    report.duration = .nanoseconds(counted: end - began)
     return report
   }
 }
 
 extension PreDumpReport {
-  /// What became of one task.
-  public struct ProcessReport: Sendable {
+  /// What became of one process.
+  public struct ProcessReport: Sendable, Codable {
     /// The process, by the pid that we see it under.
     public let pid: Int32
     /// The pid in its own pid namespace, which its images are named by.
@@ -177,61 +219,89 @@ extension PreDumpReport {
     /// The number in the name of its pages file.
     public let pagesID: UInt32
     /// Why it has no images; nil where it has.
-    public let error: SluiceError?
+    public let error: String?
     /// Pages with data of its own that the page tables showed.
     public let pagesScanned: UInt64
     /// Pages in its pages file.
     public let pagesWritten: UInt64
     /// Pages that the parent has already.
     public let pagesSkippedParent: UInt64
-    let identity: ProcessTree.Identity
+    private var startTime: UInt64 = 0
 
-    init(_ task: DumpedProcess, _ counts: StageCounts) {
+    /// Which process it is.
+    var identity: ProcessTree.Identity {
+      ProcessTree.Identity(namespacePid: namespacePid, startTime: startTime)
+    }
+
+    private enum CodingKeys: String, CodingKey {
+      case pid
+      case namespacePid = "namespace_pid"
+      case pagesID = "pages_id"
+      case error
+      case pagesScanned = "pages_scanned"
+      case pagesWritten = "pages_written"
+      case pagesSkippedParent = "pages_skipped_parent"
+    }
+
+    init(_ task: DumpedProcess, _ counts: RunCounts) {
+      let own = counts.counts(of: task)
       pid = task.process.pid
       namespacePid = task.process.namespacePid
-      identity = task.process.identity
-      pagesID = task.pagesID
-      error = task.error
-      pagesScanned = counts.walker.tasks[task.index].pagesFound
-      pagesWritten = counts.writer.tasks[task.index].pagesWritten
-      pagesSkippedParent =
-        counts.walker.tasks[task.index].pagesInParent + counts.writer.tasks[task.index].pagesInParent
+      startTime = task.process.identity.startTime
+      pagesID = ImageNames.pagesID(at: task.index)
+      error = task.error?.description
+      pagesScanned = own.walker.pagesFound
+      pagesWritten = own.sink.pagesWritten
+      pagesSkippedParent = own.walker.pagesInParent + own.left
     }
   }
 
-  /// The parts of a stop, in microseconds; all 0 where there was none.
-  public struct Stop: Hashable, Sendable {
+  /// The parts of a stop; all zero where there was none.
+  public struct Stop: Hashable, Sendable, Codable {
     /// From the first attempt to stop anything until everything stood still.
-    public let stopMicroseconds: UInt64
+    @Microseconds public private(set) var stopping: Duration
     /// Until it was known which pages were written.
-    public let scanMicroseconds: UInt64
+    @Microseconds public private(set) var scanning: Duration
     /// Until the tracker was cleared.
-    public let clearMicroseconds: UInt64
-    /// Until everything was copied, in a last round; 0 in others, which copy while the processes run.
-    public let copyMicroseconds: UInt64
+    @Microseconds public private(set) var clearing: Duration
+    /// Until everything was copied, in a last round; zero in others, which copy while the processes run.
+    @Microseconds public private(set) var copying: Duration
     /// Until everything ran again.
-    public let resumeMicroseconds: UInt64
+    @Microseconds public private(set) var resuming: Duration
+
+    private enum CodingKeys: String, CodingKey {
+      case stopping = "stop_us"
+      case scanning = "scan_us"
+      case clearing = "clear_us"
+      case copying = "copy_us"
+      case resuming = "resume_us"
+    }
 
     init(_ times: PreparedRound.StopTimes?) {
-      stopMicroseconds = (times?.stopping ?? 0) / 1000
-      scanMicroseconds = (times?.scanning ?? 0) / 1000
-      clearMicroseconds = (times?.clearing ?? 0) / 1000
-      copyMicroseconds = (times?.copying ?? 0) / 1000
-      resumeMicroseconds = (times?.resuming ?? 0) / 1000
+      stopping = .nanoseconds(counted: times?.stopping ?? 0)
+      scanning = .nanoseconds(counted: times?.scanning ?? 0)
+      clearing = .nanoseconds(counted: times?.clearing ?? 0)
+      copying = .nanoseconds(counted: times?.copying ?? 0)
+      resuming = .nanoseconds(counted: times?.resuming ?? 0)
     }
   }
 
   /// How long the stages waited for each other. The stage that hardly waits is the one that bounds the rate.
-  public struct Stalls: Hashable, Sendable {
+  public struct Stalls: Hashable, Sendable, Codable {
     /// One kind of wait.
-    public struct Wait: Hashable, Sendable {
+    public struct Wait: Hashable, Sendable, Codable {
       /// Of all threads of the stage together.
-      public let microseconds: UInt64
+      @Microseconds public private(set) var duration: Duration
       /// What had to wait.
       public let bytes: UInt64
 
+      private enum CodingKeys: String, CodingKey {
+        case duration = "us"
+        case bytes
+      }
+
       fileprivate init(_ stall: StageWait) {
-        microseconds = stall.nanoseconds / 1000
+        duration = .nanoseconds(counted: stall.nanoseconds)
         bytes = stall.bytes
       }
     }
@@ -249,13 +319,23 @@ extension PreDumpReport {
     /// The writer, because as many writes were in flight as may be.
     public let writerQueueFull: Wait
 
-    init(_ counts: StageCounts) {
-      walkerWithoutBuffer = Wait(counts.walker.withoutBuffer)
-      walkerPlansFull = Wait(counts.walker.plansFull)
-      readerWithoutPlan = Wait(counts.readers.withoutPlan)
-      readerChunksFull = Wait(counts.readers.chunksFull)
-      writerWithoutChunk = Wait(counts.writer.withoutChunk)
-      writerQueueFull = Wait(counts.writer.queueFull)
+    private enum CodingKeys: String, CodingKey {
+      case walkerWithoutBuffer = "walker_without_buffer"
+      case walkerPlansFull = "walker_plans_full"
+      case readerWithoutPlan = "reader_without_plan"
+      case readerChunksFull = "reader_chunks_full"
+      case writerWithoutChunk = "writer_without_chunk"
+      case writerQueueFull = "writer_queue_full"
+    }
+
+    init(_ counts: RunCounts) {
+      let stages = counts.stages
+      walkerWithoutBuffer = Wait(stages.source.withoutBuffer)
+      walkerPlansFull = Wait(stages.source.plansFull)
+      readerWithoutPlan = Wait(stages.readers.withoutPlan)
+      readerChunksFull = Wait(stages.readers.chunksFull)
+      writerWithoutChunk = Wait(stages.sink.withoutChunk)
+      writerQueueFull = Wait(counts.queueFull)
     }
   }
 }

@@ -1,6 +1,7 @@
-public import CSluiceLinux
+internal import CSluiceLinux
 internal import SluiceImages
 internal import SluicePipeline
+internal import SluiceSystem
 internal import SluiceTarget
 
 /// Why a pre-dump, or a look at its images, did not succeed.
@@ -30,7 +31,7 @@ public struct SluiceError: Error, CustomStringConvertible {
     case notTrackable
     /// The processes were stopped for as long as they may be (`stopTimeLimit`), before that was done for which they were.
     case stoppedTooLong
-    /// The task was cancelled.
+    /// The task that did the work was cancelled.
     case cancelled
   }
 
@@ -39,7 +40,7 @@ public struct SluiceError: Error, CustomStringConvertible {
   /// What was being done, to which process or file, and what to do about it; one line.
   public let message: String
   /// The kernel's reason, where there was one.
-  public let errno: SystemErrno?
+  public let errno: ErrorNumber?
   /// Whether the target is gone because the process executes another program now, and so can be copied anew.
   public let isCausedByExec: Bool
   /// Whether the processes cannot be tracked because somebody else does so.
@@ -54,7 +55,7 @@ public struct SluiceError: Error, CustomStringConvertible {
   ) {
     self.code = code
     self.message = message
-    self.errno = errno
+    self.errno = errno.map { ErrorNumber($0) }
     self.isCausedByExec = isCausedByExec
     self.isTrackedByOthers = isTrackedByOthers
     self.isOfOneLeftBehind = isOfOneLeftBehind
@@ -63,9 +64,17 @@ public struct SluiceError: Error, CustomStringConvertible {
   /// The message.
   public var description: String { message }
 
-  /// The task was cancelled.
+  /// The task of a pre-dump was cancelled.
   public static var cancelled: SluiceError {
     SluiceError(.cancelled, "the pre-dump was cancelled; nothing was kept")
+  }
+
+  /// The same of other work, which this names, as far as it is a cancellation at all.
+  ///
+  /// - Parameter work: such as "the check of the images".
+  func ifCancelled(is work: String) -> SluiceError {
+    guard code == .cancelled, !isOfOneLeftBehind else { return self }
+    return SluiceError(.cancelled, "\(work) was cancelled")
   }
 
   /// The same of a run that was waited for in vain.
@@ -74,7 +83,7 @@ public struct SluiceError: Error, CustomStringConvertible {
     return SluiceError(
       code,
       "\(reason); the disk does not answer: what was begun there is left, unfinished, and so is a thread that waits for it",
-      errno: errno, isOfOneLeftBehind: true)
+      errno: errno?.kernel, isOfOneLeftBehind: true)
   }
 
   init(_ error: TargetError) {
@@ -111,7 +120,13 @@ public struct SluiceError: Error, CustomStringConvertible {
       case .cannotCreate: .cannotCreate
       case .io: .io
       case .malformed: .malformedImages
+      case .cancelled: .cancelled
       }
+    self.init(code, error.description, errno: error.errno)
+  }
+
+  /// What went wrong with a file or a directory that is none of images, as a failure of that kind.
+  init(_ error: SystemError, _ code: Code) {
     self.init(code, error.description, errno: error.errno)
   }
 

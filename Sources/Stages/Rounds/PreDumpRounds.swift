@@ -1,25 +1,59 @@
-internal import Logging
-internal import SluiceImages
-internal import SluiceSystem
-internal import SluiceTarget
+internal import SluicePipeline
 
-/// Several pre-dumps of the same processes, each on top of the one before, until little is left to copy.
+/// Runs several pre-dumps of the same processes, each on top of the one before, until little is left to copy.
 ///
 /// ```swift
-/// var rounds = try PreDumpRounds(configuration, policy: policy)
-/// while let round = try await rounds.next() {
-///   do { rounds.ended(try await round.run()) } catch { try rounds.failed(error) }
+/// try await withPreDumpRounds(configuration, policy: policy) { rounds in
+///   for try await report in rounds { print(report.pagesWritten) }
 /// }
 /// ```
 ///
-/// They go into the directories 1, 2, 3 and so on below the images directory.
+/// They go into the directories 1, 2, 3 and so on below the images directory. Where the kernel has asynchronous write
+/// protection, no round but a last one that was asked for stops the processes. What tracks the writes ends with `body`.
+///
+/// - Parameters:
+///   - configuration: of each round. Its parent, if it has one, is that of the first.
+///   - policy: when to end.
+///   - lastRound: after them, or as the last of them where as many as the policy allows were made, another one for
+///     which the processes stand still, and whose images with their parents have the memory as it is then. Nil for none.
+///   - precedesDump: whether CRIU's final dump is made in `body`, after the rounds (`PreDumpRounds.prepareForDump`).
+///   - runtime: what the rounds work with, and share a memory budget in; nil for a runtime of their own, with the
+///     configuration's budget.
+///   - body: is given the rounds. They are begun one by one, as it iterates over them.
+/// - Returns: what `body` returns.
+/// - Throws: `SluiceError` with `cannotCreate`, `invalidArgument`, or what is wrong with the process; what `body` throws.
+public func withPreDumpRounds<Success>(
+  _ configuration: PreDump.Configuration, policy: RoundPolicy, lastRound: PreDumpRounds.LastRound? = nil,
+  precedesDump: Bool = false, in runtime: SluiceRuntime? = nil,
+  _ body: (PreDumpRounds) async throws -> Success
+) async throws -> Success {
+  let own = runtime == nil ? SluiceRuntime(memoryBudget: configuration.memoryBudget) : nil
+  let used = runtime ?? own
+  let rounds: PreDumpRounds
+  do {
+    // It opens the process and makes a directory, which may take its time.
+    let sequence = try await Coordinator.run { () async throws(SluiceError) in
+      try RoundSequence(
+        configuration, policy: policy, lastRound: lastRound, precedesDump: precedesDump, in: used)
+    }
+    rounds = PreDumpRounds(sequence)
+  } catch {
+    await own?.shutdown()
+    throw error
+  }
+  let result: Result<Success, any Error>
+  do { result = .success(try await body(rounds)) } catch { result = .failure(error) }
+  await rounds.end()
+  await own?.shutdown()
+  return try result.get()
+}
+
+/// Several pre-dumps of the same processes: `withPreDumpRounds` gives them. Iterating runs them; each element is the
+/// report of a round that is complete.
 ///
 /// A round in the middle of which the process executes another program is made again, of the new program. Where the dirty
-/// tracker was cleared by then, what that knew is lost: the chain begins anew with that round, which copies everything.
-///
-/// Where the kernel has asynchronous write protection, no round but a last one that was asked for stops the processes.
-/// That tracker lasts as long as this value, and copies of it.
-public struct PreDumpRounds: Sendable {
+/// tracker was cleared by then, what it knew is lost: the chain begins anew with that round, which copies everything.
+public final class PreDumpRounds: AsyncSequence, Sendable {
   /// What becomes of the processes in a last round that takes all that is left.
   public enum LastRound: Hashable, Sendable {
     /// They stand still until it is copied, and go on then.
@@ -28,181 +62,112 @@ public struct PreDumpRounds: Sendable {
     case leavesStopped
   }
 
-  private let configuration: PreDump.Configuration
-  private let policy: RoundPolicy
-  private let lastRound: LastRound?
-  private let tracking: WriteTracking?
-  private let claims = SoftDirtyClaims()
-  private let began = ContinuousClock.now
-  private var figures: RoundPolicy.Figures?
-  private var decision: RoundPolicy.Decision
-  private var isLastBegun = false
-  private var tries = ExecRetryPolicy()
-  /// The processes that the last round has copied.
-  private var known: Set<ProcessTree.Identity> = []
-  /// Which directory the last round's images are in: somebody else may be able to put another in its place.
-  private var last: FileIdentity?
-  /// The number of the round that `next` has given last, from 1; 0 before the first.
-  public private(set) var number = 0
-
-  /// Prepares rounds; the directory that theirs are in is made where there is none.
-  ///
-  /// - Parameters:
-  ///   - configuration: of each round. Its parent, if it has one, is that of the first.
-  ///   - policy: when to end.
-  ///   - lastRound: after them, or as the last of them where as many as the policy allows were made, another one for
-  ///     which the processes stand still, and whose images with their parents have the memory as it is then. Nil for
-  ///     none.
-  ///   - precedesDump: whether CRIU's final dump is made while this value is kept (`prepareForDump`).
-  /// - Throws: `SluiceError`: `cannotCreate`, or what is wrong with the process.
-  public init(
-    _ configuration: PreDump.Configuration, policy: RoundPolicy, lastRound: LastRound? = nil,
-    precedesDump: Bool = false
-  ) throws(SluiceError) {
-    try configuration.check()
-    try policy.check()
-    self.configuration = configuration
-    var policy = policy
-    if lastRound != nil { policy.rounds -= 1 }
-    self.policy = policy
-    self.lastRound = lastRound
-    decision = policy.rounds > 0 ? .goOn(pause: .zero) : .end(.rounds)
-    // One round by itself has no use for what ends with it.
-    let isUsed = policy.rounds > 1 || policy.rounds > 0 && lastRound != nil || precedesDump
-    let isAskedFor = configuration.tracker == .writeProtect || configuration.tracker == .both
-    tracking = isUsed || isAskedFor ? WriteTracking() : nil
-    let first = try onTarget { () throws(TargetError) in
-      try TargetProcess(pid: configuration.pid).namespaceRoot()
-    }
-    try onImages { () throws(ImagesError) in
-      try UnfinishedImages.makeDirectory(at: configuration.imagesDirectory, owner: first.map(FileOwner.init))
-    }
+  private struct State: Sendable {
+    var sequence: RoundSequence
+    var isRunning = false
+    var hasEnded = false
   }
+
+  private let state: Locked<State>
+
+  /// How far the rounds have come, for those who want to watch. It ends with them.
+  public let progress: ProgressFeed
+
+  init(_ sequence: RoundSequence) {
+    progress = sequence.progress
+    state = Locked(State(sequence: sequence))
+  }
+
+  /// The number of the round that was begun last, from 1; 0 before the first.
+  public var number: Int { state.withLock { $0.sequence.number } }
 
   /// Why there is no further round, but for a last one that was asked for; nil while there may be one.
-  public var end: RoundPolicy.End? {
-    guard case .end(let end) = decision else { return nil }
-    return end
+  public var endReason: RoundPolicy.End? { state.withLock { $0.sequence.end } }
+
+  /// Whether no further round follows, not even a last one that was asked for.
+  public var isOver: Bool { state.withLock { $0.sequence.isOver } }
+
+  /// Runs the rounds. They are run once: whoever iterates again goes on where the rounds are.
+  public func makeAsyncIterator() -> Iterator { Iterator(rounds: self) }
+
+  /// Runs a round at each call.
+  public struct Iterator: AsyncIteratorProtocol {
+    fileprivate let rounds: PreDumpRounds
+
+    /// Runs the next round, after the pause before it.
+    ///
+    /// - Returns: nil when the policy says that it is enough.
+    /// - Throws: `SluiceError`. The rounds before it stay; one that was cancelled can be followed by another try.
+    public mutating func next() async throws(SluiceError) -> PreDumpReport? { try await rounds.runNext() }
+
+    /// The same for a caller that has an isolation of its own.
+    ///
+    /// - Throws: `SluiceError`.
+    public mutating func next(
+      isolation actor: isolated (any Actor)?
+    ) async throws(SluiceError) -> PreDumpReport? { try await rounds.runNext() }
   }
 
-  /// Whether `next` has no further round to give, not even a last one that was asked for.
-  public var isOver: Bool { end != nil && (lastRound == nil || isLastBegun) }
-
-  /// The next round, after the pause before it.
-  ///
-  /// - Returns: nil when the policy says that it is enough.
-  /// - Throws: `SluiceError` with `cancelled`.
-  public mutating func next() async throws(SluiceError) -> PreDump? {
-    guard let pause = pauseBeforeNext else { return nil }
-    do {
-      try await Task.sleep(for: pause)
-    } catch {
-      throw SluiceError(.cancelled, "the rounds were cancelled before round \(number + 1) was begun")
+  private func runNext() async throws(SluiceError) -> PreDumpReport? {
+    var sequence = try begin()
+    defer { finish(sequence) }
+    while let round = try await sequence.next() {
+      // Whoever watches sees the number of the round that runs.
+      state.withLock { [sequence] in $0.sequence = sequence }
+      do throws(SluiceError) {
+        let report = try await round.runAsRound()
+        sequence.ended(report)
+        return report
+      } catch {
+        try sequence.failed(error)
+      }
     }
-    if !tries.isAgain {
-      isLastBegun = end != nil
-      number += 1
-    }
-    tries.begins()
-    var part = RoundRole(tracking: tracking, claims: claims, tries: tries.count, known: known)
-    part.isFirst = number == 1 && tries.count == 1
-    if isLastBegun {
-      part.isLast = true
-      part.leavesStopped = lastRound == .leavesStopped
-    }
-    var round = configuration
-    if number > 1 {
-      round.parentDirectory = directory(number - 1)
-      part.parent = last
-    }
-    round.imagesDirectory = directory(number)
-    #if SLUICE_FAULTS
-      part.forgotten = ForgottenPage(inRound: number)
-    #endif
-    return PreDump(round, as: part)
+    progress.finish()
+    return nil
   }
 
-  /// Nil where no round follows.
-  private var pauseBeforeNext: Duration? {
-    if tries.isAgain { return ExecRetryPolicy.pause }
-    switch decision {
-    case .goOn(let pause): return pause
-    case .end: return isOver ? nil : .zero
-    }
-  }
-
-  /// Takes note of how the round failed that `next` has given, which gives the same one again if that was because the
-  /// process executed another program, but not without end.
-  ///
-  /// - Throws: `SluiceError` where it does not.
-  public mutating func failed(_ error: SluiceError) throws(SluiceError) {
-    if error.code == .cancelled, number > 1, !error.isOfOneLeftBehind {
-      throw SluiceError(
-        .cancelled,
-        "round \(number) was cancelled: what it had made is removed, and the rounds before it stay")
-    }
-    guard error.isCausedByExec else { throw error }
-    guard tries.failed() else {
-      throw SluiceError(
-        error.code,
-        "round \(number) was begun \(ExecRetryPolicy.most) times, and each time the process executed another program in the"
-          + " middle of it; copy it when it has come to rest. The last time: \(error)",
-        isCausedByExec: true)
-    }
-    configuration.logger.warning(
-      "round \(number) is made again (try \(tries.count + 1) of \(ExecRetryPolicy.most)): \(error)")
-    // It is like the first one: nothing that the one before it copied is of this program.
-    figures = nil
-  }
-
-  /// Takes note of how the round went that `next` has given.
-  public mutating func ended(_ report: PreDumpReport) {
-    last = report.place?.identity
-    guard !isLastBegun else { return }
-    known = Set(report.tasks.filter { $0.error == nil }.map(\.identity))
-    let figures = RoundPolicy.Figures(
-      pagesWritten: report.pagesWritten, pagesSkippedParent: report.pagesSkippedParent,
-      duration: .microseconds(Int64(clamping: report.durationMicroseconds)), elapsed: began.duration(to: .now)
-    )
-    decision = policy.decide(number: number, last: figures, previous: self.figures)
-    self.figures = figures
-    if number == 1, report.tracker == .none, end == nil {
-      configuration.logger.warning(
-        "every round copies everything, since nothing tells what was written (tracker: none)")
+  private func begin() throws(SluiceError) -> RoundSequence {
+    try state.withLock { (state) throws(SluiceError) in
+      guard !state.hasEnded else {
+        throw SluiceError(.invalidArgument, "the rounds have ended with the scope of withPreDumpRounds")
+      }
+      guard !state.isRunning else {
+        throw SluiceError(.invalidArgument, "a round of these is being made by another task")
+      }
+      state.isRunning = true
+      return state.sequence
     }
   }
 
-  /// Makes ready for CRIU's final dump, which is to be made before this value goes: so the soft-dirty bits are right
-  /// for memory, too, that the processes move (mremap), until they are stopped.
+  private func finish(_ sequence: RoundSequence) {
+    state.withLock {
+      $0.sequence = sequence
+      $0.isRunning = false
+    }
+  }
+
+  /// Makes ready for CRIU's final dump, which is to be made before the scope of `withPreDumpRounds` ends: so the
+  /// soft-dirty bits are right for memory, too, that the processes move (mremap), until they are stopped.
   ///
   /// - Throws: `SluiceError`.
-  public func prepareForDump() throws(SluiceError) {
-    try onTarget { () throws(TargetError) in try tracking?.prepareForDump() }
-    try distrustLastRound()
+  public func prepareForDump() async throws(SluiceError) {
+    let sequence = try begin()
+    defer { finish(sequence) }
+    try await Coordinator.run { () async throws(SluiceError) in try sequence.prepareForDump() }
   }
 
-  /// Has CRIU take every page anew, where it would not see what was written since the last round.
-  private func distrustLastRound() throws(SluiceError) {
-    guard number > 0, try onTarget({ () throws(TargetError) in try SoftDirty.isSupported() }) else { return }
-    let tree: ProcessTree
-    let first: NamespaceRoot?
-    do throws(TargetError) {
-      tree = try ProcessTree(root: configuration.pid)
-      first = try tree.processes[0].namespaceRoot()
+  /// Ends what tracks the writes.
+  func end() async {
+    progress.finish()
+    let sequence = state.withLock { state in
+      state.hasEnded = true
+      return state.sequence
+    }
+    // It unregisters whole address spaces. Where there is no thread for that, here is as good.
+    do throws(SluiceError) {
+      try await Coordinator.run { () async throws(SluiceError) in sequence.endTracking() }
     } catch {
-      // Who makes the dump says so.
-      guard error.code == .gone || error.code == .noSuchProcess else { throw SluiceError(error) }
-      return
+      sequence.endTracking()
     }
-    let doubts = try SoftDirtyDoubts(about: tree.processes)
-    guard !doubts.isEmpty else { return }
-    let isNew = try onImages { () throws(ImagesError) in
-      try ParentImages(path: directory(number), expecting: last)
-        .distrustSoftDirty(owner: first.map(FileOwner.init))
-    }
-    // Else the round has said so.
-    if isNew { doubts.warn(configuration.logger) }
   }
-
-  private func directory(_ number: Int) -> String { "\(configuration.imagesDirectory)/\(number)" }
 }

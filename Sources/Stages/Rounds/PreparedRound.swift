@@ -8,8 +8,6 @@ struct PreparedRound: Sendable {
   var tasks: [DumpedProcess]
   var skipped: [ProcessTree.Skipped]
   var base: ParentBase?
-  /// The parent whose inventory was set aside, until this round is complete.
-  var parentAside: ParentImages?
   var tracker: PreDumpReport.Tracker
   /// Microseconds since the machine started, when the tracker was cleared.
   var uptime: UInt64

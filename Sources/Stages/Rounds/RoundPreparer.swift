@@ -14,6 +14,7 @@ actor RoundPreparer {
   private let configuration: PreDump.Configuration
   private let part: RoundRole
   private let dirtyBytes: Int
+  private let journal: RunJournal
   /// What a last round holds still.
   private var held: StoppedTree?
   /// The tree that it holds.
@@ -30,7 +31,11 @@ actor RoundPreparer {
   /// - Parameters:
   ///   - part: what the round is among several.
   ///   - dirtyBytes: the memory for what was written, in bytes.
-  init(configuration: PreDump.Configuration, part: RoundRole, dirtyBytes: Int, executor: ThreadExecutor) {
+  init(
+    configuration: PreDump.Configuration, part: RoundRole, dirtyBytes: Int, journal: RunJournal,
+    executor: ThreadExecutor
+  ) {
+    self.journal = journal
     self.configuration = configuration
     self.part = part
     self.dirtyBytes = dirtyBytes
@@ -40,8 +45,7 @@ actor RoundPreparer {
   /// Begins the round.
   ///
   /// - Parameter parent: the images to build on; nil where there are none that can be built on.
-  /// - Throws: `SluiceError`. If the tracker was cleared by then, the parent's inventory stays aside. Nothing is held
-  ///   still any more.
+  /// - Throws: `SluiceError`. Nothing is held still any more.
   func start(_ tree: ProcessTree, parent: ParentImages?) throws(SluiceError) -> PreparedRound {
     var tree = tree
     try onTarget { () throws(TargetError) in try tree.lookOutside() }
@@ -61,7 +65,7 @@ actor RoundPreparer {
     do throws(SluiceError) {
       return try start(&tree, parent, with: choice.tracker)
     } catch {
-      guard choice.mayGiveUp, error.code == .notTrackable else { throw error }
+      guard choice.mayGiveUp, error.code == .notTrackable, journal.putParentBack() else { throw error }
       part.tracking?.giveUp(othersTrack: error.isTrackedByOthers)
       let other = try chooseTracker(hasSoftDirty: hasSoftDirty)
       configuration.logger.log(
@@ -165,7 +169,7 @@ actor RoundPreparer {
     _ tree: inout ProcessTree, _ parent: ParentImages?, with tracker: any DirtyTracker
   ) throws(SluiceError) -> PreparedRound {
     guard part.isLast else {
-      var start = try tracker.begin(&tree, on: parent)
+      var start = try tracker.begin(&tree, on: parent, journal)
       start.doubts.add(doubts)
       return start
     }
@@ -184,6 +188,7 @@ actor RoundPreparer {
     do throws(SluiceError) {
       try onTarget { () throws(TargetError) in
         try stopped.stop(&tree)
+        journal.reach(.stopped)
         try tree.lookOutside()
       }
       times.stopping = lap.next()
@@ -221,6 +226,8 @@ struct RoundRole: Sendable {
   var tracking: WriteTracking?
   /// The processes whose soft-dirty bits this run has for itself.
   var claims = SoftDirtyClaims()
+  /// Its number among the rounds, from 1; nil for one by itself.
+  var number: Int?
   /// How often it was begun.
   var tries = 1
   /// Whether it is the first one: what is said of all of them is said by it.
@@ -233,10 +240,6 @@ struct RoundRole: Sendable {
   var leavesStopped = false
   /// The processes that the rounds before have copied.
   var known: Set<ProcessTree.Identity> = []
-  #if SLUICE_FAULTS
-    /// A page that is taken for clean.
-    var forgotten: ForgottenPage?
-  #endif
 }
 
 extension RoundPreparer {

@@ -11,7 +11,9 @@ internal import SluiceTarget
 struct ContentTracker: DirtyTracker {
   let configuration: PreDump.Configuration
 
-  func begin(_ tree: inout ProcessTree, on parent: ParentImages?) throws(SluiceError) -> PreparedRound {
+  func begin(
+    _ tree: inout ProcessTree, on parent: ParentImages?, _ journal: RunJournal
+  ) throws(SluiceError) -> PreparedRound {
     try onTarget { () throws(TargetError) in try tree.growWhileItRuns { _ in } }
     return try begin(
       tree, on: parent, where: parent.map { ParentProcesses(of: $0, configuration).pids(in: tree) } ?? [])
@@ -36,9 +38,10 @@ struct ContentTracker: DirtyTracker {
     let seed = known ?? UInt64.random(in: 0...UInt64.max)
     start.contents = ContentRound(
       parent: parent, seed: seed,
-      tasks: start.tasks.map { task in
-        ContentRound.Task(
-          pid: task.process.pid, isParents: isParentOf.contains(task.process.pid),
+      processes: start.tasks.map { task in
+        ContentRound.Known(
+          owner: task.owner, isRoot: task.index == 0, pid: task.process.pid,
+          isParents: isParentOf.contains(task.process.pid),
           head: PageHashHead(
             pageSize: UInt64(sluice_page_size()), pid: task.process.namespacePid,
             startTime: task.process.machineStartTime,
@@ -49,10 +52,13 @@ struct ContentTracker: DirtyTracker {
   }
 }
 
-/// What the writer must know to compare the pages of a round with those of the last.
+/// What must be known to compare the pages of a round with those of the last.
 struct ContentRound: Sendable {
-  /// A task of the round.
-  struct Task: Sendable {
+  /// A process of the round.
+  struct Known: Sendable {
+    let owner: PageOwner
+    /// Whether it is the process that was asked for.
+    let isRoot: Bool
     /// As we see it.
     let pid: Int32
     /// Whether the parent's images are of it.
@@ -65,17 +71,25 @@ struct ContentRound: Sendable {
   let parent: ParentImages?
   /// That of the hashes.
   let seed: UInt64
-  /// In the order of the round's tasks.
-  let tasks: [Task]
+  private let known: [PageOwner: Known]
   let logger: Logger
 
-  /// The pages of a task as the last round found them; nil, and it is told why, where that is not known.
-  func lastPages(of task: any OutputTask) throws(SluiceError) -> LastPages? {
-    let (known, pagemap) = (tasks[task.index], task.pagemapName)
+  init(parent: ParentImages?, seed: UInt64, processes: [Known], logger: Logger) {
+    self.parent = parent
+    self.seed = seed
+    known = Dictionary(uniqueKeysWithValues: processes.map { ($0.owner, $0) })
+    self.logger = logger
+  }
+
+  /// A process of the round.
+  func known(of owner: PageOwner) -> Known? { known[owner] }
+
+  /// The pages of a process as the last round found them; nil, and it is logged why, where that is not known.
+  func lastPages(of known: Known) throws(SluiceError) -> LastPages? {
     guard let parent, known.isParents else { return nil }
     let reason: String
     do throws(ImagesError) {
-      let hashes = try parent.hashes(pagemap: pagemap)
+      let hashes = try parent.hashes(pagemap: ImageNames(of: known.owner, at: 0).pagemap)
       let found: PageHashHead?
       switch hashes {
       case .some(let hashes): found = hashes.head
@@ -95,7 +109,7 @@ struct ContentRound: Sendable {
     }
     // That a descendant is new is nothing unusual.
     logger.log(
-      level: task.index == 0 ? .warning : .notice,
+      level: known.isRoot ? .warning : .notice,
       "copying all of process \(known.pid), since the images in \(parent.path) are no base for it: \(reason)")
     return nil
   }

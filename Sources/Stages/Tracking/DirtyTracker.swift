@@ -11,8 +11,11 @@ protocol DirtyTracker {
   /// - Parameters:
   ///   - tree: the processes; children that are born meanwhile are added.
   ///   - parent: the images to build on; nil where there are none that can be built on.
-  /// - Throws: `SluiceError`. If what was written is known no longer by then, the parent's inventory stays aside.
-  func begin(_ tree: inout ProcessTree, on parent: ParentImages?) throws(SluiceError) -> PreparedRound
+  ///   - journal: learns what is done to the parent and to the processes, so that it can be undone.
+  /// - Throws: `SluiceError`.
+  func begin(
+    _ tree: inout ProcessTree, on parent: ParentImages?, _ journal: RunJournal
+  ) throws(SluiceError) -> PreparedRound
 
   /// Takes what a last round needs to know what was written, before the tree stands still; nil where it needs nothing.
   func roomForLast(of tree: ProcessTree, on parent: ParentImages?, where isParentOf: Set<Int32>)
@@ -43,7 +46,9 @@ extension DirtyTracker {
 
 /// No tracker: every round copies everything.
 struct NoTracker: DirtyTracker {
-  func begin(_ tree: inout ProcessTree, on parent: ParentImages?) throws(SluiceError) -> PreparedRound {
+  func begin(
+    _ tree: inout ProcessTree, on parent: ParentImages?, _ journal: RunJournal
+  ) throws(SluiceError) -> PreparedRound {
     try everything(of: tree)
   }
 

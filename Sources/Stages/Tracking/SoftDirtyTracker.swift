@@ -10,17 +10,18 @@ struct SoftDirtyTracker: DirtyTracker {
   /// The memory for what was written, in bytes.
   let dirtyBytes: Int
 
-  func begin(_ tree: inout ProcessTree, on parent: ParentImages?) throws(SluiceError) -> PreparedRound {
+  func begin(
+    _ tree: inout ProcessTree, on parent: ParentImages?, _ journal: RunJournal
+  ) throws(SluiceError) -> PreparedRound {
     guard let parent, believes(parent) else {
       return try onTarget { () throws(TargetError) in
-        var hasCleared = false
-        let cleared = try Self.clear(&tree, hasCleared: &hasCleared)
+        let cleared = try Self.clear(&tree, journal)
         var start = PreparedRound(of: tree, tracker: .softDirty, uptime: cleared.uptime)
         start.clearNanoseconds = cleared.nanoseconds
         return start
       }
     }
-    return try takeDirtyPages(&tree, parent)
+    return try takeDirtyPages(&tree, parent, journal)
   }
 
   func roomForLast(
@@ -58,10 +59,10 @@ struct SoftDirtyTracker: DirtyTracker {
   /// Has everything tracked from now on. What is written later is dirty, what was written before is in the copy:
   /// so this needs no stop.
   ///
-  /// - Parameter hasCleared: becomes true with the first process that was cleared, also where this fails later.
+  /// - Parameter journal: learns of the first process that was cleared, also where this fails later.
   /// - Returns: when the tracker was cleared, in microseconds since the machine started, and how long that took.
   static func clear(
-    _ tree: inout ProcessTree, hasCleared: inout Bool
+    _ tree: inout ProcessTree, _ journal: RunJournal
   ) throws(TargetError) -> (uptime: UInt64, nanoseconds: UInt64) {
     // Before the clear, never after: a process that was started later is another one to CRIU.
     let uptime = Uptime.microseconds()
@@ -72,7 +73,7 @@ struct SoftDirtyTracker: DirtyTracker {
         try TargetError.checkCancellation()
         // Where this fails, nothing of the process was cleared.
         cleared += try clear(process, below: root)
-        hasCleared = true
+        journal.reach(.cleared)
       }
     }
     try clearAll(tree.processes)
@@ -94,46 +95,30 @@ struct SoftDirtyTracker: DirtyTracker {
   }
 
   /// Stops the tree for as long as it takes to find out what was written, and to clear that.
-  func takeDirtyPages(_ tree: inout ProcessTree, _ parent: ParentImages) throws(SluiceError) -> PreparedRound
-  {
+  func takeDirtyPages(
+    _ tree: inout ProcessTree, _ parent: ParentImages, _ journal: RunJournal
+  ) throws(SluiceError) -> PreparedRound {
     // One outside that shares a memory writes to it between the look at what was written and the clear: it is copied
     // whole, as in a first round.
     let isParentOf = ParentProcesses(of: parent, configuration).pids(in: tree)
       .subtracting(tree.outsiders.map(\.owner))
     var written = WrittenPages(of: isParentOf, byteCount: dirtyBytes, scanner: scanner(for: tree))
-    try onImages { () throws(ImagesError) in try parent.setAside() }
-    var hasCleared = false
-    let taken: Taken
-    do throws(TargetError) {
-      taken = try takeDirtyPages(&tree, into: &written, hasCleared: &hasCleared)
-      if taken.ranMeanwhile {
-        configuration.logger.warning(
-          "somebody else thawed the cgroup \(configuration.freezeCgroup ?? "") while it was found out what was written: this round copies everything"
-        )
-      }
-    } catch {
-      // Nothing is lost yet: the parent is as good as before.
-      if !hasCleared { putBack(parent) }
-      throw SluiceError(error)
+    try journal.claim(parent)
+    let taken = try onTarget { () throws(TargetError) in
+      try takeDirtyPages(&tree, into: &written, journal)
+    }
+    if taken.ranMeanwhile {
+      configuration.logger.warning(
+        "somebody else thawed the cgroup \(configuration.freezeCgroup ?? "") while it was found out what was written: this round copies everything"
+      )
     }
     var start = PreparedRound(of: tree, tracker: .softDirty, uptime: taken.uptime)
     start.clearNanoseconds = taken.times.clearing
     start.stop = taken.times
-    start.parentAside = parent
     // Whose pages were merged when the bits were read is known to have been so for a while.
     try start.doubts.lookForMerged(among: tree.processes)
     start.base = written.base(on: parent, except: start.doubts.merged)
     return start
-  }
-
-  /// Puts the parent's inventory back; the failure that led to this is the one to report.
-  func putBack(_ parent: ParentImages) {
-    do throws(ImagesError) {
-      try parent.putBack()
-    } catch {
-      configuration.logger.warning(
-        "nothing can be built on the images in \(parent.path), whose inventory stays set aside: \(error)")
-    }
   }
 
   /// How the dirty pages were taken.
@@ -149,7 +134,7 @@ struct SoftDirtyTracker: DirtyTracker {
   private static let mostStops = 3
 
   private func takeDirtyPages(
-    _ tree: inout ProcessTree, into written: inout WrittenPages, hasCleared: inout Bool
+    _ tree: inout ProcessTree, into written: inout WrittenPages, _ journal: RunJournal
   ) throws(TargetError) -> Taken {
     var stopped = try StoppedTree(
       of: tree, freezing: configuration.freezeCgroup, report: configuration.reportThaw,
@@ -158,6 +143,7 @@ struct SoftDirtyTracker: DirtyTracker {
     var lap = LapTimer()
     for number in 1...Self.mostStops {
       try stopped.stop(&tree)
+      journal.reach(.stopped)
       taken.times.stopping += lap.next()
       try written.collect(from: tree, stopped.lease)
       taken.times.scanning += lap.next()
@@ -173,7 +159,7 @@ struct SoftDirtyTracker: DirtyTracker {
       try stopped.lease.check()
       // Where this fails, nothing of the process was cleared.
       _ = try Self.clear(process, below: root)
-      hasCleared = true
+      journal.reach(.cleared)
     }
     // What they wrote between the two is known to nobody.
     written.forget(try stopped.writtenByWorkers())

@@ -24,21 +24,8 @@ struct WriteProtectMode: Sendable {
     self.unsettledBytes = unsettledBytes
   }
 
-  /// How a part of a task's memory is looked at.
-  ///
-  /// - Parameters:
-  ///   - isPinned: whether devices have it pinned, or may have, since it is not known what of the task is pinned.
-  func view(of part: RegisteredRanges.Part, isPinned: Bool) -> DirtyCriterion {
-    DirtyCriterion(
-      authority: isFirst ? .elsewhere : part.isWatched ? .protection : .everything,
-      protects: protects && part.isWatched, seesSoftDirty: seesSoftDirty, isPinned: isPinned)
-  }
-
-  /// How mappings are looked at that are taken whole, and that nothing watches: the vdso.
-  var viewOfWhole: DirtyCriterion {
-    DirtyCriterion(
-      authority: isFirst ? .elsewhere : .everything, protects: false, seesSoftDirty: seesSoftDirty)
-  }
+  /// How the walk looks at the memory of a process.
+  var walk: WalkMode { .round(protects: protects, seesSoftDirty: seesSoftDirty, isFirst: isFirst) }
 
   /// Gives devices the time to end writes into huge pages that were begun before the soft-dirty bits were cleared: CRIU
   /// would take such a page for clean. What is read after that has them.

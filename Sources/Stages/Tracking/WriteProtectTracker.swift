@@ -21,7 +21,9 @@ struct WriteProtectTracker: DirtyTracker {
 
   private var name: PreDumpReport.Tracker { seesSoftDirty ? .both : .writeProtect }
 
-  func begin(_ tree: inout ProcessTree, on parent: ParentImages?) throws(SluiceError) -> PreparedRound {
+  func begin(
+    _ tree: inout ProcessTree, on parent: ParentImages?, _ journal: RunJournal
+  ) throws(SluiceError) -> PreparedRound {
     let (isFresh, unsettledAt) = (tracking.isFresh, tracking.unsettledAt)
     tracking.forgetAllBut(tree.processes)
     var injections = try protect(tree.processes, of: tree) { $0 === tree.processes[0] ? isFresh : mayGiveUp }
@@ -29,10 +31,10 @@ struct WriteProtectTracker: DirtyTracker {
     var start: PreparedRound
     if let parent, isFresh, seesSoftDirty, softDirty.believes(parent) {
       // It is an earlier run that made these images, and only the soft-dirty bit knows what was written since.
-      start = try softDirty.takeDirtyPages(&tree, parent)
+      start = try softDirty.takeDirtyPages(&tree, parent, journal)
       start.watch = watch(isFirst: true)
     } else {
-      start = try beginWithoutStop(&tree, on: parent)
+      start = try beginWithoutStop(&tree, on: parent, journal)
     }
     // What was written is taken from the kernel by now: no other tracker could find it again.
     injections += try protect(tree.processes.filter { !known.contains($0.pid) }, of: tree) { _ in false }
@@ -89,36 +91,32 @@ struct WriteProtectTracker: DirtyTracker {
   }
 
   private func beginWithoutStop(
-    _ tree: inout ProcessTree, on parent: ParentImages?
+    _ tree: inout ProcessTree, on parent: ParentImages?, _ journal: RunJournal
   ) throws(SluiceError) -> PreparedRound {
     var base: ParentBase?
     if let parent {
       base = tracking.base(on: parent, where: ParentProcesses(of: parent, configuration).pids(in: tree))
-      try onImages { () throws(ImagesError) in try parent.setAside() }
+      try journal.claim(parent)
     }
     var cleared = (uptime: UInt64(0), nanoseconds: UInt64(0))
-    var hasCleared = false
     do throws(TargetError) {
       if seesSoftDirty {
-        cleared = try SoftDirtyTracker.clear(&tree, hasCleared: &hasCleared)
+        cleared = try SoftDirtyTracker.clear(&tree, journal)
       } else {
         cleared.uptime = Uptime.microseconds()
         try tree.growWhileItRuns { _ in }
       }
     } catch {
-      if hasCleared {
-        tracking.roundBegins()
-      } else if let parent {
-        // Nothing is lost yet: the parent is as good as before.
-        softDirty.putBack(parent)
-      }
+      // Where nothing is lost yet, what the rounds have found stays true.
+      if journal.hasCleared { tracking.roundBegins() }
       throw SluiceError(error)
     }
+    // From now on the walk takes from the protections what they know.
+    journal.reach(.cleared)
     tracking.roundBegins()
     var start = PreparedRound(of: tree, tracker: name, uptime: cleared.uptime)
     start.clearNanoseconds = cleared.nanoseconds
     start.base = base
-    start.parentAside = parent
     start.watch = watch(isFirst: false)
     return start
   }

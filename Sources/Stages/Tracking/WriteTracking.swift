@@ -139,7 +139,7 @@ final class WriteTracking: Sendable {
   func prepareForDump() throws(TargetError) {
     for protection in state.withLock({ Array($0.protections.values) }) {
       do throws(TargetError) {
-        try protection.unwatchFiles()
+        try protection.unregisterFiles()
       } catch {
         // Of one that has ended there is nothing to dump.
         guard error.code == .gone else { throw error }

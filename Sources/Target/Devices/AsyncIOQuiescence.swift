@@ -1,10 +1,10 @@
 internal import CSluiceLinux
 import Glibc
 
-/// What devices may be writing into the memory of processes while their threads stand still.
+/// The writes of devices into the memory of processes whose threads are stopped.
 ///
-/// A thread that waits for a read from a disk does not stand before it has come. But reads by libaio and io_uring go on
-/// while nobody waits for them.
+/// A thread that waits for a read from a disk does not stop before the read has ended. But reads by libaio and io_uring
+/// go on while no thread waits for them.
 public struct AsyncIOQuiescence: Sendable {
   /// Whether one of the processes has what it takes.
   private let areUnderWay: Bool

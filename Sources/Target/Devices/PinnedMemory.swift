@@ -2,16 +2,16 @@ internal import CSluiceLinux
 import Glibc
 
 /// The memory of a process that is pinned for long: devices write into it whenever they like, and no page table tells.
-public struct PinnedMemory: Sendable {
+struct PinnedMemory: Sendable {
   /// Where it is, in address order, without overlaps.
-  public let ranges: [Range<UInt64>]
+  let ranges: [Range<UInt64>]
   /// Whether all of it was found. The kernel tells how much there is, and where the buffers registered with an io_uring
   /// are; of others, such as those of RDMA, it does not tell where. How much there is need not include the
   /// buffers: Linux 7.3 leaves out those that root has registered.
-  public let isKnown: Bool
+  let isKnown: Bool
 
   /// Nothing is pinned.
-  public static let none = PinnedMemory(ranges: [], isKnown: true)
+  static let none = PinnedMemory(ranges: [], isKnown: true)
 
   init(ranges: [Range<UInt64>], isKnown: Bool) {
     self.ranges = ranges
@@ -19,14 +19,13 @@ public struct PinnedMemory: Sendable {
   }
 
   /// - Throws: `TargetError` when the process has ended.
-  public init(of process: TargetProcess) throws(TargetError) {
-    let status: String
+  init(of process: TargetProcess) throws(TargetError) {
+    let pinned: UInt64
     do throws(ProcFile.OpenFailed) {
-      status = try ProcFile.text(ofFileAt: "/proc/\(process.pid)/status")
+      pinned = try StatusLines(ofProcessAt: "/proc/\(process.pid)").bytes("VmPin")
     } catch {
       throw process.failure(of: "reading /proc/\(process.pid)/status", errno: error.errno)
     }
-    let pinned = ProcessStatus.kibibytes(in: status, of: ["VmPin:"]) << 10
     let rings = try IoUrings(of: process)
     var buffers: [Range<UInt64>] = []
     var silent = rings.descriptors
@@ -94,17 +93,31 @@ public struct PinnedMemory: Sendable {
     return joined
   }
 
-  /// Cuts a range where pinned memory begins and ends in it.
-  public func pieces(of range: Range<UInt64>) -> [(range: Range<UInt64>, isPinned: Bool)] {
-    var pieces: [(range: Range<UInt64>, isPinned: Bool)] = []
-    var position = range.lowerBound
-    for pinned in ranges where pinned.overlaps(range) {
-      let part = pinned.clamped(to: range)
-      if position < part.lowerBound { pieces.append((position..<part.lowerBound, false)) }
-      pieces.append((part, true))
-      position = part.upperBound
+  /// Tells of which addresses are pinned, in one pass upwards.
+  var cursor: Cursor { Cursor(of: self) }
+
+  /// Tells of which addresses are pinned, in one pass upwards.
+  struct Cursor {
+    private let pinned: PinnedMemory
+    private var index = 0
+
+    fileprivate init(of pinned: PinnedMemory) {
+      self.pinned = pinned
     }
-    if position < range.upperBound { pieces.append((position..<range.upperBound, false)) }
-    return pieces
+
+    /// Whether the start of a range is pinned, or may be since not all pinned memory was found, and up to where that
+    /// holds.
+    ///
+    /// - Parameter range: not empty; begins no lower than the end of the answer before.
+    mutating func next(in range: Range<UInt64>) -> (isPinned: Bool, end: UInt64) {
+      guard pinned.isKnown else { return (true, range.upperBound) }
+      while index < pinned.ranges.count, pinned.ranges[index].upperBound <= range.lowerBound { index += 1 }
+      guard index < pinned.ranges.count, pinned.ranges[index].lowerBound < range.upperBound else {
+        return (false, range.upperBound)
+      }
+      let found = pinned.ranges[index]
+      guard found.lowerBound <= range.lowerBound else { return (false, found.lowerBound) }
+      return (true, min(found.upperBound, range.upperBound))
+    }
   }
 }

@@ -2,8 +2,8 @@ internal import CSluiceLinux
 import Glibc
 
 /// The kernel's own threads of processes that are stopped: workers of io_uring and of vhost. They are not stopped with
-/// the others, since what a worker waits for would end early then (ERESTARTSYS, EINTR). So they may write to the memory
-/// of their process while it stands still, and it is found out whether they did.
+/// the others, since the call in which a worker waits would end early then (ERESTARTSYS, EINTR). So they may write to the memory
+/// of their process while it is stopped, and this finds out whether they did.
 struct WorkerThreads: Sendable {
   struct ID: Hashable, Sendable {
     let pid: Int32
@@ -116,19 +116,18 @@ struct WorkerThreads: Sendable {
   /// Nil for one that has ended.
   private static func look(at id: ID) throws(TargetError) -> Look? {
     let directory = "/proc/\(id.pid)/task/\(id.thread)"
-    let status: String
+    let status: StatusLines
     do throws(ProcFile.OpenFailed) {
-      status = try ProcFile.text(ofFileAt: "\(directory)/status")
+      status = try StatusLines(ofProcessAt: directory)
     } catch {
       if error.errno.code == ENOENT || error.errno.code == ESRCH { return nil }
       throw TargetError(.systemCall, "reading \(directory)/status", errno: error.errno)
     }
-    let switches = ["voluntary_ctxt_switches:", "nonvoluntary_ctxt_switches:"].reduce(0) {
-      $0 + (ProcessStatus.number(in: status, of: $1[...]) ?? 0)
+    let switches = ["voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"].reduce(0) {
+      $0 + (status.number($1) ?? 0)
     }
-    let lines = status.split(separator: "\n")
-    let isAsleep = !lines.contains { $0.hasPrefix("State:") && ($0.contains("R (") || $0.contains("D (")) }
-    let isPoller = lines.contains { $0.hasPrefix("Name:\tiou-sqp-") }
+    let isAsleep = status.state != "R" && status.state != "D"
+    let isPoller = status.words("Name")?.first?.hasPrefix("iou-sqp-") == true
     // Where the kernel does not say what a thread sleeps in, the worker passes for one with work.
     let place = (try? ProcFile.text(ofFileAt: "\(directory)/wchan")) ?? ""
     return Look(

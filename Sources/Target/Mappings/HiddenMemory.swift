@@ -28,15 +28,11 @@ public enum HiddenMemory {
 
   /// The first page that is there and that the process itself may not read.
   private static func firstPage(of process: TargetProcess) throws(TargetError) -> UInt64? {
-    var map = MemoryMap(of: process)
-    var rules = PageRules(for: process)
-    var scanner = try PageScanner(of: process)
-    while let vma = try map.next() {
-      guard !vma.isReadable, try rules.treatment(of: vma) == .take else { continue }
-      var position = vma.start
-      while position < vma.end {
-        position = try scanner.step(from: position, to: vma.end, isFileBacked: vma.isFileBacked)
-        if let found = scanner.runs.first { return found.run.address }
+    var walk = try PageWalk(of: process)
+    while let (vma, treatment) = try walk.nextMapping() {
+      guard !vma.isReadable, treatment == .take else { continue }
+      while try walk.nextOfMapping() {
+        if let found = walk.runs.first { return found.run.address }
       }
     }
     return nil

@@ -13,7 +13,7 @@ struct HugetlbDevices {
   private let pageSize = UInt64(sluice_page_size())
   private var answers: [(device: DeviceNumber, isHugetlb: Bool)] = []
   private var oldest = 0
-  /// What is known without asking for a mapping, from when a kernel could not be asked.
+  /// The devices that are known without asking for a mapping; nil until a kernel could not be asked.
   private var listed: [DeviceNumber]?
 
   init(of process: TargetProcess) {

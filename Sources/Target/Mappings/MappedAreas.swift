@@ -2,7 +2,7 @@
 public struct MappedArea: Hashable, Sendable {
   /// Which of its pages are taken.
   public enum Pages: Hashable, Sendable {
-    /// Those that hold anything.
+    /// Those that have content of the process' own.
     case own
     /// Those that the process has written, and that are its own copies since.
     case copiedFromFile
@@ -19,12 +19,7 @@ public struct MappedArea: Hashable, Sendable {
   /// Whether it is code of a file, into which the kernel may set probes (uprobes).
   public let isCode: Bool
 
-  /// The same for a part of it.
-  public func part(_ range: Range<UInt64>) -> MappedArea {
-    MappedArea(start: range.lowerBound, end: range.upperBound, pages: pages, isCode: isCode)
-  }
-
-  private init(start: UInt64, end: UInt64, pages: Pages, isCode: Bool) {
+  init(start: UInt64, end: UInt64, pages: Pages, isCode: Bool) {
     self.start = start
     self.end = end
     self.pages = pages
@@ -60,7 +55,7 @@ public struct MappedAreas: ~Copyable {
   private var map: MemoryMap
   private var rules: PageRules
   /// Where the mappings of the last area begin.
-  public private(set) var starts: [UInt64] = []
+  private(set) var starts: [UInt64] = []
   /// What was read to see whether it can be joined to the area before, and could not.
   private var ahead: MappedArea?
 
@@ -91,13 +86,38 @@ public struct MappedAreas: ~Copyable {
   }
 
   private mutating func nextTaken() throws(TargetError) -> MappedArea? {
-    while let vma = try map.next() {
-      mappings += 1
-      if vma.name == "[uprobes]" { haveProbes = true }
-      let treatment = try rules.treatment(of: vma)
-      if case .skip(let reason) = treatment { skipped[reason, default: 0] += 1 }
-      if let area = MappedArea(vma, treatment) { return area }
+    while let mapping = try nextListed() {
+      if let area = mapping.area { return area }
     }
     return nil
+  }
+
+  /// A mapping by itself.
+  struct Mapping {
+    let vma: VMA
+    let treatment: VMATreatment
+    /// The area that it is alone; nil where nothing of it is taken.
+    let area: MappedArea?
+  }
+
+  /// The next mapping by itself, whether or not it is taken; nil after the last. Of one listing, either mappings are
+  /// asked for or areas.
+  ///
+  /// - Throws: `TargetError` when the mappings cannot be listed, or the memory is gone.
+  mutating func nextMapping() throws(TargetError) -> Mapping? {
+    precondition(ahead == nil, "a mapping that was read to be joined would be passed over")
+    let mapping = try nextListed()
+    starts.removeAll(keepingCapacity: true)
+    if let area = mapping?.area { starts.append(area.start) }
+    return mapping
+  }
+
+  private mutating func nextListed() throws(TargetError) -> Mapping? {
+    guard let vma = try map.next() else { return nil }
+    mappings += 1
+    if vma.name == "[uprobes]" { haveProbes = true }
+    let treatment = try rules.treatment(of: vma)
+    if case .skip(let reason) = treatment { skipped[reason, default: 0] += 1 }
+    return Mapping(vma: vma, treatment: treatment, area: MappedArea(vma, treatment))
   }
 }

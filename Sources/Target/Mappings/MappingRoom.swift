@@ -2,8 +2,8 @@ internal import CSluiceLinux
 import Glibc
 
 /// How many mappings a process may have (vm.max_map_count), and how many of these it should have left where its memory is
-/// watched: what it maps beside watched memory is a mapping of its own, which otherwise might have been a part of
-/// another. When none is left, the kernel refuses the process what it asks for.
+/// registered for write protection: memory that it maps beside registered memory is a mapping of its own, which otherwise
+/// might have become a part of another. When none is left, the kernel refuses the process any further mapping.
 public struct MappingRoom: Hashable, Sendable {
   /// The most mappings that the kernel lets a process have.
   public let limit: Int
@@ -44,9 +44,9 @@ public struct MappingRoom: Hashable, Sendable {
     return count
   }
 
-  /// Whether the watch of a process may begin that has so many mappings: an eighth is left to it.
+  /// Whether the protection of a process may begin that has so many mappings: an eighth of the limit is left to it.
   public func allowsBeginning(with mappings: Int) -> Bool { mappings <= limit - limit / 8 }
 
-  /// Whether the watch may go on: a sixteenth is left.
+  /// Whether the protection may go on: a sixteenth of the limit is left.
   public func allowsGoingOn(with mappings: Int) -> Bool { mappings <= limit - limit / 16 }
 }

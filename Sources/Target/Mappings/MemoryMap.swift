@@ -1,5 +1,6 @@
 internal import CSluiceLinux
 import Glibc
+internal import SluiceSystem
 
 /// Reads the mappings of a process in address order, one after the other, in memory of a fixed size.
 ///

@@ -54,15 +54,15 @@ public struct PageRules {
     return isOfDevice(vma) ? .skip(.device) : .take
   }
 
-  /// Whether the mapping is watched with those around it, though it may not be one that is taken: it may be made longer
-  /// at any moment, and where it was taken to end it would be cut in two (`RegistrableRanges`).
+  /// Whether the mapping is registered for write protection with those around it, though it may not be one that is taken:
+  /// it may be made longer at any moment, and where it was taken to end it would be cut in two (`RegistrableRanges`).
   ///
   /// The others have bounds that stay: huge pages that were set aside, the ring of asynchronous I/O and the memory of
-  /// devices and of the kernel X
-  /// watched (EPERM: it lacks VM_MAYWRITE).
+  /// devices and of the kernel. Nor can shared memory be registered that nobody may ever write (EPERM: it lacks
+  /// VM_MAYWRITE).
   ///
   /// - Throws: `TargetError` when the memory is gone, or the kernel refuses to tell what is mapped.
-  mutating func isWatchable(_ vma: VMA) throws(TargetError) -> Bool {
+  mutating func isRegistrable(_ vma: VMA) throws(TargetError) -> Bool {
     switch try treatment(of: vma) {
     case .take: return true
     case .skip(.shared): return try !hugetlb.contain(vma) && !isOfDevice(vma) && mayBeWritten(vma)

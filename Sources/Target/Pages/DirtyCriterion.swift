@@ -1,9 +1,9 @@
 internal import CSluiceLinux
 
 /// How a scan of pages finds out which of them were written.
-public struct DirtyCriterion: Hashable, Sendable {
-  /// Whose word on writes is heeded.
-  public enum Authority: Hashable, Sendable {
+struct DirtyCriterion: Hashable, Sendable {
+  /// By which the writes are known.
+  enum Authority: Hashable, Sendable {
     /// Nobody's: the scan tells nothing of writes.
     case nobody
     /// That of the write protection: a page is copied if it was written since it was protected.
@@ -14,27 +14,21 @@ public struct DirtyCriterion: Hashable, Sendable {
     case everything
   }
 
-  /// Whose word on writes is heeded.
-  public var authority: Authority
+  /// By which the writes are known.
+  var authority: Authority
   /// Whether the pages are write-protected by the scan that tells of them, in one step (PM_SCAN_WP_MATCHING):
-  /// what is written from then on is found by the next scan. Only mappings that are watched can be; others would be
-  /// passed over without a word.
-  public var protects: Bool
+  /// the next scan finds what is written after that. Only registered mappings can be protected; the kernel would pass
+  /// over others without a word.
+  var protects: Bool
   /// Whether this kernel keeps the soft-dirty bit, which was cleared just before.
-  public var seesSoftDirty: Bool
+  var seesSoftDirty: Bool
   /// Whether devices have the pages pinned, or may have.
-  public var isPinned = false
-
-  /// - Parameter isPinned: whether devices have the pages pinned, or may have.
-  public init(authority: Authority, protects: Bool, seesSoftDirty: Bool, isPinned: Bool = false) {
-    self.authority = authority
-    self.protects = protects
-    self.seesSoftDirty = seesSoftDirty
-    self.isPinned = isPinned
-  }
+  var isPinned = false
+  /// Whether probes may have replaced the pages, which are code, and this kernel tells nothing of that.
+  var mayBeReplaced = false
 
   /// Nothing is found out.
-  public static let unseen = DirtyCriterion(authority: .nobody, protects: false, seesSoftDirty: false)
+  static let unseen = DirtyCriterion(authority: .nobody, protects: false, seesSoftDirty: false)
 
   /// Asks for what is to be known.
   func extend(_ scan: inout sluice_scan) {
@@ -47,13 +41,15 @@ public struct DirtyCriterion: Hashable, Sendable {
   /// What is to be done with pages of these categories.
   ///
   /// Devices write through pins, past the page tables (io_uring's registered buffers, reads with O_DIRECT): a pin is
-  /// taken with a write fault, and what is lost is the write that ends later. So pages that may be pinned are copied
-  /// by the next round, too, and those that are pinned for long by each round, whatever the last one knew of that. Where
+  /// taken with a write fault, and a write that ends later would be lost. So the next round copies pages that may be pinned,
+  /// too, and each round those that are pinned for long, also where the last round did not know of the pin. Where
   /// there is a soft-dirty bit, clearing it leaves pinned pages dirty, but for huge ones; without it, every page that was
   /// written may be pinned.
   ///
   /// Where a process gives up pages of a private mapping of a file, the kernel leaves marks there that look like pages
-  /// in swap that were not written (PTE markers, for a watch outlasts its pages there). Their content is the file's again.
+  /// in swap that were not written (PTE markers, for a registration outlasts the pages there). Their content is the file's again.
+  ///
+  /// Code that probes replace is copied, too: neither the soft-dirty bits nor the write protection tell of that.
   ///
   /// - Parameter isFileBacked: whether the pages are in a mapping of a file.
   func verdict(on categories: UInt64, isFileBacked: Bool) -> (mustCopy: Bool, isUnsettled: Bool) {
@@ -64,11 +60,12 @@ public struct DirtyCriterion: Hashable, Sendable {
     let mayBePinned =
       protects
       && (isPinned || (seesSoftDirty ? isSoftDirty || isWritten && has(SLUICE_PAGE_HUGE) : isWritten))
+    if isPinned || mayBeReplaced { return (true, mayBePinned) }
     return switch authority {
     case .nobody: (false, false)
     // What was moved here since the clear is soft-dirty, whatever its pages are marked with.
-    case .protection: (isPinned || isWritten || seesSoftDirty && isSoftDirty || mayBeGivenUp, mayBePinned)
-    case .elsewhere: (isPinned || isSoftDirty, mayBePinned)
+    case .protection: (isWritten || seesSoftDirty && isSoftDirty || mayBeGivenUp, mayBePinned)
+    case .elsewhere: (isSoftDirty, mayBePinned)
     case .everything: (true, mayBePinned)
     }
   }

@@ -1,8 +1,8 @@
 internal import CSluiceLinux
 
-/// Which pages of several tasks were written, as runs in memory of a fixed size.
+/// Which pages of several processes were written, as runs in memory of a fixed size.
 ///
-/// It is filled while the tasks stand still, so nothing is allocated then: the memory is there, and touched,
+/// It is filled while the processes are stopped, so nothing is allocated then: the memory is there, and touched,
 /// before. A run takes two bytes where runs and gaps are short, as when every other page was written. When it is full,
 /// neighbouring runs are joined over the gaps between them, the smallest gaps first: more pages then count as written,
 /// never fewer.
@@ -13,35 +13,35 @@ public struct DirtySet: Sendable {
   /// The runs, as `RunCode` writes them.
   private var bytes: [UInt8]
   private var used = 0
-  /// For each task that was begun, where its runs begin.
+  /// For each process that was begun, where its runs begin.
   private var starts: [Int] = []
-  /// The last run of the last task, which may grow yet; it is not among the bytes.
+  /// The last run of the last process, which may grow yet; it is not among the bytes.
   private var open: MemoryRun?
   /// Where the run before that ends; 0 where there is none.
   private var closedEnd: UInt64 = 0
   private let taskCapacity: Int
   private let code = RunCode()
-  /// The runs of all tasks.
+  /// The runs of all processes.
   public private(set) var runCount = 0
   /// Gaps up to this are joined over, in bytes.
   public private(set) var joinedGap: UInt64 = 0
 
   /// - Parameters:
   ///   - byteCount: the memory of the runs, in bytes.
-  ///   - taskCount: how many tasks there are. Each has a run of its own at least, whatever the memory.
+  ///   - taskCount: how many processes there are. Each has a run of its own at least, also where the memory is too small for that.
   public init(byteCount: Int, taskCount: Int) {
     bytes = Array(repeating: 0, count: max(byteCount, Self.leastBytes(taskCount: taskCount)))
     starts.reserveCapacity(taskCount)
     taskCapacity = taskCount
   }
 
-  /// The memory that a set of so many tasks has at least.
+  /// The memory that a set of so many processes has at least.
   static func leastBytes(taskCount: Int) -> Int { (taskCount + 1) * RunCode.mostBytes }
 
   /// The memory that is taken by now.
   var usedBytes: Int { used }
 
-  /// What is added from now on belongs to the next task.
+  /// What is added from now on belongs to the next process.
   public mutating func beginTask() {
     precondition(starts.count < taskCapacity, "a set has room for the tasks that it was made for")
     close()
@@ -49,7 +49,7 @@ public struct DirtySet: Sendable {
     closedEnd = 0
   }
 
-  /// Adds a run of the current task, behind all that it has.
+  /// Adds a run of the current process, above all that it has.
   public mutating func add(from start: UInt64, to end: UInt64) {
     precondition(!starts.isEmpty, "a run belongs to a task")
     guard start < end else { return }
@@ -105,7 +105,7 @@ public struct DirtySet: Sendable {
     (used, runCount) = (kept, count)
   }
 
-  /// The runs of a task, from low addresses to high ones.
+  /// The runs of a process, from low addresses to high ones.
   public func cursor(ofTask task: Int) -> Cursor {
     let isLast = task + 1 == starts.count
     return Cursor(
@@ -113,7 +113,7 @@ public struct DirtySet: Sendable {
       open: isLast ? open : nil)
   }
 
-  /// Tells of which pages of a task are in the set, in one pass upwards.
+  /// Tells which pages of a process are in the set, in one pass upwards.
   public struct Cursor: Sendable {
     private let bytes: [UInt8]
     private let code: RunCode
@@ -141,7 +141,7 @@ public struct DirtySet: Sendable {
       if let current { currentEnd = current.address + current.length }
     }
 
-    /// What is to be said of the start of a range: whether it was written, and up to where that holds.
+    /// Whether the start of a range was written, and up to where that holds.
     ///
     /// - Parameter range: not empty; begins no lower than the end of the answer before.
     public mutating func next(in range: Range<UInt64>) -> (isDirty: Bool, end: UInt64) {
@@ -149,47 +149,6 @@ public struct DirtySet: Sendable {
       guard let run = current, run.address < range.upperBound else { return (false, range.upperBound) }
       guard run.address <= range.lowerBound else { return (false, run.address) }
       return (true, min(currentEnd, range.upperBound))
-    }
-  }
-}
-
-/// Runs of pages as bytes: the gap after the run before, and the length, both in pages and seven bits to a byte, the
-/// lowest first, with the eighth bit set where more follow (LEB128).
-private struct RunCode: Sendable {
-  /// No run takes more.
-  static let mostBytes = 20
-
-  let pageSize = UInt64(sluice_page_size())
-
-  func write(_ run: MemoryRun, after end: UInt64, to bytes: inout [UInt8], at index: inout Int) {
-    write((run.address - end) / pageSize, to: &bytes, at: &index)
-    write(run.length / pageSize, to: &bytes, at: &index)
-  }
-
-  private func write(_ number: UInt64, to bytes: inout [UInt8], at index: inout Int) {
-    var rest = number
-    while rest >= 0x80 {
-      bytes[index] = UInt8(truncatingIfNeeded: rest) | 0x80
-      index += 1
-      rest >>= 7
-    }
-    bytes[index] = UInt8(rest)
-    index += 1
-  }
-
-  func read(_ bytes: [UInt8], at index: inout Int, after end: UInt64) -> MemoryRun {
-    let address = end + number(bytes, at: &index) * pageSize
-    return MemoryRun(address: address, length: number(bytes, at: &index) * pageSize)
-  }
-
-  private func number(_ bytes: [UInt8], at index: inout Int) -> UInt64 {
-    var (number, shift): (UInt64, UInt64) = (0, 0)
-    while true {
-      let byte = bytes[index]
-      index += 1
-      number |= UInt64(byte & 0x7f) << shift
-      if byte < 0x80 { return number }
-      shift += 7
     }
   }
 }

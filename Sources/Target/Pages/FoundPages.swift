@@ -1,46 +1,4 @@
-public import CSluiceLinux
-
-/// What becomes of pages that are in swap.
-public enum SwappedPages: Sendable {
-  /// They are taken. The kernel reads them back into the memory of the process.
-  case read
-  /// They are left out, for the sake of the process' memory.
-  case skip
-}
-
-/// Pages that a scan has found.
-public struct ScannedRun: Sendable {
-  /// Where they are.
-  public var run: MemoryRun
-  /// Whether they are copied whatever else is known of them: they were written, or they are the huge zero page,
-  /// which replaces other content without a trace of it in the dirty bits.
-  public var mustCopy: Bool
-  /// Whether the next round is to copy them as well: a device may still be writing them, which nothing tells.
-  public var isUnsettled = false
-}
-
-/// Pages that a scan came across and that are not simply there.
-public struct PageTally: Hashable, Sendable {
-  /// Pages in swap.
-  public internal(set) var swapped: UInt64 = 0
-  /// Pages that were left out because they are in swap.
-  public internal(set) var skippedSwapped: UInt64 = 0
-  /// Pages that were left out because they were only read so far, and are zeros: they are all one page.
-  public internal(set) var skippedZero: UInt64 = 0
-  /// Pages that were left out because touching them is an error (MADV_GUARD_INSTALL). Linux tells since 6.15.
-  public internal(set) var skippedGuard: UInt64 = 0
-
-  /// Nothing so far.
-  public init() {}
-
-  /// Adds what another scan came across.
-  public static func += (total: inout PageTally, other: PageTally) {
-    total.swapped += other.swapped
-    total.skippedSwapped += other.skippedSwapped
-    total.skippedZero += other.skippedZero
-    total.skippedGuard += other.skippedGuard
-  }
-}
+internal import CSluiceLinux
 
 /// What a step of a scan finds: the runs that are taken, and how many pages are of which kind.
 struct FoundPages {

@@ -30,8 +30,8 @@ public enum MergedMemory {
   }
 
   /// What ksm_stat counts. There is a "rmap item" for each page that the kernel has looked at; they stay for a while when
-  /// the process will have it no more. Since Linux 6.15 it is told, too, whether it would have any looked at, which is
-  /// of no matter while the kernel does not merge.
+  /// the process no longer has pages merged. Since Linux 6.15 the file also tells whether the process would have pages
+  /// merged, which does not matter while the kernel merges none.
   static func statTells(_ text: String) -> Bool {
     var isWanted = false
     for line in text.split(separator: "\n") {

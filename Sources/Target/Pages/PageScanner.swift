@@ -22,22 +22,22 @@ public struct PageScanner: ~Copyable {
     + PagemapEntries.capacity * MemoryLayout<UInt64>.stride
 
   /// Where the page states come from.
-  public let source: Source
+  let source: Source
   private let process: TargetProcess
   private var states: any PageStates
   private var found: FoundPages
 
   /// The runs that the last step found, in address order; those that touch differ in what is to be done.
-  public var runs: [ScannedRun] { found.runs }
+  var runs: [ScannedRun] { found.runs }
   /// What all steps came across.
-  public var tally: PageTally { found.tally }
+  var tally: PageTally { found.tally }
 
   /// - Parameters:
   ///   - process: whose pages.
   ///   - source: nil takes the best that this kernel has.
   ///   - swapped: what becomes of pages that are in swap.
   /// - Throws: `TargetError` when the kernel answers neither way.
-  public init(
+  init(
     of process: TargetProcess, source: Source? = nil, swapped: SwappedPages = .read
   ) throws(TargetError) {
     self.process = process
@@ -60,7 +60,7 @@ public struct PageScanner: ~Copyable {
   ///   is `pagemapScan`.
   /// - Returns: where the step ended, which is `end` when nothing is left; `runs` has what was found.
   /// - Throws: `TargetError` when the process' memory is gone or the kernel refuses.
-  public mutating func step(
+  mutating func step(
     from start: UInt64, to end: UInt64, isFileBacked: Bool, writes: DirtyCriterion = .unseen
   ) throws(TargetError) -> UInt64 {
     found.removeRuns()
@@ -68,8 +68,22 @@ public struct PageScanner: ~Copyable {
       through: start..<end, of: process, isFileBacked: isFileBacked, writes: writes, into: &found)
   }
 
+  /// The same by which pages of a mapping are taken.
+  ///
+  /// - Parameter pages: where that is all, nothing is asked, and the step ends at `end`.
+  mutating func step(
+    from start: UInt64, to end: UInt64, taking pages: MappedArea.Pages, writes: DirtyCriterion
+  ) throws(TargetError) -> UInt64 {
+    switch pages {
+    case .own: return try step(from: start, to: end, isFileBacked: false, writes: writes)
+    case .copiedFromFile: return try step(from: start, to: end, isFileBacked: true, writes: writes)
+    case .all:
+      return wholeStep(from: start, to: end, mustCopy: writes.verdict(on: 0, isFileBacked: false).mustCopy)
+    }
+  }
+
   /// The same for a mapping of which every page is taken, whatever the page table says.
-  public mutating func wholeStep(from start: UInt64, to end: UInt64, mustCopy: Bool = false) -> UInt64 {
+  private mutating func wholeStep(from start: UInt64, to end: UInt64, mustCopy: Bool) -> UInt64 {
     found.removeRuns()
     found.add(.present, from: start, to: end, mustCopy: mustCopy)
     return end

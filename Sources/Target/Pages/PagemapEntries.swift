@@ -1,5 +1,6 @@
 internal import CSluiceLinux
 import Glibc
+internal import SluiceSystem
 
 /// Page states by the entries of /proc/PID/pagemap, for kernels before 6.7.
 ///
@@ -29,8 +30,10 @@ struct PagemapEntries: PageStates {
     through range: Range<UInt64>, of process: TargetProcess, isFileBacked: Bool, writes: DirtyCriterion,
     into pages: inout FoundPages
   ) throws(TargetError) -> UInt64 {
-    precondition(writes == .unseen, "only PAGEMAP_SCAN protects pages")
+    precondition(
+      writes.authority == .nobody && !writes.protects, "only PAGEMAP_SCAN protects pages and tells of writes")
     let count = try read(from: range, of: process)
+    let mustCopy = writes.verdict(on: 0, isFileBacked: isFileBacked).mustCopy
     unsafe entries.withUnsafeBufferPointer { entries in
       var index = 0
       while true {
@@ -40,7 +43,7 @@ struct PagemapEntries: PageStates {
         guard index < count else { return }
         let address = range.lowerBound + UInt64(index) * pageSize
         if let kind = unsafe kind(of: entries[index], isFileBacked) {
-          pages.add(kind, from: address, to: address + pageSize)
+          pages.add(kind, from: address, to: address + pageSize, mustCopy: mustCopy)
         }
         index += 1
       }

@@ -1,4 +1,5 @@
 internal import CSluiceLinux
+internal import SluiceSystem
 
 /// Page states by the PAGEMAP_SCAN ioctl of Linux 6.7: Documentation/admin-guide/mm/pagemap.rst.
 ///

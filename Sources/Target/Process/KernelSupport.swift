@@ -1,5 +1,6 @@
 public import CSluiceLinux
 import Glibc
+internal import SluiceSystem
 
 /// What this kernel can do for copying a process, tried on this very process.
 public enum KernelSupport {

@@ -1,5 +1,4 @@
-internal import CSluiceLinux
-import Glibc
+internal import SluiceSystem
 
 /// The first user (0) of a user namespace and the first group, as numbers outside of it: user_namespaces(7).
 public struct NamespaceRoot: Hashable, Sendable {
@@ -49,17 +48,13 @@ extension TargetProcess {
   }
 
   /// What the kernel calls the namespace.
-  private static func userNamespace(of process: String) throws(TargetError) -> [UInt8]? {
+  private static func userNamespace(of process: String) throws(TargetError) -> String? {
     let path = "/proc/\(process)/ns/user"
-    var name = [UInt8](repeating: 0, count: 64)
-    let count = unsafe name.withUnsafeMutableBytes {
-      unsafe sluice_read_link_at(sluice_current_directory(), path, $0.baseAddress, $0.count)
+    do throws(SystemError) {
+      return try SymbolicLink.text(of: path, called: path)
+    } catch {
+      guard error.code != .missing else { return nil }
+      throw TargetError(.systemCall, error.message, errno: error.errno)
     }
-    guard count >= 0 else {
-      let errno = SystemErrno(returned: count)
-      if errno.code == ENOENT { return nil }
-      throw TargetError(.systemCall, "reading the link \(path)", errno: errno)
-    }
-    return Array(name[..<count])
   }
 }

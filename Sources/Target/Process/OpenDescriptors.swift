@@ -1,4 +1,5 @@
 internal import CSluiceLinux
+internal import SluiceSystem
 
 /// The descriptors of a process whose link in /proc/PID/fd says what is asked for.
 struct OpenDescriptors {

@@ -28,9 +28,7 @@ enum OwnAncestors {
     while pid > 0, !found.contains(pid) {
       found.append(pid)
       // One that has ended has left its children to another; what may not be looked at is none of ours to wait for.
-      guard let status = try? ProcFile.text(ofFileAt: "/proc/\(pid)/status"),
-        let parent = ProcessStatus.number(in: status, of: "PPid:")
-      else { break }
+      guard let parent = (try? StatusLines(ofProcessAt: "/proc/\(pid)"))?.number("PPid") else { break }
       pid = Int32(parent)
     }
     return found

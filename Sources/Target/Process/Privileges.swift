@@ -1,4 +1,5 @@
 internal import CSluiceLinux
+internal import SluiceSystem
 
 /// What this process may do: capabilities(7), and the limits that matter to us.
 public struct Privileges: Sendable {
@@ -20,13 +21,13 @@ public struct Privileges: Sendable {
   ///
   /// - Throws: `TargetError` when the kernel does not tell.
   public init() throws(TargetError) {
-    let text: String
+    let status: StatusLines
     do throws(ProcFile.OpenFailed) {
-      text = try ProcFile.text(ofFileAt: "/proc/self/status")
+      status = try StatusLines(ofProcessAt: "/proc/self")
     } catch {
       throw TargetError(.systemCall, "reading /proc/self/status", errno: error.errno)
     }
-    guard let effective = Self.effective(in: text) else {
+    guard let effective = status.bits("CapEff") else {
       throw TargetError(.systemCall, "/proc/self/status does not tell the capabilities")
     }
     self.effective = effective
@@ -40,14 +41,6 @@ public struct Privileges: Sendable {
   init(effective: UInt64, lockedMemoryLimit: Int64) {
     self.effective = effective
     self.lockedMemoryLimit = lockedMemoryLimit
-  }
-
-  /// The bits of the line CapEff: proc_pid_status(5).
-  static func effective(in status: String) -> UInt64? {
-    for line in status.split(separator: "\n") where line.hasPrefix("CapEff:") {
-      return line.split(separator: "\t").last.flatMap { UInt64($0, radix: 16) }
-    }
-    return nil
   }
 
   /// Whether this process has the capability.

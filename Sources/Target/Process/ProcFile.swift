@@ -1,6 +1,7 @@
 internal import CSluiceLinux
+internal import SluiceSystem
 
-/// An open file below /proc, closed when its owner lets go of it.
+/// An open file below /proc, closed with the value.
 ///
 /// A descriptor of /proc/PID/mem, pagemap or maps stays with the memory that the process had when it was
 /// opened: after an execve it reads nothing (0 bytes) rather than the new program.

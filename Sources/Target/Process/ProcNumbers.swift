@@ -1,5 +1,6 @@
 internal import CSluiceLinux
 import Glibc
+internal import SluiceSystem
 
 extension ProcFile {
   /// The names in a directory below /proc that are numbers: of processes, of threads.

@@ -47,44 +47,10 @@ struct ProcessStatus: Hashable, Sendable {
     isKernelThread = flags & Self.kernelThreadFlag != 0
     isExiting = flags & Self.exitingFlag != 0
 
-    var threadGroup: Int32?
-    var namespacePid: Int32?
-    for line in status.split(separator: "\n") {
-      let parts = line.split(whereSeparator: { $0 == "\t" || $0 == " " })
-      guard let key = parts.first, let last = parts.last else { continue }
-      if key == "Tgid:" { threadGroup = Int32(last) }
-      if key == "NSpid:" { namespacePid = Int32(last) }
-    }
-    guard let threadGroup else { return nil }
+    let lines = StatusLines(status)
+    guard let threadGroup = lines.number("Tgid").flatMap({ Int32(exactly: $0) }) else { return nil }
     self.threadGroup = threadGroup
     // A kernel without pid namespaces has no such line, and then there is but one pid.
-    self.namespacePid = namespacePid ?? threadGroup
-  }
-
-  /// The pids of a process or thread in the pid namespaces that it is in, from ours on.
-  static func namespacePids(in status: String) -> [Int32] {
-    for line in status.split(separator: "\n") {
-      let parts = line.split(whereSeparator: { $0 == "\t" || $0 == " " })
-      if parts.first == "NSpid:" { return parts.dropFirst().compactMap { Int32($0) } }
-    }
-    return []
-  }
-
-  /// The number that a line of /proc/PID/status gives.
-  static func number(in status: String, of key: Substring) -> Int? {
-    for line in status.split(separator: "\n") {
-      let parts = line.split(whereSeparator: { $0 == "\t" || $0 == " " })
-      if parts.count == 2, parts[0] == key { return Int(parts[1]) }
-    }
-    return nil
-  }
-
-  /// The sum of those lines of /proc/PID/status that give an amount of memory in kB.
-  static func kibibytes(in status: String, of keys: [Substring]) -> UInt64 {
-    status.split(separator: "\n").reduce(0) { sum, line in
-      let parts = line.split(whereSeparator: { $0 == "\t" || $0 == " " })
-      guard parts.count == 3, keys.contains(parts[0]), let amount = UInt64(parts[1]) else { return sum }
-      return sum + amount
-    }
+    namespacePid = lines.namespacePids.last ?? threadGroup
   }
 }

@@ -1,10 +1,10 @@
 internal import CSluiceLinux
 import Glibc
 
-/// A process and all its descendants, each held so that it cannot be mistaken for another.
+/// A process and all its descendants, each with open descriptors by which it cannot be mistaken for another.
 ///
-/// Of processes that share one memory (CLONE_VM), whatever they are to each other, one is copied, and of those that have
-/// the same pid in pid namespaces of their own, by which CRIU names images. The others stand still when it does.
+/// Of processes that share one memory (CLONE_VM), in whatever relation, one is copied. The same holds for processes that
+/// have the same pid in pid namespaces of their own, since CRIU names images by it. The others are stopped when it is.
 public struct ProcessTree: Sendable {
   /// A descendant that is not to be copied.
   public struct Skipped: Hashable, Sendable {
@@ -145,7 +145,7 @@ public struct ProcessTree: Sendable {
     }
   }
 
-  /// Takes note of what descendants have become until they stood still: those that have ended, or do so with a core that
+  /// Takes note of what descendants have become until they were stopped: those that have ended, or do so with a core that
   /// is being written, are left out, and those that have executed another program are opened anew.
   ///
   /// - Throws: `TargetError` with `gone` or `dumpingCore` when the root is not what it was; when the kernel does not tell.

@@ -1,7 +1,8 @@
 internal import CSluiceLinux
 import Glibc
+internal import SluiceSystem
 
-/// A process that is to be copied, held so that it cannot be mistaken for another.
+/// A process that is to be copied, with open descriptors by which it cannot be mistaken for another.
 ///
 /// The pidfd is opened first: while it says that the process lives, the pid has not been given to
 /// another one. The descriptors of mem, pagemap and maps stay with the memory that was there at the start,
@@ -17,7 +18,7 @@ public final class TargetProcess: Sendable {
   public let command: String
   /// When the process started, in clock ticks since boot (field 22 of /proc/PID/stat).
   public let startTime: UInt64
-  /// The same, whatever time namespace we are in.
+  /// The same in the machine's own time, which no time namespace shifts.
   public let machineStartTime: UInt64
 
   /// Where its stack began when it executed its program: processes that share their memory have the same.
@@ -39,7 +40,7 @@ public final class TargetProcess: Sendable {
       throw TargetError(.invalidPid, "process \(pid) is sluice itself, which cannot copy its own memory")
     }
     let opened = sluice_pidfd_open(pid)
-    // Owned at once: it is closed whatever the process' state says.
+    // Owned at once, so that it is closed also where the process' state is a reason to fail.
     let pidfd = opened >= 0 ? ProcFile(adopting: opened) : nil
     let status = try Self.status(of: pid)
     guard let pidfd else {
@@ -219,14 +220,13 @@ public final class TargetProcess: Sendable {
   ///
   /// - Throws: `TargetError` when the process is gone, or what the kernel says cannot be read.
   public func ownMemoryBytes() throws(TargetError) -> UInt64 {
-    let text: String
     do throws(ProcFile.OpenFailed) {
-      text = try ProcFile.text(ofFileAt: "/proc/\(pid)/status")
+      let status = try StatusLines(ofProcessAt: "/proc/\(pid)")
+      return status.bytes("RssAnon") + status.bytes("VmSwap")
     } catch {
       if error.errno.code == ENOENT || error.errno.code == ESRCH { throw Self.ended(pid) }
       throw TargetError(.systemCall, "reading /proc/\(pid)/status", errno: error.errno)
     }
-    return ProcessStatus.kibibytes(in: text, of: ["RssAnon:", "VmSwap:"]) << 10
   }
 
   static func ended(_ pid: Int32) -> TargetError {

@@ -1,6 +1,6 @@
 internal import Synchronization
 
-/// What a watchdog knows of one who reads: whether a read is under way, and which.
+/// Tells a watchdog whether a reader is in a read, and in which.
 ///
 /// A read can wait without end for somebody else: a userfaultfd whose owner does not answer, a filesystem whose server
 /// is gone.

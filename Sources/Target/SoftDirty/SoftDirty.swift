@@ -1,5 +1,6 @@
 internal import CSluiceLinux
 import Glibc
+internal import SluiceSystem
 
 /// The kernel's soft-dirty bit, the one tracker of writes that CRIU's final dump understands:
 /// Documentation/admin-guide/mm/soft-dirty.rst.

@@ -1,5 +1,6 @@
 internal import CSluiceLinux
 import Glibc
+internal import SluiceSystem
 
 /// Has the soft-dirty bits of a process for one run of Sluice alone, until this object goes or we are killed: who clears
 /// them hides writes from everybody else who goes by them.

@@ -1,8 +1,9 @@
 internal import CSluiceLinux
 import Glibc
+internal import SluiceSystem
 
 /// Finds the pages of a process that were written since its soft-dirty bits were cleared. Made before the
-/// process is stopped, so that nothing is allocated while it stands still.
+/// process is stopped, so that nothing is allocated while it is stopped.
 public struct SoftDirtyScanner: ~Copyable {
   private static let regionCapacity = 2048
   private static let entryCapacity = 8 << 10

@@ -1,5 +1,6 @@
 internal import CSluiceLinux
 import Glibc
+internal import SluiceSystem
 
 /// Processes of a tree that go by soft-dirty bits themselves, as some collectors of garbage and checkpointers do: who
 /// clears the bits hides writes from all others who look at them.
@@ -61,19 +62,13 @@ public struct SoftDirtyUsers: Sendable {
     for descriptor in descriptors.numbers {
       // Closed meanwhile, or a file of that name that is another's.
       guard unsafe sluice_is_of_proc("\(directory)/\(descriptor)") == 1,
-        let link = linkText("\(directory)/\(descriptor)"), let number = number(in: link)
+        let link = try? SymbolicLink.text(
+          of: "\(directory)/\(descriptor)", called: "\(directory)/\(descriptor)"),
+        let number = number(in: link)
       else { continue }
       numbers.insert(number)
     }
     return numbers
-  }
-
-  private static func linkText(_ path: String) -> String? {
-    var text = [UInt8](repeating: 0, count: Int(PATH_MAX))
-    let count = unsafe text.withUnsafeMutableBytes {
-      unsafe sluice_read_link_at(sluice_current_directory(), path, $0.baseAddress, $0.count)
-    }
-    return count > 0 ? String(decoding: text[..<count], as: UTF8.self) : nil
   }
 
   /// That of "/proc/4711/clear_refs" and "/proc/4711/task/4712/clear_refs", wherever that /proc is mounted: "self" is
@@ -86,17 +81,17 @@ public struct SoftDirtyUsers: Sendable {
   private static func isOf(_ process: TargetProcess, _ number: Int32) throws(TargetError) -> Bool {
     let directory = "/proc/\(process.pid)"
     do throws(ProcFile.OpenFailed) {
-      let status = try ProcFile.text(ofFileAt: "\(directory)/status")
-      if ProcessStatus.namespacePids(in: status).contains(number) { return true }
+      let pids = try StatusLines(ofProcessAt: directory).namespacePids
+      if pids.contains(number) { return true }
       if number != process.pid, unsafe access("\(directory)/task/\(number)", F_OK) == 0 { return true }
-      guard ProcessStatus.namespacePids(in: status).count > 1 else { return false }
+      guard pids.count > 1 else { return false }
     } catch {
       throw process.failure(of: "reading \(directory)/status", errno: error.errno)
     }
     for thread in try ThreadList(of: process).all() {
       // One that has ended has no number any more.
-      let status = try? ProcFile.text(ofFileAt: "\(directory)/task/\(thread)/status")
-      if let status, ProcessStatus.namespacePids(in: status).contains(number) { return true }
+      let status = try? StatusLines(ofProcessAt: "\(directory)/task/\(thread)")
+      if status?.namespacePids.contains(number) == true { return true }
     }
     return false
   }

@@ -1,5 +1,6 @@
 internal import CSluiceLinux
 import Glibc
+internal import SluiceSystem
 
 /// Who is in a cgroup, or in one below it, as the kernel lists it: Documentation/admin-guide/cgroup-v2.rst, "cgroup.procs"
 /// and "cgroup.threads".
@@ -60,8 +61,7 @@ struct CgroupMembers {
   }
 
   private static func process(ofThread thread: Int32) -> Int32? {
-    guard let status = try? ProcFile.text(ofFileAt: "/proc/\(thread)/status") else { return nil }
-    return ProcessStatus.number(in: status, of: "Tgid:").map(Int32.init)
+    (try? StatusLines(ofProcessAt: "/proc/\(thread)"))?.number("Tgid").map(Int32.init)
   }
 
   /// Takes those of the cgroups below, as deep as they go.

@@ -1,5 +1,6 @@
 internal import CSluiceLinux
 import Glibc
+internal import SluiceSystem
 
 /// Holds all processes of a cgroup still with the freezer of cgroup v2, which costs the same for a thousand threads as
 /// for one: Documentation/admin-guide/cgroup-v2.rst, "cgroup.freeze".
@@ -17,7 +18,7 @@ public struct FrozenCgroup: ~Copyable {
   /// Speaks to the guard, which ends when this is closed.
   private let guardian: ProcFile
   private let report: Report
-  private var watch = CgroupWriteMonitor()
+  private var monitor = CgroupWriteMonitor()
   /// Whether it was us who wrote 1 to cgroup.freeze, and so are to write 0.
   private var isHeld = false
   private static let longestPollMilliseconds: Int64 = 100
@@ -90,7 +91,7 @@ public struct FrozenCgroup: ~Copyable {
     self.events = events
     self.guardian = guardian
     self.report = report
-    watch.add(self.directory.descriptor)
+    monitor.add(self.directory.descriptor)
   }
 
   deinit {
@@ -102,11 +103,11 @@ public struct FrozenCgroup: ~Copyable {
   /// - Throws: `TargetError` when the kernel does not tell.
   mutating func members() throws(TargetError) -> CgroupMembers {
     // Whoever is moved out of one of them and back comes back by a write to its files.
-    try CgroupMembers(of: directory.descriptor, path: path) { watch.add($0) }
+    try CgroupMembers(of: directory.descriptor, path: path) { monitor.add($0) }
   }
 
-  /// Freezes the cgroup and waits until everything in it stands still. One that somebody else has frozen itself is left
-  /// so, now and afterwards; that a cgroup above is frozen is nothing to go by.
+  /// Freezes the cgroup and waits until everything in it is frozen. A cgroup that somebody else has frozen is left so, now
+  /// and afterwards; it does not suffice that a cgroup above it is frozen.
   ///
   /// - Parameters:
   ///   - limit: how long that may take.
@@ -121,7 +122,7 @@ public struct FrozenCgroup: ~Copyable {
       while true {
         // Also where it was: somebody else may have thawed it since.
         if try !isAskedFor() { try hold(lease) }
-        watch.forget()
+        monitor.forget()
         if try isFrozen(), try isAskedFor() { return }
         try TargetError.checkCancellation()
         let left = (deadline - .now).components
@@ -141,7 +142,7 @@ public struct FrozenCgroup: ~Copyable {
     }
   }
 
-  /// Has it frozen by us, and the guard thaw it should we be killed.
+  /// Freezes it, and has the guard thaw it should we be killed.
   private mutating func hold(_ lease: StopLease) throws(TargetError) {
     let held = sluice_guard_hold(guardian.descriptor, control.descriptor, lease.millisecondsUntilStuck)
     guard held == 0 else {
@@ -155,17 +156,18 @@ public struct FrozenCgroup: ~Copyable {
     }
   }
 
-  /// Whether processes of the cgroup have stood still since `times` was taken, which was after `freeze`.
+  /// Whether processes of the cgroup have been frozen since `times` was taken, which was after `freeze`.
   ///
   /// - Throws: `TargetError` when the kernel does not tell.
   mutating func stoodStill(
     _ processes: [TargetProcess], since times: ProcessTimes
   ) throws(TargetError) -> Bool {
     guard try isAskedFor() else { return false }
-    // What has run and is frozen again has its time on its account: nobody can have, whatever was done to the cgroup.
+    // A process that has run and is frozen again has taken time: where none has, nothing was done to the cgroup that matters.
     if try isFrozen(), times.areStill { return true }
-    // The kernel was busy with them, as it is with each signal that comes. Was there anything that let them run?
-    if watch.sawWrites() { return false }
+    // The kernel takes time on their account for each signal that comes. Has anybody written to the cgroup, who may have let
+    // them run?
+    if monitor.sawWrites() { return false }
     let members = try members()
     for process in processes where try !members.holds(process) {
       if sluice_pidfd_is_alive(process.pidfd.descriptor) == 1 { return false }
@@ -180,7 +182,7 @@ public struct FrozenCgroup: ~Copyable {
     Self.thaw(path, control.descriptor, guardian.descriptor, report)
   }
 
-  /// Ends the hold and leaves everything frozen, until somebody writes 0 to cgroup.freeze.
+  /// Ends our freeze and leaves everything frozen, until somebody writes 0 to cgroup.freeze.
   ///
   /// - Throws: `TargetError` when somebody has done so already.
   public mutating func leaveFrozen() throws(TargetError) {

@@ -14,8 +14,8 @@ public struct StopLease: Sendable {
     deadline = ContinuousClock.now + limit
   }
 
-  /// Who holds something still lets go of it at the end, and has so much time for that on a busy machine. Then it is taken
-  /// for stuck in the kernel, and what others can do for what it holds is done.
+  /// Whoever has stopped processes resumes them at the end, and has so much time for that on a busy machine. After that the
+  /// thread is taken for stuck in the kernel, and others do what they can for the processes.
   static let grace = Duration.seconds(5)
 
   /// The time until it is taken for stuck, in milliseconds.
@@ -43,7 +43,7 @@ public struct StopLease: Sendable {
     return Double(seconds) + Double(attoseconds) / 1e18
   }
 
-  /// The error for one that is over, and nobody has let go of what was stopped.
+  /// The error for a lease that is over while nobody has resumed the processes.
   var isStuck: TargetError {
     TargetError(
       .stoppedTooLong,

@@ -1,17 +1,18 @@
 internal import CSluiceLinux
 import Glibc
+internal import SluiceSystem
 
-/// Holds all threads of some processes still, and lets them go on: ptrace(2) with PTRACE_SEIZE and
+/// Stops all threads of some processes, and resumes them: ptrace(2) with PTRACE_SEIZE and
 /// PTRACE_INTERRUPT.
 ///
 /// A process notices nothing but the time, and that some system calls end early (EINTR: epoll_wait, semtimedop
 /// and the like, as signal(7) lists them). One that job control had stopped is stopped afterwards, too; signals
-/// that come meanwhile come afterwards. Whatever becomes of us, the kernel lets the threads go.
+/// that come meanwhile come afterwards. However we end, the kernel resumes the threads.
 ///
 /// To the kernel it is one thread of ours that traces. So all of this is used from one thread, and from no other;
-/// when that thread ends, nothing is held any more.
+/// when that thread ends, nothing is stopped any more.
 public struct StoppedThreads: ~Copyable {
-  /// How long threads may take to stand still, unless it is said otherwise.
+  /// How long threads may take to stop, unless it is said otherwise.
   public static let patience = Duration.seconds(5)
 
   private var processes: [ThreadList]
@@ -44,7 +45,7 @@ public struct StoppedThreads: ~Copyable {
         guard error.code == .gone, !lists.isEmpty else { throw error }
       }
     }
-    // Room for those that are born until all stand still.
+    // Room for those that are born until all are stopped.
     let capacity = 2 * threadCount + 64
     self.processes = lists
     tracer = sluice_thread_id()
@@ -57,8 +58,8 @@ public struct StoppedThreads: ~Copyable {
     Self.resume(table.threads, by: tracer)
   }
 
-  /// How many threads stand still.
-  public var count: Int { table.standingCount }
+  /// How many threads are stopped.
+  public var count: Int { table.stoppedCount }
 
   /// The threads that were not stopped, because they are workers of the kernel's.
   var workers: [WorkerThreads.ID] {
@@ -78,7 +79,7 @@ public struct StoppedThreads: ~Copyable {
   ///
   /// - Parameter limit: how long a thread may take.
   /// - Throws: `TargetError`: `gone`, `dumpingCore`, `notPermitted`, or `systemCall` for a thread that does not stop, as one
-  ///   that waits for a dead disk. Some threads stand still then, until `resume`.
+  ///   that waits for a dead disk. Some threads are stopped then, until `resume`.
   public mutating func stop(within limit: Duration = patience) throws(TargetError) {
     checkThread()
     reaper.watch()
@@ -93,7 +94,7 @@ public struct StoppedThreads: ~Copyable {
     try processes[0].process.checkStillTheSame()
   }
 
-  /// Stops further processes, beside those that stand still.
+  /// Stops further processes, beside those that are stopped.
   ///
   /// - Throws: `TargetError`, as `stop`.
   public mutating func stop(
@@ -142,7 +143,7 @@ public struct StoppedThreads: ~Copyable {
   private mutating func leaveStopped(_ index: Int) throws(TargetError) {
     let listed = self.listed[..<(try list(index))]
     let entries = table.threads.indices.filter { entry in
-      guard case .standing = table.threads[entry].state else { return false }
+      guard case .stopped = table.threads[entry].state else { return false }
       return listed.contains(table.threads[entry].id)
     }
     guard let first = entries.first(where: { takesNextWhatItIsSent($0) }) ?? entries.first else { return }
@@ -152,20 +153,20 @@ public struct StoppedThreads: ~Copyable {
       throw TargetError(.systemCall, "leaving process \(pid) stopped", errno: SystemErrno(returned: sent))
     }
     let deadline = ContinuousClock.now + Self.patience
-    letGo(first)
+    detach(first)
     try waitUntilStopped([thread], of: processes[index], until: deadline)
-    for entry in entries where entry != first { letGo(entry) }
+    for entry in entries where entry != first { detach(entry) }
     try waitUntilStopped(listed, of: processes[index], until: deadline)
   }
 
   /// Whether a signal that the thread is sent is the next that it takes.
   private func takesNextWhatItIsSent(_ entry: Int) -> Bool {
-    table.threads[entry].state == .standing(signal: 0) && sluice_has_own_signals(table.threads[entry].id) == 0
+    table.threads[entry].state == .stopped(signal: 0) && sluice_has_own_signals(table.threads[entry].id) == 0
   }
 
-  /// Lets go of one that stands. Of one that has ended meanwhile there is nothing to let go.
-  private mutating func letGo(_ entry: Int) {
-    guard case .standing(let signal) = table.threads[entry].state else { return }
+  /// Detaches from a thread that is stopped. From one that has ended meanwhile there is nothing to detach.
+  private mutating func detach(_ entry: Int) {
+    guard case .stopped(let signal) = table.threads[entry].state else { return }
     if sluice_let_go(table.threads[entry].id, signal) == 0 { table.note(.gone, at: entry) }
   }
 
@@ -203,7 +204,7 @@ public struct StoppedThreads: ~Copyable {
         guard let entry = table.add(listed[place], isFirst: isFirst, of: index) else { continue }
         if !isAnyNew {
           if try isDumping(index) { break }
-          // Until it is traced there is nothing to let go of.
+          // Until it is traced there is nothing to detach from.
           table.note(.gone, at: entry)
           try TracingTrial.run(of: processes[index], until: deadline)
           isAnyNew = true
@@ -226,7 +227,7 @@ public struct StoppedThreads: ~Copyable {
     _ entry: Int, until deadline: ContinuousClock.Instant
   ) throws(TargetError) {
     let thread = table.threads[entry]
-    // Until it is traced there is nothing to let go of.
+    // Until it is traced there is nothing to detach from.
     table.note(.gone, at: entry)
     switch try processes[thread.process].isWorker(thread.id) {
     case nil: return
@@ -302,11 +303,11 @@ public struct StoppedThreads: ~Copyable {
         table.note(.gone, at: index)
         isAll = false
       }
-      guard case .standing = thread.state else { continue }
+      guard case .stopped = thread.state else { continue }
       // A thread that executes another program ends all others, and takes the first one's id.
       let state = try state(of: table.threads[index], afterWaiting: false)
       table.note(state, at: index)
-      if case .standing = state { continue }
+      if case .stopped = state { continue }
       isAll = false
     }
     return isAll
@@ -320,7 +321,7 @@ public struct StoppedThreads: ~Copyable {
       // The handler of one that came before the stop begins before the stop: to begin it later would change the
       // memory of processes that are left stopped.
       guard thread.state == .stopping, signal != 0, try processes[thread.process].catches(signal, thread.id)
-      else { return .standing(signal: signal) }
+      else { return .stopped(signal: signal) }
       let delivered = sluice_deliver(thread.id, signal)
       guard delivered == 0 || delivered == -ESRCH else {
         throw TargetError(
@@ -365,17 +366,17 @@ public struct StoppedThreads: ~Copyable {
     )
   }
 
-  // MARK: Letting go
+  // MARK: Detaching
 
-  /// One that was told to stop and has not is waited for a little; if it goes on not to stop, the kernel lets go of
-  /// it when the thread that traces it ends.
+  /// Waits a little for threads that were told to stop and have not; if they go on not to stop, the kernel detaches from
+  /// them when the thread that traces them ends.
   private static func resume(_ threads: [ThreadTable.Thread], by tracer: Int32) {
     guard !threads.isEmpty else { return }
     precondition(sluice_thread_id() == tracer, "threads are stopped and let go by one thread of ours")
     var isLeft = threads.contains { $0.state == .stopping || $0.state == .gone }
     if !isLeft {
       for thread in threads {
-        guard case .standing(let signal) = thread.state else { continue }
+        guard case .stopped(let signal) = thread.state else { continue }
         if sluice_let_go(thread.id, signal) != 0 { isLeft = true }
       }
     }
@@ -386,13 +387,13 @@ public struct StoppedThreads: ~Copyable {
     for deadline in [now, now + .milliseconds(200)] {
       for isFirst in [false, true] {
         for thread in threads where thread.isFirst == isFirst && thread.state != .leftAlone {
-          letGo(thread, until: deadline)
+          detach(thread, until: deadline)
         }
       }
     }
   }
 
-  private static func letGo(_ thread: ThreadTable.Thread, until deadline: ContinuousClock.Instant) {
+  private static func detach(_ thread: ThreadTable.Thread, until deadline: ContinuousClock.Instant) {
     var wait = Backoff()
     // What cannot even be looked at is left to the end of the tracer.
     while let look = try? ThreadLook(at: thread) {
@@ -414,7 +415,7 @@ public struct StoppedThreads: ~Copyable {
 /// What a thread that we trace does.
 private enum ThreadLook {
   case runs
-  /// It stands still. The signal is the one that it was about to get; 0 for none.
+  /// The thread is stopped. The signal is the one that it was about to get; 0 for none.
   case stands(signal: Int32)
   case hasEnded
   case isNotTraced

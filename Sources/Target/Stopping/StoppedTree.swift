@@ -5,12 +5,12 @@ public struct StoppedTree: ~Copyable {
   private var cgroup: FrozenCgroup?
   private var threads: StoppedThreads?
   private var workers = WorkerThreads([])
-  /// What the processes had taken when they stood still.
+  /// The processor time that the processes had taken when they were stopped.
   private var times = ProcessTimes(of: [])
   private let limit: Duration
   private let stuck: @Sendable (TargetError) -> Void
-  private var watch: StuckStopAlarm?
-  /// Begins with `stop`. Whoever holds the tree still is to end that by then; to stop it takes no longer either.
+  private var alarm: StuckStopAlarm?
+  /// It begins with `stop`. Whoever has stopped the tree must resume it by its end; to stop the tree takes no longer either.
   public private(set) var lease: StopLease
 
   /// Prepares to stop a tree; nothing happens to it before `stop`.
@@ -20,7 +20,7 @@ public struct StoppedTree: ~Copyable {
   ///     seconds where there are a thousand.
   ///   - report: is called when the cgroup cannot be thawed; nil where there is none.
   ///   - limit: how long it may be stopped.
-  ///   - stuck: is called when it stands still for longer because the thread that uses this value is in the kernel.
+  ///   - stuck: is called when it is stopped for longer because the thread that uses this value is in the kernel.
   /// - Throws: `TargetError`.
   public init(
     of tree: ProcessTree, freezing cgroup: String?, report: FrozenCgroup.Report? = nil,
@@ -43,7 +43,7 @@ public struct StoppedTree: ~Copyable {
   public mutating func stop(_ tree: inout ProcessTree) throws(TargetError) {
     if cgroup != nil { try Self.checkMayBeFrozen(tree.members) }
     lease = StopLease(limit: limit)
-    watch = StuckStopAlarm(lease, stuck)
+    alarm = StuckStopAlarm(lease, stuck)
     try cgroup?.freeze(within: lease.left(atMost: StoppedThreads.patience), lease)
     try threads?.stop(within: lease.left(atMost: StoppedThreads.patience))
     var held = Set(tree.processes.map(\.pid))
@@ -95,7 +95,7 @@ public struct StoppedTree: ~Copyable {
     }
   }
 
-  /// The processes whose memory the kernel's own threads may have written to since the tree stood still, such as workers
+  /// The processes whose memory the kernel's own threads may have written to since the tree was stopped, such as workers
   /// of an io_uring: these are not stopped.
   ///
   /// - Throws: `TargetError` when the kernel does not tell.
@@ -104,9 +104,9 @@ public struct StoppedTree: ~Copyable {
   /// The processes with requests that wait in workers of an io_uring.
   public var withWaitingWorkers: Set<Int32> { workers.busyProcesses }
 
-  /// Whether everything has stood still since `stop`, up to this moment.
+  /// Whether all processes have been stopped since `stop`, up to this moment.
   ///
-  /// What is traced only its tracer lets go on. But a cgroup can be thawed by everybody who may write to its files.
+  /// Only its tracer resumes a thread that is traced. But everybody who may write to the files of a cgroup can thaw it.
   ///
   /// - Throws: `TargetError` when the kernel does not tell.
   public mutating func stoodStill(_ tree: ProcessTree) throws(TargetError) -> Bool {
@@ -127,13 +127,13 @@ public struct StoppedTree: ~Copyable {
   public mutating func leaveStopped() throws(TargetError) {
     try cgroup?.leaveFrozen()
     try threads?.leaveStopped()
-    watch = nil
+    alarm = nil
   }
 
   /// Lets the tree go on.
   public mutating func resume() {
     cgroup?.thaw()
     threads?.resume()
-    watch = nil
+    alarm = nil
   }
 }

@@ -1,11 +1,11 @@
-/// Tells when a tree stands still for longer than its lease, which is to say that the thread that holds it does not come
-/// back from the kernel: nobody else can let go of what that thread traces.
+/// Tells when a tree is stopped for longer than its lease: the thread that has stopped it does not come back from the
+/// kernel then, and nobody else can resume the threads that it traces.
 final class StuckStopAlarm: Sendable {
   private let task: Task<Void, Never>
 
-  /// Begins to watch, until this value is gone.
+  /// Begins to wait, until this object is gone.
   init(_ lease: StopLease, _ report: @escaping @Sendable (TargetError) -> Void) {
-    // Not a task of whoever calls, nor on the thread that is watched.
+    // Not a task of the caller's, nor on the thread that may be stuck.
     task = Task.detached {
       do { try await Task.sleep(until: lease.deadline + StopLease.grace, clock: .continuous) } catch {
         return

@@ -1,5 +1,6 @@
 internal import CSluiceLinux
 import Glibc
+internal import SluiceSystem
 
 /// The threads of a process, as /proc/PID/task lists them. What is listed are threads of this very process: the
 /// open directory stays with it.
@@ -89,9 +90,9 @@ final class ThreadList: Sendable {
     }
   }
 
-  /// Whether a thread of Sluice traces a thread, or has just let go of it.
+  /// Whether a thread of Sluice traces a thread, or has just detached from it.
   private func isTracedBySluice(_ thread: Int32) throws(TargetError) -> Bool {
-    guard let tracer = try status(of: thread).flatMap({ ProcessStatus.number(in: $0, of: "TracerPid:") })
+    guard let tracer = try status(of: thread)?.number("TracerPid")
     else { return false }
     do throws(ProcFile.OpenFailed) {
       return try ProcFile.text(ofFileAt: "/proc/\(tracer)/comm").hasPrefix("sluice")
@@ -130,7 +131,7 @@ final class ThreadList: Sendable {
       return TargetError(
         .systemCall, "stopping thread \(thread) of process \(process.pid)", errno: errno)
     }
-    if let tracer = try status(of: thread).flatMap({ ProcessStatus.number(in: $0, of: "TracerPid:") }),
+    if let tracer = try status(of: thread)?.number("TracerPid"),
       tracer != 0
     {
       return TargetError(
@@ -151,11 +152,8 @@ final class ThreadList: Sendable {
 
   /// Whether a thread's process has a handler for a signal.
   func catches(_ signal: Int32, _ thread: Int32) throws(TargetError) -> Bool {
-    guard let text = try status(of: thread) else { return false }
-    let name = "SigCgt:\t"
-    guard let line = text.split(separator: "\n").first(where: { $0.hasPrefix(name) }),
-      let caught = UInt64(line.dropFirst(name.count), radix: 16)
-    else {
+    guard let status = try status(of: thread) else { return false }
+    guard let caught = status.bits("SigCgt") else {
       throw TargetError(.systemCall, "/proc/\(process.pid)/task/\(thread)/status tells no caught signals")
     }
     return caught >> UInt64(signal - 1) & 1 == 1
@@ -163,20 +161,16 @@ final class ThreadList: Sendable {
 
   /// R running, S sleeping, D waiting for a disk and the like; nil when there is no such thread.
   func state(of thread: Int32) throws(TargetError) -> Character? {
-    guard let status = try status(of: thread) else { return nil }
-    for line in status.split(separator: "\n") where line.hasPrefix("State:") {
-      return line.dropFirst("State:".count).first { $0 != "\t" && $0 != " " }
-    }
-    return nil
+    try status(of: thread)?.state
   }
 
-  private func status(of thread: Int32) throws(TargetError) -> String? {
-    let path = "/proc/\(process.pid)/task/\(thread)/status"
+  private func status(of thread: Int32) throws(TargetError) -> StatusLines? {
+    let directory = "/proc/\(process.pid)/task/\(thread)"
     do throws(ProcFile.OpenFailed) {
-      return try ProcFile.text(ofFileAt: path)
+      return try StatusLines(ofProcessAt: directory)
     } catch {
       if error.errno.code == ENOENT || error.errno.code == ESRCH { return nil }
-      throw TargetError(.systemCall, "reading \(path)", errno: error.errno)
+      throw TargetError(.systemCall, "reading \(directory)/status", errno: error.errno)
     }
   }
 }

@@ -1,4 +1,5 @@
 internal import CSluiceLinux
+internal import SluiceSystem
 
 /// A thread of ours that takes note of the end of the threads that we trace, while the one that traces them waits for
 /// something else: sluice_reaper.h tells why there must be one.

@@ -7,8 +7,8 @@ struct ThreadTable {
   enum State: Hashable {
     /// It was told to stop and has not done so yet.
     case stopping
-    /// It stands still. The signal is the one that it was about to get, and has to get yet; 0 for none.
-    case standing(signal: Int32)
+    /// It is stopped. The signal is the one that it was about to get, and has to get yet; 0 for none.
+    case stopped(signal: Int32)
     /// It has ended and is listed all the same, as the first thread is until the last one ends.
     case zombie
     /// It is neither told to stop nor waited for: a worker of the kernel's, or of a process that dumps core.
@@ -34,10 +34,10 @@ struct ThreadTable {
     threads.reserveCapacity(capacity)
   }
 
-  /// How many stand still.
-  var standingCount: Int {
+  /// How many are stopped.
+  var stoppedCount: Int {
     threads.count {
-      if case .standing = $0.state { true } else { false }
+      if case .stopped = $0.state { true } else { false }
     }
   }
 
@@ -56,7 +56,7 @@ struct ThreadTable {
     return index
   }
 
-  /// Whether a thread that is listed stays as it is: it stands still, or is a first one that has ended.
+  /// Whether a thread that is listed stays as it is: it is stopped, or is a first one that has ended.
   ///
   /// Others that have ended leave the list at any moment, and a list from which one goes while it is read may lack
   /// those behind it.
@@ -64,7 +64,7 @@ struct ThreadTable {
     let index = place(of: id)
     guard index < threads.count, threads[index].id == id else { return false }
     switch threads[index].state {
-    case .standing, .leftAlone: return true
+    case .stopped, .leftAlone: return true
     case .zombie: return threads[index].isFirst
     case .stopping, .gone: return false
     }

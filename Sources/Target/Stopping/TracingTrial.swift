@@ -18,7 +18,7 @@ enum TracingTrial {
     let first = process.process.pid
     try run(first, of: process, until: deadline)
     switch try process.state(of: first) {
-    // D: what a freezer of version 1 holds is shown so, whatever else it is.
+    // D: the kernel shows threads so that a freezer of version 1 has frozen, also when they are traced and stopped.
     case "T", "D", "Z", "X": break
     default: return
     }

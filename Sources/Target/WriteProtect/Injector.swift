@@ -1,14 +1,14 @@
 internal import CSluiceLinux
 import Glibc
+internal import SluiceSystem
 
 /// Has processes make a userfaultfd for us: the kernel gives one only to the process itself.
 ///
-/// Two system calls, userfaultfd and close, are made by one thread of the process, which stands still for about a
-/// tenth of a millisecond meanwhile. A small process of ours does this. So the thread is let go as it was should we
-/// be killed; only should that process be killed too, within that tenth of a millisecond, the thread is lost, and with
-/// it the process.
+/// One thread of the process makes two system calls, userfaultfd and close, for which it is stopped for about a tenth of a
+/// millisecond. A small process of ours has it do so. So the thread is resumed as it was even when we are killed; only when
+/// that process is killed too, within that tenth of a millisecond, is the thread lost, and with it the process.
 public struct Injector: ~Copyable {
-  /// How long a thread may take to stand still, before another is taken.
+  /// How long a thread may take to stop, before another is taken.
   static let patience = Duration.seconds(1)
   /// Threads that are tried.
   private static let mostTries = 8
@@ -67,7 +67,7 @@ public struct Injector: ~Copyable {
     }
     guard result == -EPROTO else {
       // It was killed, as it is when it cannot trace the thread in time; or it waits for what was frozen in the middle of
-      // its call, and lets go of that when it is thawed; or we have no descriptors left.
+      // its call, and detaches from that when it is thawed; or we have no descriptors left.
       self.helper = nil
       throw TargetError(
         result == -ETIMEDOUT ? .notTrackable : .systemCall,
@@ -76,7 +76,7 @@ public struct Injector: ~Copyable {
     }
     let step = InjectionStep(rawValue: injected.step) ?? .letGo
     let errno = SystemErrno(code: injected.error)
-    // Only its end can let go of a thread that does not stand, or has ended.
+    // Only the end of the tracer detaches it from a thread that is not stopped, or has ended.
     if step == .stop || errno.code == ETIMEDOUT || errno.code == ESRCH { self.helper = nil }
     if errno.code == EBUSY, step == .seize || step == .stop { throw TargetProcess.dumpsCore(process.pid) }
     try process.checkStillTheSame()

@@ -1,6 +1,6 @@
-/// The memory of a process that cannot be watched, in memory of a fixed size: where it is in many places, what is between
-/// them counts as well.
-public struct RefusedMemory: Sendable {
+/// The memory of a process that cannot be registered for write protection, in memory of a fixed size: where it
+/// is in many places, the memory between them counts as well.
+struct RefusedMemory: Sendable {
   private(set) var pages: DirtySet
   private var end: UInt64 = 0
 
@@ -9,8 +9,8 @@ public struct RefusedMemory: Sendable {
     pages.beginTask()
   }
 
-  /// Whether all memory could be watched.
-  public var isEmpty: Bool { pages.runCount == 0 }
+  /// Whether all memory could be registered.
+  var isEmpty: Bool { pages.runCount == 0 }
 
   /// Adds a range that ends above all that there are.
   mutating func add(_ range: Range<UInt64>) {

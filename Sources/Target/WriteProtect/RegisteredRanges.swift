@@ -1,50 +1,49 @@
 internal import CSluiceLinux
 
-/// Cuts the areas of a process into parts that are watched, and those that are not: because they cannot be, are new, or
-/// are watched by somebody else. What a scan takes from another's watch, the other is not told any more.
-public struct RegisteredRanges: ~Copyable {
-  /// A part of an area.
-  public struct Part: Hashable, Sendable {
-    /// The first address.
-    public var start: UInt64
-    /// The address after the last.
-    public var end: UInt64
-    /// Whether it is watched.
-    public var isWatched: Bool
+/// Cuts the areas of a process into ranges that are registered for write protection, and ranges that are not: because
+/// they cannot be, are new, or somebody else has registered them. A scan that protects pages of another's registration
+/// takes from the other the news of what was written.
+struct RegisteredRanges: ~Copyable {
+  /// A range of an area.
+  struct Entry: Hashable, Sendable {
+    /// The addresses.
+    var range: Range<UInt64>
+    /// Whether they are registered.
+    var isRegistered: Bool
   }
 
   private let scan: UnregisteredScan
   private var refused: DirtySet.Cursor
   /// Of the area that was cut last.
-  public private(set) var parts: [Part] = []
+  private(set) var entries: [Entry] = []
 
   /// - Parameters:
   ///   - process: whose areas.
-  ///   - refused: what the last look at its mappings found that cannot be watched (`WriteProtection.registerNew`).
-  public init(of process: TargetProcess, refused: borrowing RefusedMemory) {
+  ///   - refused: the memory that the last look at its mappings found and that cannot be registered (`WriteProtection.registerNew`).
+  init(of process: TargetProcess, refused: borrowing RefusedMemory) {
     scan = UnregisteredScan(of: process)
     self.refused = refused.pages.cursor(ofTask: 0)
   }
 
-  /// Cuts an area into `parts`. It lies above those that were cut before.
+  /// Cuts an area into `entries`. It lies above those that were cut before.
   ///
   /// - Parameter starts: where its mappings begin.
   /// - Throws: `TargetError` when the process' memory is gone.
-  public mutating func cut(_ area: MappedArea, starts: [UInt64]) throws(TargetError) {
-    parts.removeAll(keepingCapacity: true)
+  mutating func cut(_ area: MappedArea, starts: [UInt64]) throws(TargetError) {
+    entries.removeAll(keepingCapacity: true)
     let areOfFiles = area.pages == .copiedFromFile
     var cursor = refused
     let isRefused = Self.passes(&cursor, area.start..<area.end)
-    let hasUnwatched = try scan.firstPage(in: area.start..<area.end, areOfFiles: areOfFiles) != nil
-    guard isRefused || hasUnwatched else {
-      parts.append(Part(start: area.start, end: area.end, isWatched: true))
+    let hasUnregistered = try scan.firstPage(in: area.start..<area.end, areOfFiles: areOfFiles) != nil
+    guard isRefused || hasUnregistered else {
+      entries.append(Entry(range: area.start..<area.end, isRegistered: true))
       return
     }
     for index in starts.indices {
       let range = starts[index]..<(index + 1 < starts.count ? starts[index + 1] : area.end)
-      var isUnwatched = Self.passes(&refused, range)
-      if !isUnwatched { isUnwatched = try scan.firstPage(in: range, areOfFiles: areOfFiles) != nil }
-      add(Part(start: range.lowerBound, end: range.upperBound, isWatched: !isUnwatched))
+      var isUnregistered = Self.passes(&refused, range)
+      if !isUnregistered { isUnregistered = try scan.firstPage(in: range, areOfFiles: areOfFiles) != nil }
+      add(Entry(range: range, isRegistered: !isUnregistered))
     }
   }
 
@@ -55,11 +54,11 @@ public struct RegisteredRanges: ~Copyable {
     return isFirst || end < range.upperBound
   }
 
-  private mutating func add(_ part: Part) {
-    if let last = parts.indices.last, parts[last].isWatched == part.isWatched {
-      parts[last].end = part.end
+  private mutating func add(_ entry: Entry) {
+    if let last = entries.indices.last, entries[last].isRegistered == entry.isRegistered {
+      entries[last].range = entries[last].range.lowerBound..<entry.range.upperBound
     } else {
-      parts.append(part)
+      entries.append(entry)
     }
   }
 }

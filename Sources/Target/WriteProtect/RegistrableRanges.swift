@@ -1,31 +1,32 @@
 internal import CSluiceLinux
 
-/// The memory of a process in stretches that can be watched as a whole, holes included, from low addresses to high ones.
+/// The memory of a process in ranges that can be registered as a whole, holes included, from low addresses to high ones.
 ///
-/// What is watched is never one mapping as it was listed: it may have been moved or made longer since, and to watch a
-/// part of a mapping splits it, so that the process can no longer move it as one (mremap: EFAULT). So a stretch goes from
-/// one mapping that cannot be watched to the next such one, and whatever begins and ends between them is watched whole.
-/// Shared memory, which is never copied, is watched with the rest for that reason alone, and never protected.
+/// No mapping is registered by itself, as it was listed: it may have been moved or made longer since, and to register
+/// some of a mapping splits it, so that the process can no longer move it as one (mremap: EFAULT). So a range goes from one
+/// mapping that cannot be registered to the next such one, and every mapping that begins and ends between them is
+/// registered whole. Shared memory, which is never copied, is registered with the rest for that reason alone, and never
+/// protected.
 struct RegistrableRanges: ~Copyable {
-  /// A mapping in a stretch, as it was listed.
+  /// A mapping in a range, as it was listed.
   struct Mapping {
     let start: UInt64
     let end: UInt64
   }
 
-  /// So many mappings are watched in one go (about 3 µs each, while which the process cannot map memory), and more only
-  /// where there is no hole between them in which a stretch can end.
+  /// So many mappings are registered in one go (about 3 µs each, during which the process cannot map memory), and more
+  /// only where there is no hole between them in which a range can end.
   private static let fewMappings = 256
   private static let mostMappings = 4096
 
-  /// The mappings of the last stretch.
+  /// The mappings of the last range.
   private(set) var mappings: [Mapping] = []
-  /// All mappings that were listed so far, also those that no stretch has.
+  /// All mappings that were listed so far, also those that are in no range.
   private(set) var mappingCount = 0
   private var map: MemoryMap
   private var rules: PageRules
   private var ahead: VMA?
-  /// Where the next stretch begins; nil where the first mapping does, below which the kernel lets nothing be watched
+  /// Where the next range begins; nil where the first mapping does, below which the kernel lets nothing be registered
   /// (vm.mmap_min_addr).
   private var low: UInt64?
 
@@ -34,7 +35,7 @@ struct RegistrableRanges: ~Copyable {
     rules = PageRules(for: process)
   }
 
-  /// The next stretch that has mappings; nil after the last.
+  /// The next range that has mappings; nil after the last.
   ///
   /// - Throws: `TargetError` when the mappings cannot be listed, or the memory is gone.
   mutating func next() throws(TargetError) -> Range<UInt64>? {
@@ -50,14 +51,14 @@ struct RegistrableRanges: ~Copyable {
         guard let first = mappings.first, let last = mappings.last else { return nil }
         return (low ?? first.start)..<last.end
       }
-      guard try rules.isWatchable(vma) else {
+      guard try rules.isRegistrable(vma) else {
         let begin = low ?? mappings.first?.start
         low = vma.end
         guard let begin, !mappings.isEmpty else { continue }
         return begin..<max(begin, vma.start)
       }
       if let first = mappings.first, let last = mappings.last, isFull(before: vma) {
-        // In the middle of the hole: what grows into it, from either side, is watched whole.
+        // In the middle of the hole: what grows into it, from either side, is registered whole.
         let middle = last.end + (vma.start - last.end) / 2 / Self.alignment * Self.alignment
         let begin = low ?? first.start
         ahead = vma
@@ -78,7 +79,7 @@ struct RegistrableRanges: ~Copyable {
     return vma.start - last.end >= 4 * Self.alignment || mappings.count >= Self.mostMappings
   }
 
-  /// Where the part of a stretch begins that has a mapping: in the middle of the hole below it.
+  /// Where the range is divided so that a mapping begins the upper part: in the middle of the hole below the mapping.
   func boundary(before index: Int) -> UInt64 {
     let (below, start) = (mappings[index - 1].end, mappings[index].start)
     return below + (start - below) / 2 / Self.alignment * Self.alignment

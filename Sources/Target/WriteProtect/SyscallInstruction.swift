@@ -1,5 +1,6 @@
 internal import CSluiceLinux
 import Glibc
+internal import SluiceSystem
 
 /// Finds an instruction that calls the kernel in the memory of a process: in its vdso, which the kernel itself maps
 /// into every program.

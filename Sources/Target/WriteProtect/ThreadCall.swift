@@ -1,5 +1,6 @@
 internal import CSluiceLinux
 import Glibc
+internal import SluiceSystem
 
 /// The system call that a thread waits in, as /proc/PID/task/TID/syscall shows it (proc_pid_syscall(5)).
 struct ThreadCall {
@@ -48,7 +49,7 @@ struct ThreadCall {
 }
 
 extension StoppedTree {
-  /// What the stop itself has changed, or its beginning may have, in the memory of a process that stands still: the kernel
+  /// The memory of a stopped process that the stop itself has changed, or its beginning may have: the kernel
   /// writes how much of waits is left (nanosleep, select and the like), and on which processor a thread came to its stop
   /// (rseq(2)).
   ///

@@ -1,7 +1,8 @@
 internal import CSluiceLinux
+internal import SluiceSystem
 
-/// Looks for pages in mappings that nobody has watched: the kernel tells of each whether its mapping can be protected
-/// asynchronously (PAGE_IS_WPALLOWED), which is so where it is watched.
+/// Looks for pages in mappings that nobody has registered: the kernel tells of each whether its mapping can be protected
+/// asynchronously (PAGE_IS_WPALLOWED), as it is where it is registered.
 struct UnregisteredScan {
   private static let regionCapacity = 256
   /// So that no thread of the process waits long for its mmap_lock.
@@ -54,10 +55,10 @@ struct UnregisteredScan {
     }
   }
 
-  /// Whether there is a page in a mapping that somebody watches asynchronously, by whatever userfaultfd.
+  /// Whether there is a page in a mapping that somebody has registered for asynchronous protection, with any userfaultfd.
   ///
   /// - Throws: `TargetError` when the memory is gone.
-  func findsWatchedPage(in range: Range<UInt64>) throws(TargetError) -> Bool {
+  func findsRegisteredPage(in range: Range<UInt64>) throws(TargetError) -> Bool {
     var scan = Self.allPages(in: range)
     scan.category_mask = UInt64(SLUICE_PAGE_WPALLOWED.rawValue)
     scan.max_pages = 1

@@ -1,12 +1,13 @@
 internal import CSluiceLinux
 import Glibc
+internal import SluiceSystem
 
 /// A userfaultfd of the process, with what it may be used for: only memory that is registered with it. The kernel does
 /// not mind that itself: by any userfaultfd of a process, protection can be lifted that another one has given
-/// (UFFDIO_WRITEPROTECT), and before Linux 6.15 the other's watch could be ended.
+/// (UFFDIO_WRITEPROTECT), and before Linux 6.15 the other's registration could be ended.
 ///
 /// What is registered with another one is refused (EBUSY), and what is registered with this one already is left as it
-/// is: so registering is also how it is found out whose memory it is.
+/// is: so the attempt to register memory also tells whose it is.
 struct Userfault: ~Copyable, Sendable {
   private let process: TargetProcess
   private let file: ProcFile
@@ -15,14 +16,14 @@ struct Userfault: ~Copyable, Sendable {
   /// Memory that is not registered.
   struct Refusal {
     let range: Range<UInt64>
-    /// EBUSY where another userfaultfd has it; EPERM or EINVAL where it is of a kind that cannot be watched.
+    /// EBUSY where another userfaultfd has it; EPERM or EINVAL where it is of a kind that cannot be registered.
     let errno: SystemErrno
   }
 
-  /// What has become of a stretch, from low addresses to high ones.
+  /// What has become of a range, from low addresses to high ones.
   struct Outcome {
     /// What is registered now.
-    var watched: [Range<UInt64>] = []
+    var registered: [Range<UInt64>] = []
     /// What is not.
     var refused: [Refusal] = []
   }
@@ -41,68 +42,68 @@ struct Userfault: ~Copyable, Sendable {
     self.file = file
   }
 
-  /// Registers all of a stretch but the mappings that cannot be.
+  /// Registers all of a range but the mappings that cannot be.
   ///
-  /// - Parameter stretches: the one whose last stretch it is.
+  /// - Parameter ranges: the list whose last range it is.
   /// - Throws: `TargetError` when the kernel refuses for other reasons, or the memory is gone.
-  func watch(
-    _ stretch: Range<UInt64>, of stretches: borrowing RegistrableRanges
+  func registerMost(
+    of range: Range<UInt64>, in ranges: borrowing RegistrableRanges
   ) throws(TargetError) -> Outcome {
     var outcome = Outcome()
-    if let errno = register(stretch) {
-      try findRefused(0..<stretches.mappings.count, of: stretches, in: stretch, errno, into: &outcome.refused)
-      var low = stretch.lowerBound
+    if let errno = register(range) {
+      try findRefused(0..<ranges.mappings.count, of: ranges, in: range, errno, into: &outcome.refused)
+      var low = range.lowerBound
       for found in outcome.refused {
-        try watchGap(low..<max(low, found.range.lowerBound), into: &outcome)
+        try registerGap(low..<max(low, found.range.lowerBound), into: &outcome)
         low = max(low, found.range.upperBound)
       }
-      try watchGap(low..<max(low, stretch.upperBound), into: &outcome)
+      try registerGap(low..<max(low, range.upperBound), into: &outcome)
       outcome.refused.sort { $0.range.lowerBound < $1.range.lowerBound }
     } else {
-      outcome.watched.append(stretch)
+      outcome.registered.append(range)
     }
-    for range in outcome.watched {
-      try mendCut(at: range.lowerBound)
-      try mendCut(at: range.upperBound)
+    for found in outcome.registered {
+      try mendCut(at: found.lowerBound)
+      try mendCut(at: found.upperBound)
     }
     return outcome
   }
 
-  /// Finds the mappings of a stretch that are the reason why it was refused, by halves.
+  /// Finds the mappings of a range for which it was refused, by halves.
   private func findRefused(
-    _ mappings: Range<Int>, of stretches: borrowing RegistrableRanges, in stretch: Range<UInt64>,
+    _ mappings: Range<Int>, of ranges: borrowing RegistrableRanges, in range: Range<UInt64>,
     _ errno: SystemErrno, into refused: inout [Refusal]
   ) throws(TargetError) {
     if mappings.count == 1 {
       try check(errno)
-      let mapping = stretches.mappings[mappings.lowerBound]
+      let mapping = ranges.mappings[mappings.lowerBound]
       refused.append(Refusal(range: mapping.start..<mapping.end, errno: errno))
       return
     }
     let middle = mappings.lowerBound + mappings.count / 2
     for half in [mappings.lowerBound..<middle, middle..<mappings.upperBound] {
-      let isLast = half.upperBound == stretches.mappings.count
-      let start = half.lowerBound == 0 ? stretch.lowerBound : stretches.boundary(before: half.lowerBound)
-      let end = isLast ? stretch.upperBound : stretches.boundary(before: half.upperBound)
+      let isLast = half.upperBound == ranges.mappings.count
+      let start = half.lowerBound == 0 ? range.lowerBound : ranges.boundary(before: half.lowerBound)
+      let end = isLast ? range.upperBound : ranges.boundary(before: half.upperBound)
       guard let errno = register(start..<end) else { continue }
-      try findRefused(half, of: stretches, in: stretch, errno, into: &refused)
+      try findRefused(half, of: ranges, in: range, errno, into: &refused)
     }
   }
 
-  /// Registers what is between two mappings that cannot be: all of it, so that no mapping stays cut where the search for
-  /// those came upon a bound that it has no longer.
-  private func watchGap(_ gap: Range<UInt64>, into outcome: inout Outcome) throws(TargetError) {
+  /// Registers all memory between two mappings that cannot be registered, so that no mapping stays cut where the search
+  /// for those came upon a bound that it has no longer.
+  private func registerGap(_ gap: Range<UInt64>, into outcome: inout Outcome) throws(TargetError) {
     guard !gap.isEmpty else { return }
     guard let errno = register(gap) else {
-      outcome.watched.append(gap)
+      outcome.registered.append(gap)
       return
     }
     try check(errno)
     outcome.refused.append(Refusal(range: gap, errno: errno))
   }
 
-  /// Refused: EBUSY by who was first, EPERM where nobody may ever write, EINVAL where the kernel cannot, or where there is
-  /// nothing. ENOMEM says that a mapping had to be cut in two and the process has no room for one more, or that the memory
+  /// The kernel refuses with EBUSY what somebody else has registered, with EPERM what nobody may ever write, and with
+  /// EINVAL what it cannot protect, or where there is nothing. ENOMEM says that a mapping had to be cut in two and the process has no room for one more, or that the memory
   /// is gone.
   private func check(_ errno: SystemErrno) throws(TargetError) {
     switch errno.code {
@@ -144,10 +145,10 @@ struct Userfault: ~Copyable, Sendable {
     return below.start..<above.end
   }
 
-  /// Ends the watch of memory that is registered, and lifts what protection there is.
+  /// Ends the registration of memory, and lifts the protection of its pages.
   ///
   /// - Throws: `TargetError` when the memory is gone.
-  func unwatch(_ range: Range<UInt64>) throws(TargetError) {
+  func unregister(_ range: Range<UInt64>) throws(TargetError) {
     // EINVAL where there is nothing any more.
     _ = sluice_userfault_unwatch(file.descriptor, range.lowerBound, range.upperBound)
     for address in [range.lowerBound, range.upperBound] {
@@ -156,12 +157,12 @@ struct Userfault: ~Copyable, Sendable {
     }
   }
 
-  /// Ends the watch of a mapping, unless it is registered with another one.
+  /// Ends the registration of a mapping, unless it is registered with another userfaultfd.
   ///
   /// - Throws: `TargetError` when the memory is gone.
-  func unwatchIfOurs(_ range: Range<UInt64>) throws(TargetError) {
+  func unregisterIfOurs(_ range: Range<UInt64>) throws(TargetError) {
     if let errno = register(range) { return try check(errno) }
-    try unwatch(range)
+    try unregister(range)
   }
 
   /// Lifts the protection of memory that is registered, in steps.
@@ -171,7 +172,7 @@ struct Userfault: ~Copyable, Sendable {
     while position < range.upperBound {
       let began = sluice_monotonic_nanoseconds()
       let next = (position..<range.upperBound).stepEnd(Self.unprotectedStepBytes)
-      // Refused where something of it is not watched, at the first step.
+      // The kernel refuses the first step where some of it is not registered.
       guard sluice_userfault_unprotect(file.descriptor, position, next) == 0 else { return }
       turns.held(since: began)
       position = next

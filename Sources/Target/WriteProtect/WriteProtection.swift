@@ -6,13 +6,13 @@ internal import Synchronization
 /// asynchronously (UFFD_FEATURE_WP_ASYNC, Linux 6.7), and the first write to each lifts the protection, of which the
 /// process notices about a microsecond: Documentation/admin-guide/mm/userfaultfd.rst.
 ///
-/// A memory has one state of protection, and who asks for it anew takes the news from everybody else. So there is one
-/// watch of a memory at most: the kernel gives a mapping to one userfaultfd and refuses it to others (EBUSY), and who
-/// begins takes all mappings, from low addresses to high ones, before he protects any.
+/// A page has one state of protection, and whoever protects it anew takes the news of its writes from everybody else. So
+/// a memory is protected by one userfaultfd at most: the kernel gives a mapping to one and refuses it to others (EBUSY),
+/// and whoever begins registers all mappings, from low addresses to high ones, before protecting any.
 ///
-/// It lasts as long as this value. When that goes, nothing is left of it in the process.
+/// The protection lasts as long as this object. When the object goes, nothing of the protection is left in the process.
 public final class WriteProtection: Sendable {
-  /// The process as it was when its writes began to be watched. It may have executed another program since.
+  /// The process as it was when its protection began. It may have executed another program since.
   public let process: TargetProcess
   /// How long one of its threads stood still for the beginning, in nanoseconds.
   public let stoppedNanoseconds: UInt64
@@ -22,7 +22,7 @@ public final class WriteProtection: Sendable {
   public let firstMappingCount: Int
   private let lastCount: Atomic<Int>
 
-  /// Begins to watch a process, none of whose mappings are watched yet.
+  /// Begins to protect a process, none of whose mappings are registered yet.
   ///
   /// - Throws: `TargetError` with `trackedByAnother` or `notTrackable`, whose messages say why, or `gone`.
   public init(of process: TargetProcess, by injector: inout Injector) throws(TargetError) {
@@ -66,7 +66,7 @@ public final class WriteProtection: Sendable {
   private static let othersLooks = 10
   private static let othersPauseMicroseconds: UInt32 = 20_000
 
-  /// Makes sure that the process may be watched as far as that can be told from outside: that no userfaultfd protects
+  /// Makes sure that the process may be protected, as far as that can be told from outside: that no userfaultfd protects
   /// memory of it asynchronously, such as that of another run, and that it has room for mappings.
   ///
   /// - Returns: that room.
@@ -78,7 +78,7 @@ public final class WriteProtection: Sendable {
     while let vma = try map.next() {
       if vma.name != "[vsyscall]" { (end, count) = (vma.end, count + 1) }
     }
-    guard try !UnregisteredScan(of: process).findsWatchedPage(in: 0..<end) else {
+    guard try !UnregisteredScan(of: process).findsRegisteredPage(in: 0..<end) else {
       throw trackedByAnother(process)
     }
     let room = try MappingRoom()
@@ -102,7 +102,7 @@ public final class WriteProtection: Sendable {
     )
   }
 
-  /// Whether this is the process that is watched, with the memory that it had then.
+  /// Whether this is the process that is protected, with the memory that it had when that began.
   ///
   /// - Throws: `TargetError` when the kernel does not tell.
   public func isOf(_ other: TargetProcess) throws(TargetError) -> Bool {
@@ -119,131 +119,115 @@ public final class WriteProtection: Sendable {
   /// How many mappings the process had when they were last looked at.
   public var mappingCount: Int { lastCount.load(ordering: .relaxed) }
 
-  /// Whether the process had room for further mappings then; else the watch should end.
+  /// Whether the process had room for further mappings then; else the protection should end.
   public var hasRoom: Bool { room.allowsGoingOn(with: mappingCount) }
 
-  /// How many mappings the process may have, as it was when the watch began.
+  /// How many mappings the process may have, as it was when the protection began.
   public var mappingLimit: Int { room.limit }
 
-  /// Has all mappings watched, and protects all pages; what was written until then is not told.
+  /// Registers all mappings and protects all pages; nothing tells of what was written until then.
   ///
   /// - Throws: `TargetError` when the memory is gone, or our task was cancelled.
   public func protectAll(swapped: SwappedPages) throws(TargetError) {
-    var areas = MappedAreas(of: process)
-    var parts = RegisteredRanges(of: process, refused: try registerNew())
-    var scanner = try PageScanner(of: process, source: .pagemapScan, swapped: swapped)
-    let writes = DirtyCriterion(authority: .everything, protects: true, seesSoftDirty: false)
-    while let area = try areas.next() {
-      if area.pages == .all { continue }
-      try parts.cut(area, starts: areas.starts)
-      for part in parts.parts where part.isWatched {
-        var position = part.start
-        while position < part.end {
-          try TargetError.checkCancellation()
-          position = try scanner.step(
-            from: position, to: part.end, isFileBacked: area.pages == .copiedFromFile, writes: writes)
-        }
-      }
-    }
+    var walk = try PageWalk(of: process, by: self, mode: .protectAll, swapped: swapped)
+    while try walk.next() { try TargetError.checkCancellation() }
   }
 
-  /// Has mappings watched that are not yet. All their pages count as written.
+  /// Registers the mappings that are not yet. All their pages count as written.
   ///
-  /// Whether a mapping is watched, nothing tells but a scan: it is asked for pages in mappings that are not. So one that
-  /// was moved, replaced or mapped anew is found, whatever its address. By whom it is watched, not even that tells, but
-  /// the attempt to watch it.
+  /// Whether a mapping is registered, nothing tells but a scan, which is asked for pages in mappings that are not. So a
+  /// mapping that was moved, replaced or mapped anew is found at any address. Who has registered it, not even the scan
+  /// tells, but the attempt to register it.
   ///
-  /// - Returns: what cannot be watched.
+  /// - Returns: the memory that cannot be registered.
   /// - Throws: `TargetError` when the memory is gone, or our task was cancelled.
-  public func registerNew() throws(TargetError) -> RefusedMemory {
+  func registerNew() throws(TargetError) -> RefusedMemory {
     let found = try Self.registerNew(of: process, by: userfault, isFirst: false)
     lastCount.store(found.mappingCount, ordering: .relaxed)
     return found.refused
   }
 
-  /// - Parameter isFirst: whether nothing was watched before, so that what somebody else protects is a reason not to begin.
+  /// - Parameter isFirst: whether nothing was registered before, so that another's protection is a reason not to begin.
   private static func registerNew(
     of process: TargetProcess, by userfault: borrowing Userfault, isFirst: Bool
   ) throws(TargetError) -> (refused: RefusedMemory, mappingCount: Int) {
-    var stretches = RegistrableRanges(of: process)
+    var ranges = RegistrableRanges(of: process)
     var refused = RefusedMemory()
-    while let stretch = try stretches.next() {
+    while let range = try ranges.next() {
       try TargetError.checkCancellation()
-      let pages = try unwatchedPages(in: stretch, of: process)
-      let outcome = try userfault.watch(stretch, of: stretches)
+      let pages = try unregisteredPages(in: range, of: process)
+      let outcome = try userfault.registerMost(of: range, in: ranges)
       for refusal in outcome.refused {
         if isFirst, refusal.errno.code == EBUSY,
-          try UnregisteredScan(of: process).findsWatchedPage(in: refusal.range)
+          try UnregisteredScan(of: process).findsRegisteredPage(in: refusal.range)
         {
           throw trackedByAnother(process)
         }
         refused.add(refusal.range)
       }
-      forgetProtection(of: pages, in: outcome.watched, by: userfault)
+      forgetProtection(of: pages, in: outcome.registered, by: userfault)
     }
-    return (refused, stretches.mappingCount)
+    return (refused, ranges.mappingCount)
   }
 
-  private static func unwatchedPages(
-    in stretch: Range<UInt64>, of process: TargetProcess
+  private static func unregisteredPages(
+    in range: Range<UInt64>, of process: TargetProcess
   ) throws(TargetError) -> DirtySet {
     var pages = DirtySet(byteCount: 0, taskCount: 1)
     pages.beginTask()
     let scan = UnregisteredScan(of: process)
-    // Of mappings that are watched, the kernel does not look at a single page: as a rule there is nothing.
-    guard try scan.firstPage(in: stretch, areOfFiles: true) != nil else { return pages }
+    // Of mappings that are registered, the kernel does not look at a single page: as a rule there are no others.
+    guard try scan.firstPage(in: range, areOfFiles: true) != nil else { return pages }
     pages = DirtySet(byteCount: DirtySet.smallestBytes, taskCount: 1)
     pages.beginTask()
-    try scan.collect(stretch, into: &pages)
+    try scan.collect(range, into: &pages)
     return pages
   }
 
   /// Before Linux 6.13, pages of a mapping that was moved are still marked as protected, and would pass for not written
-  /// since: so the marks of those that were not watched are taken away.
+  /// since: so the marks of mappings that were not registered are taken away.
   private static func forgetProtection(
-    of pages: DirtySet, in watched: [Range<UInt64>], by userfault: borrowing Userfault
+    of pages: DirtySet, in registered: [Range<UInt64>], by userfault: borrowing Userfault
   ) {
     var cursor = pages.cursor(ofTask: 0)
-    for range in watched {
+    for range in registered {
       var position = range.lowerBound
       while position < range.upperBound {
-        let (isUnwatched, end) = cursor.next(in: position..<range.upperBound)
-        if isUnwatched { userfault.unprotect(position..<end) }
+        let (isUnregistered, end) = cursor.next(in: position..<range.upperBound)
+        if isUnregistered { userfault.unprotect(position..<end) }
         position = end
       }
     }
   }
 
-  /// Ends the watch of private mappings of files. To be done before CRIU's final dump: where the process gives up
-  /// pages of such a mapping that is watched, the kernel leaves marks that look like pages in swap.
+  /// Ends the registration of private mappings of files. This is done before CRIU's final dump: where the process gives up
+  /// pages of such a mapping while it is registered, the kernel leaves marks that look like pages in swap.
   ///
   /// - Throws: `TargetError` when the mappings cannot be listed.
-  public func unwatchFiles() throws(TargetError) {
+  public func unregisterFiles() throws(TargetError) {
     var map = MemoryMap(of: process)
     while let vma = try map.next() {
       guard vma.isFileBacked, !vma.isShared else { continue }
-      try userfault.unwatchIfOurs(vma.start..<vma.end)
+      try userfault.unregisterIfOurs(vma.start..<vma.end)
     }
   }
 
-  /// Lifts the protection of all pages, in steps, and ends the watch: the kernel would do all of it in one when the
+  /// Lifts the protection of all pages, in steps, and ends the registration: the kernel would do all of it in one go when the
   /// descriptor is closed, and a thread of the process that maps memory would wait for that. And where the process forked
   /// in the moment of the injection, its child has the descriptor, too.
   ///
-  /// The end of the watch looks at each entry of the page tables once more, a stretch at a time, with the mmap_lock held
+  /// The end of the registration looks at each entry of the page tables once more, a range at a time, with the mmap_lock held
   /// for writing (mm/userfaultfd.c, userfaultfd_clear_vma). In parts of a mapping it would cut that in two for a moment,
   /// in which the process could not move it (mremap). So the mappings are listed anew when the protection is lifted.
   private func unprotect() throws(TargetError) {
-    var parts = RegisteredRanges(of: process, refused: try registerNew())
-    var areas = MappedAreas(of: process)
-    while let area = try areas.next() {
-      if area.pages == .all { continue }
-      try parts.cut(area, starts: areas.starts)
-      for part in parts.parts where part.isWatched { userfault.unprotect(part.start..<part.end) }
-    }
-    var stretches = RegistrableRanges(of: process)
-    while let stretch = try stretches.next() {
-      for range in try userfault.watch(stretch, of: stretches).watched { try userfault.unwatch(range) }
+    var pieces = WalkPieces(
+      of: ListedMemory(of: process, refused: try registerNew()), mode: .protectAll)
+    while let piece = try pieces.next() { userfault.unprotect(piece.range) }
+    var ranges = RegistrableRanges(of: process)
+    while let range = try ranges.next() {
+      for found in try userfault.registerMost(of: range, in: ranges).registered {
+        try userfault.unregister(found)
+      }
     }
   }
 }

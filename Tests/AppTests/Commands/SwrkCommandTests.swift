@@ -1,7 +1,7 @@
 import Foundation
 import Sluice
-import SluiceImages
 import SluiceTestSupport
+import SluiceWire
 import Testing
 
 @Suite("sluice swrk", .timeLimit(.minutes(15)))

@@ -1,5 +1,5 @@
-import SluiceImages
 import SluiceTestSupport
+import SluiceWire
 import Testing
 
 @testable import sluice

@@ -1,4 +1,4 @@
-import SluiceImages
+import SluiceWire
 import Testing
 
 @testable import sluice

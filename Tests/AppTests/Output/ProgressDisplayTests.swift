@@ -8,7 +8,8 @@ import Testing
 struct ProgressDisplayTests {
   private func progress(_ written: UInt64, of expected: UInt64, after microseconds: UInt64) -> PreDumpProgress
   {
-    PreDumpProgress(bytesWritten: written, bytesExpected: expected, elapsedMicroseconds: microseconds)
+    PreDumpProgress(
+      phase: .copying, bytesWritten: written, bytesExpected: expected, elapsedMicroseconds: microseconds)
   }
 
   @Test(arguments: 20...200)
@@ -36,11 +37,16 @@ struct ProgressDisplayTests {
 
   @Test func isOneJSONObject() throws {
     let line = ProgressDisplay.jsonLine(for: progress(10, of: 20, after: 2_000_000))
-    let object = try #require(try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Int])
+    let object = try #require(try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any])
+    #expect(object["phase"] as? String == "copying")
     #expect(
-      object == [
+      object.compactMapValues { $0 as? Int } == [
         "bytes_written": 10, "bytes_expected": 20, "bytes_per_second": 5, "elapsed_us": 2_000_000, "tries": 1,
       ])
+    var second = progress(10, of: 20, after: 2_000_000)
+    second.round = 2
+    let other = try JSONSerialization.jsonObject(with: Data(ProgressDisplay.jsonLine(for: second).utf8))
+    #expect((other as? [String: Any])?["round"] as? Int == 2)
   }
 
   @Test func saysThatARoundWasBegunAgain() {

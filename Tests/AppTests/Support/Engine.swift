@@ -1,6 +1,6 @@
 import Foundation
-import SluiceImages
 import SluiceTestSupport
+import SluiceWire
 import Testing
 
 /// A container engine, as far as `sluice swrk` gets to know it: the test, at the other end of a socket.

@@ -12,7 +12,7 @@ import Testing
     #expect(machine.taking() == [1])
     #expect(machine.taking() == [2])
     #expect(machine.taking() == [])
-    for index in [1, 2, 0] { #expect(machine.giveBack(index) == nil) }
+    for index in [1, 2, 0] { #expect(machine.givingBack(index) == nil) }
     #expect(machine.taking() == [0])
     #expect(machine.taking() == [2])
     #expect(machine.taking() == [1])
@@ -24,13 +24,13 @@ import Testing
     for _ in 0..<10 {
       #expect(machine.taking() == [0])
       #expect(machine.touched == 1)
-      #expect(machine.giveBack(0) == nil)
+      #expect(machine.givingBack(0) == nil)
     }
     _ = machine.taking()
     _ = machine.taking()
     #expect(machine.touched == 2)
-    #expect(machine.giveBack(0) == nil)
-    #expect(machine.giveBack(1) == nil)
+    #expect(machine.givingBack(0) == nil)
+    #expect(machine.givingBack(1) == nil)
     #expect(machine.touched == 2)
     #expect(machine.taken == 0)
   }
@@ -41,11 +41,11 @@ import Testing
     for waiter in 1...3 { #expect(machine.waiting(waiter) == .suspend) }
     #expect(machine.cancelWaiter(id: 2) == 2)
     #expect(machine.cancelWaiter(id: 2) == nil)
-    #expect(machine.giveBack(0) == 1)
+    #expect(machine.givingBack(0) == 1)
     #expect(machine.taken == 1)
-    #expect(machine.giveBack(0) == 3)
+    #expect(machine.givingBack(0) == 3)
     #expect(machine.taken == 1)
-    #expect(machine.giveBack(0) == nil)
+    #expect(machine.givingBack(0) == nil)
     #expect(machine.taken == 0)
   }
 
@@ -53,7 +53,7 @@ import Testing
     var machine = Machine(count: 1)
     _ = machine.taking()
     #expect(machine.taking() == [])
-    #expect(machine.giveBack(0) == nil)
+    #expect(machine.givingBack(0) == nil)
     #expect(machine.waiting(7) == .resume(7, 0))
     #expect(machine.taken == 1)
   }
@@ -69,6 +69,61 @@ import Testing
       var machine = BufferRingStateMachine<Int>(count: 1)
       _ = machine.giveBack(0)
     }
+  }
+
+  @Test func `a lower limit takes the memory of free buffers at once, of others when they come home`() {
+    var machine = Machine(count: 4)
+    for index in 0..<4 { #expect(machine.taking() == [index]) }
+    #expect(machine.givingBack(3) == nil)
+    guard case .empty([3]) = machine.setLimit(2) else {
+      Issue.record("buffer 3 is free and has memory")
+      return
+    }
+    var isWithin = machine.isWithinLimit
+    #expect(!isWithin)
+    #expect(machine.emptied(3) == nil)
+    isWithin = machine.isWithinLimit
+    #expect(!isWithin, "buffer 2 is still out")
+    guard case .empty(2) = machine.giveBack(2) else {
+      Issue.record("buffer 2 is above the limit")
+      return
+    }
+    #expect(machine.emptied(2) == nil)
+    isWithin = machine.isWithinLimit
+    #expect(isWithin)
+    #expect(machine.touched == 2)
+    #expect(machine.taking() == [], "no more than the limit are handed out")
+    #expect(machine.mostTouched == 4)
+  }
+
+  @Test func `a higher limit serves those who wait, and a buffer that is being emptied comes later`() {
+    var machine = Machine(count: 3)
+    for index in 0..<3 { #expect(machine.taking() == [index]) }
+    _ = machine.setLimit(1)
+    guard case .empty(2) = machine.giveBack(2), case .empty(1) = machine.giveBack(1) else {
+      Issue.record("both are above the limit")
+      return
+    }
+    #expect(machine.emptied(1) == nil)
+    #expect(machine.waiting(7) == .suspend)
+    #expect(machine.waiting(8) == .suspend)
+    guard case .resume(let resumed) = machine.setLimit(3) else {
+      Issue.record("the limit was raised")
+      return
+    }
+    #expect(resumed.map(\.waiter) == [7])
+    #expect(resumed.map(\.index) == [1])
+    let last = machine.emptied(2)
+    #expect(last?.waiter == 8)
+    #expect(last?.index == 2)
+  }
+
+  @Test func `only free buffers without memory are touched`() {
+    var machine = Machine(count: 4)
+    _ = machine.taking()
+    #expect(machine.touch(3) == [1, 2])
+    #expect(machine.touched == 3)
+    #expect(machine.touch(3) == [])
   }
 
   /// Against a plain array of free buffers and one of waiters.
@@ -106,7 +161,7 @@ import Testing
       default:
         guard let index = out.randomElement(using: &random) else { continue }
         let expected = line.isEmpty ? nil : line.removeFirst()
-        #expect(machine.giveBack(index) == expected)
+        #expect(machine.givingBack(index) == expected)
         if expected == nil {
           out.removeAll { $0 == index }
           free.append(index)
@@ -127,6 +182,21 @@ extension BufferRingStateMachine<Int> {
   /// The buffer that is taken; empty when it must be waited for.
   fileprivate mutating func taking() -> [Int] {
     if case .take(let index) = take() { [index] } else { [] }
+  }
+
+  /// Gives a buffer back that is within the limit.
+  ///
+  /// - Returns: the waiter that has it then.
+  fileprivate mutating func givingBack(_ index: Int) -> Int? {
+    switch giveBack(index) {
+    case .none: return nil
+    case .resume(let waiter, let given):
+      #expect(given == index)
+      return waiter
+    case .empty:
+      Issue.record("a buffer within the limit keeps its memory")
+      return nil
+    }
   }
 
   /// Waits by a number that is both the waiter and its id.

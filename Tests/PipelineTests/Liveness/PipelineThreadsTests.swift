@@ -158,7 +158,7 @@ private struct ThreadedPipeline {
     nonisolated var taskExecutor: any TaskExecutor {
       switch place {
       case .thread(let executor): executor
-      case .engine(let engine): engine.taskExecutor
+      case .engine(let engine): engine.executor
       }
     }
 

@@ -76,18 +76,17 @@ final class SeededExecutor: SerialExecutor, TaskExecutor {
 
 /// A write engine on a seeded executor: writes complete in any order, some only after they were tried again.
 final class SeededWriteEngine: WriteEngine {
-  private let executor: SeededExecutor
+  private let thread: SeededExecutor
   private let random: Locked<SplitMix>
   private let handler = Locked<(@Sendable (WriteCompletion) -> Void)?>(nil)
 
   init(on executor: SeededExecutor, seed: UInt64) {
-    self.executor = executor
+    thread = executor
     random = Locked(SplitMix(seed: seed))
   }
 
   var kind: String { "seeded" }
-  var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
-  var taskExecutor: any TaskExecutor { executor }
+  var executor: any SerialExecutor & TaskExecutor { thread }
 
   func setCompletionHandler(_ handler: @escaping @Sendable (WriteCompletion) -> Void) {
     self.handler.withLock { $0 = handler }
@@ -97,7 +96,7 @@ final class SeededWriteEngine: WriteEngine {
     let isInterrupted = random.withLock { Int.random(in: 0..<4, using: &$0) == 0 }
     let result = unsafe isInterrupted ? -Int(EINTR) : request.bytes.count
     let completion = WriteCompletion(token: request.token, result: result)
-    executor.perform { [self] in handler.withLock { $0 }?(completion) }
+    thread.perform { [self] in handler.withLock { $0 }?(completion) }
   }
 
   func shutdown() {}

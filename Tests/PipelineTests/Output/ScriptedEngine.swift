@@ -15,7 +15,7 @@ final class ScriptedEngine: WriteEngine {
     var isScheduled = false
   }
 
-  private let executor = makeExecutor(name: "test-scripted")
+  private let thread = makeExecutor(name: "test-scripted")
   private let state: Locked<State>
   /// Of so many completions one is an error that lasts; 0 for none.
   private let errorShare: Int
@@ -26,8 +26,7 @@ final class ScriptedEngine: WriteEngine {
   }
 
   var kind: String { "scripted" }
-  var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
-  var taskExecutor: any TaskExecutor { executor }
+  var executor: any SerialExecutor & TaskExecutor { thread }
   /// What was written.
   var file: [UInt8] { state.withLock { $0.file } }
   /// The most writes that were in flight.
@@ -36,12 +35,12 @@ final class ScriptedEngine: WriteEngine {
   var errors: [Int32] { state.withLock { $0.errors } }
 
   func setCompletionHandler(_ handler: @escaping @Sendable (WriteCompletion) -> Void) {
-    executor.checkIsolated()
+    thread.checkIsolated()
     state.withLock { $0.handler = handler }
   }
 
   func start(_ request: WriteRequest) {
-    executor.checkIsolated()
+    thread.checkIsolated()
     state.withLock { state in
       state.pending.append(request)
       state.mostPending = max(state.mostPending, state.pending.count)
@@ -50,7 +49,7 @@ final class ScriptedEngine: WriteEngine {
   }
 
   func shutdown() {
-    executor.shutdown()
+    thread.shutdown()
   }
 
   private func scheduleCompletion() {
@@ -58,7 +57,7 @@ final class ScriptedEngine: WriteEngine {
       defer { state.isScheduled = true }
       return !state.isScheduled
     }
-    if mustSchedule { executor.perform { [self] in completeSome() } }
+    if mustSchedule { thread.perform { [self] in completeSome() } }
   }
 
   /// Completes one write in three turns, any of them; the turns in between are other jobs' of the thread.

@@ -2,6 +2,7 @@
 // has come back. It is built twice, with and without NonisolatedNonsendingByDefault: see Package.swift.
 //
 // embedder PID DIR
+// embedder --dumps COUNT --budget BYTES PID DIR: makes so many at once, and says what memory that took
 import Dispatch
 import Glibc
 import Sluice
@@ -25,8 +26,9 @@ enum Call: String, CaseIterable {
       policy.rounds = 2
       policy.untilPages = 0
       policy.untilSkippedPercent = 100
-      var rounds = try PreDumpRounds(configuration, policy: policy)
-      while let round = try await rounds.next() { rounds.ended(try await round.run()) }
+      try await withPreDumpRounds(configuration, policy: policy) { rounds in
+        for try await report in rounds where report.pagesWritten == 0 { throw Failure.nothingWritten }
+      }
     case .flatten:
       _ = try await FlattenImages(directory: "\(directory)/one", output: "\(directory)/flat").run()
     case .contents:
@@ -61,6 +63,8 @@ func runAll(
 
 enum Failure: Error {
   case noDirectory
+  case nothingWritten
+  case noPeak
 }
 
 actor Plain {
@@ -101,6 +105,41 @@ actor OnQueue {
   func run(of pid: Int32, in directory: String) async throws {
     try await runAll("custom-executor", of: pid, in: directory)
   }
+}
+
+/// Makes dumps of one process at once, in one runtime.
+///
+/// - Returns: the most memory that this program has taken, in bytes.
+func peak(ofDumps count: Int, budget: Int, of pid: Int32, in directory: String) async throws -> Int {
+  guard unsafe mkdir(directory, 0o700) == 0 else { throw Failure.noDirectory }
+  let runtime = SluiceRuntime(memoryBudget: budget)
+  try await withThrowingTaskGroup(of: Void.self) { group in
+    for number in 0..<count {
+      group.addTask {
+        var configuration = PreDump.Configuration(pid: pid, imagesDirectory: "\(directory)/\(number)")
+        configuration.tracker = .none
+        _ = try await PreDump(configuration, in: runtime).run()
+      }
+    }
+    try await group.waitForAll()
+  }
+  await runtime.shutdown()
+  guard let file = unsafe fopen("/proc/self/status", "r") else { throw Failure.noPeak }
+  defer { unsafe fclose(file) }
+  var line = [CChar](repeating: 0, count: 256)
+  while unsafe fgets(&line, 256, file) != nil {
+    let text = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    if text.hasPrefix("VmHWM:"), let kibibytes = Int(text.filter(\.isNumber)) { return kibibytes << 10 }
+  }
+  throw Failure.noPeak
+}
+
+if CommandLine.arguments.count == 7, CommandLine.arguments[1] == "--dumps",
+  let count = Int(CommandLine.arguments[2]), let budget = Int(CommandLine.arguments[4]),
+  let pid = Int32(CommandLine.arguments[5])
+{
+  print(try await peak(ofDumps: count, budget: budget, of: pid, in: CommandLine.arguments[6]))
+  exit(0)
 }
 
 guard CommandLine.arguments.count == 3, let pid = Int32(CommandLine.arguments[1]) else {

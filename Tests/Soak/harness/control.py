@@ -1,6 +1,5 @@
 """Controls: one dirty page that is forgotten in one round must be noticed, or all the comparing is worth nothing."""
 
-import os
 import subprocess
 
 from . import comparison, outside, rounds
@@ -9,9 +8,6 @@ from .subjects import Kind
 
 # Its pages are written often enough that two rounds in succession have some of them, with different content.
 _OFTEN = Kind("write-20000", ["write", "--rate", "20000", "--size", "8M"])
-# Each of its pages is written once more and never again: what a round forgets, no later one makes good.
-# Slowly enough that some are left when round 3 begins, though a debug build makes the rounds.
-_ONCE = Kind("write-once", ["write-once", "--rate", "5000", "--size", "256M"])
 
 
 def by_damage(programs, directory):
@@ -30,29 +26,18 @@ def by_damage(programs, directory):
         _expect_one_page(programs, subject, images)
 
 
-def by_tracker(programs, directory):
-    """Has Sluice's tracker miss one page that was written before round 3 (SLUICE_FORGET_DIRTY, debug builds only)."""
-    with _stopped(_ONCE, programs, directory, forgets=True) as subject:
-        _expect_one_page(programs, subject, directory / "images")
-
-
 class _stopped:
     """A subject after its rounds, stopped."""
 
-    def __init__(self, kind, programs, directory, forgets=False):
-        self._kind, self._programs, self._directory, self._forgets = kind, programs, directory, forgets
+    def __init__(self, kind, programs, directory):
+        self._kind, self._programs, self._directory = kind, programs, directory
 
     def __enter__(self):
         self._subject = self._kind.start(self._programs, self._directory)
-        environment = dict(os.environ)
-        if self._forgets:
-            start, end = self._subject.area
-            # The first dirty page in there, in round 3.
-            environment["SLUICE_FORGET_DIRTY"] = f"3:{start:#x}-{end:#x}"
         try:
             rounds.run(
                 self._programs, self._subject, self._directory / "images", self._programs.round_count, "--final",
-                "--leave-stopped", environment=environment,
+                "--leave-stopped",
             )
             return self._subject
         except BaseException:

@@ -30,13 +30,12 @@ def arguments(programs, pid, directory, rounds, *options):
     ]
 
 
-def run(programs, subject, directory, rounds, *options, environment=None):
+def run(programs, subject, directory, rounds, *options):
     """Makes the rounds into directory/1, directory/2 and so on; raises Harm if it cannot."""
     command = arguments(programs, subject.pid, directory, rounds, *options)
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_LONGEST_RUN, check=False,
-            env=environment,
         )
     except subprocess.TimeoutExpired as error:
         raise Harm(f"sluice did not end within {_LONGEST_RUN} s") from error

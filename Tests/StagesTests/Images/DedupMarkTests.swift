@@ -21,7 +21,7 @@ extension StagesTests {
     private func expectRefused(
       _ path: String, in directory: String, sourceLocation: SourceLocation = #_sourceLocation
     ) async throws {
-      let problems = try VerifyImages(directory: path).run().problems
+      let problems = try await VerifyImages(directory: path).run().problems
       #expect(
         problems.contains { $0.contains("'sluice dedup' has given back") }, "\(problems)",
         sourceLocation: sourceLocation)
@@ -29,8 +29,8 @@ extension StagesTests {
         try await flatten(path, to: "\(directory)/refused")
       }
       #expect(error?.code == .malformedImages, sourceLocation: sourceLocation)
-      let again = #expect(throws: SluiceError.self, sourceLocation: sourceLocation) {
-        try DedupImages(directory: path).run()
+      let again = await #expect(throws: SluiceError.self, sourceLocation: sourceLocation) {
+        try await DedupImages(directory: path).run()
       }
       #expect(again?.code == .malformedImages, sourceLocation: sourceLocation)
     }
@@ -39,19 +39,19 @@ extension StagesTests {
     func areRightOnlyBelowTheOnesThatHaveThemAnew(depth: Int) async throws {
       try await withTemporaryDirectory { directory in
         let chain = try RandomChain(seed: 3, depth: depth, in: directory)
-        let given = try DedupImages(directory: chain.newest).run()
+        let given = try await DedupImages(directory: chain.newest).run()
         #expect(given.pages > 0)
-        #expect(try VerifyImages(directory: chain.newest).run().problems == [])
-        #expect(try ImagesSummary(path: chain.newest).deduplicated == nil)
+        #expect(try await VerifyImages(directory: chain.newest).run().problems == [])
+        #expect(try await ImagesSummary(path: chain.newest).deduplicated == nil)
         for parent in chain.directories.dropLast() {
           try await expectRefused(parent, in: directory)
-          #expect(try ImagesSummary(path: parent).deduplicated?.contains("../\(depth)") == true)
+          #expect(try await ImagesSummary(path: parent).deduplicated?.contains("../\(depth)") == true)
         }
         // A second time there is nothing wrong either.
-        #expect(try DedupImages(directory: chain.newest).run() == given)
+        #expect(try await DedupImages(directory: chain.newest).run() == given)
         try await flatten(chain.newest, to: "\(directory)/flat")
-        #expect(try VerifyImages(directory: "\(directory)/flat").run().problems == [])
-        #expect(try ImagesSummary(path: "\(directory)/flat").deduplicated == nil)
+        #expect(try await VerifyImages(directory: "\(directory)/flat").run().problems == [])
+        #expect(try await ImagesSummary(path: "\(directory)/flat").deduplicated == nil)
         #expect(try RandomChain.contents(of: "\(directory)/flat").count == chain.pages.count)
       }
     }
@@ -60,7 +60,7 @@ extension StagesTests {
     @Test func areRightWhereverTheChainIsMoved() async throws {
       try await withTemporaryDirectory { directory in
         let chain = try RandomChain(seed: 3, depth: 3, in: directory)
-        _ = try DedupImages(directory: chain.newest).run()
+        _ = try await DedupImages(directory: chain.newest).run()
         let other = "\(directory)/other"
         try FileManager.default.createDirectory(atPath: other, withIntermediateDirectories: false)
         for (number, name) in [(1, "a"), (2, "b"), (3, "c")] {
@@ -71,7 +71,7 @@ extension StagesTests {
           try FileManager.default.createSymbolicLink(
             atPath: "\(other)/\(name)/parent", withDestinationPath: parent)
         }
-        #expect(try VerifyImages(directory: "\(other)/c").run().problems == [])
+        #expect(try await VerifyImages(directory: "\(other)/c").run().problems == [])
         try await expectRefused("\(other)/b", in: directory)
         // Another one in its place has not got the pages.
         let stranger = try RandomChain(seed: 4, depth: 3, in: directory)
@@ -86,10 +86,10 @@ extension StagesTests {
     @Test func areMarkedForTheNewestOne() async throws {
       try await withTemporaryDirectory { directory in
         let chain = try RandomChain(seed: 3, depth: 4, in: directory)
-        _ = try DedupImages(directory: chain.directories[2]).run()
-        #expect(try VerifyImages(directory: chain.directories[2]).run().problems == [])
-        _ = try DedupImages(directory: chain.newest).run()
-        #expect(try VerifyImages(directory: chain.newest).run().problems == [])
+        _ = try await DedupImages(directory: chain.directories[2]).run()
+        #expect(try await VerifyImages(directory: chain.directories[2]).run().problems == [])
+        _ = try await DedupImages(directory: chain.newest).run()
+        #expect(try await VerifyImages(directory: chain.newest).run().problems == [])
         for parent in chain.directories.dropLast() { try await expectRefused(parent, in: directory) }
       }
     }
@@ -98,17 +98,18 @@ extension StagesTests {
     @Test func areNotMadeByImagesThatAreBroken() async throws {
       try await withTemporaryDirectory { directory in
         let chain = try RandomChain(seed: 3, depth: 3, in: directory)
-        let allocated = try ImagesSummary(path: chain.directories[0]).tasks.map(\.allocatedBytes)
+        let allocated = try await ImagesSummary(path: chain.directories[0]).processes.map(\.allocatedBytes)
         // Its last entry cannot be read.
         let pagemap = try FileHandle(forWritingTo: URL(filePath: "\(chain.newest)/pagemap-42.img"))
         try pagemap.seekToEnd()
         try pagemap.write(contentsOf: [7, 0, 0, 0, 8])
         try pagemap.close()
-        #expect(throws: SluiceError.self) { try DedupImages(directory: chain.newest).run() }
-        #expect(try ImagesSummary(path: chain.directories[0]).tasks.map(\.allocatedBytes) == allocated)
+        await #expect(throws: SluiceError.self) { try await DedupImages(directory: chain.newest).run() }
+        #expect(
+          try await ImagesSummary(path: chain.directories[0]).processes.map(\.allocatedBytes) == allocated)
         for parent in chain.directories.dropLast() {
-          #expect(try ImagesSummary(path: parent).deduplicated == nil)
-          #expect(try VerifyImages(directory: parent).run().problems == [])
+          #expect(try await ImagesSummary(path: parent).deduplicated == nil)
+          #expect(try await VerifyImages(directory: parent).run().problems == [])
         }
       }
     }
@@ -130,11 +131,11 @@ extension StagesTests {
           }
           _ = try await pass("1", on: nil, .content)
           _ = try await pass("2", on: "1", .none)
-          _ = try DedupImages(directory: "\(directory)/2").run()
+          _ = try await DedupImages(directory: "\(directory)/2").run()
           let report = try await pass("3", on: "1", .content)
           #expect(report.pagesSkippedParent == 0)
           #expect(report.parentDirectory == nil)
-          #expect(try ImagesSummary(path: "\(directory)/3").parent == nil)
+          #expect(try await ImagesSummary(path: "\(directory)/3").parent == nil)
           #expect(
             warnings.withLock { $0 }.contains { $0.contains("'sluice dedup' has given back") },
             "\(warnings.withLock { $0 })")
@@ -152,20 +153,20 @@ extension StagesTests {
         let chain = try RandomChain(seed: 3, depth: 3, in: directory)
         try FileManager.default.moveItem(
           atPath: "\(chain.newest)/inventory.img", toPath: "\(chain.newest)/inventory.img.aside")
-        let summary = try ImagesSummary(path: chain.newest)
+        let summary = try await ImagesSummary(path: chain.newest)
         #expect(summary.isFinished && summary.isSetAside)
-        #expect(summary.dumpUptimeMicroseconds == 3)
-        let verified = try VerifyImages(directory: chain.newest).run()
+        #expect(summary.dumpUptime == .microseconds(3))
+        let verified = try await VerifyImages(directory: chain.newest).run()
         #expect(verified.problems == [])
         #expect(verified.notes.count == 1 && verified.notes[0].contains("complete and set aside"))
         let report = try await FlattenImages(directory: chain.newest, output: "\(directory)/flat").run()
         #expect(!report.isBase)
-        let flat = try ImagesSummary(path: "\(directory)/flat")
+        let flat = try await ImagesSummary(path: "\(directory)/flat")
         #expect(flat.isFinished && !flat.isSetAside)
         #expect(try RandomChain.contents(of: "\(directory)/flat").count == chain.pages.count)
         try expectNoBase("\(directory)/flat")
         // They do for what only reads them.
-        #expect(throws: Never.self) { try DedupImages(directory: chain.newest).run() }
+        await #expect(throws: Never.self) { try await DedupImages(directory: chain.newest).run() }
       }
     }
 

@@ -13,11 +13,11 @@ extension StagesTests {
       _ = try await flatten.run()
     }
 
-    private func expectRight(_ output: String, _ chain: RandomChain, _ comment: Comment) throws {
+    private func expectRight(_ output: String, _ chain: RandomChain, _ comment: Comment) async throws {
       let contents = try RandomChain.contents(of: output)
       #expect(contents.keys.sorted() == chain.pages.keys.sorted(), comment)
       #expect(chain.pages.allSatisfy { contents[$0.key] == .some($0.value) }, comment)
-      let summary = try ImagesSummary(path: output)
+      let summary = try await ImagesSummary(path: output)
       #expect(summary.isFinished, comment)
       #expect(summary.parent == nil, comment)
     }
@@ -29,7 +29,7 @@ extension StagesTests {
           let chain = try RandomChain(seed: seed, depth: depth, in: directory)
           try await flatten(
             chain.newest, to: "\(directory)/flat", budget: seed % 2 == 0 ? 64 << 20 : 2 << 20)
-          try expectRight("\(directory)/flat", chain, "seed \(seed), depth \(depth)")
+          try await expectRight("\(directory)/flat", chain, "seed \(seed), depth \(depth)")
           let inventory = try Data(contentsOf: URL(filePath: "\(directory)/flat/inventory.img"))
           #expect(inventory == (try Data(contentsOf: URL(filePath: "\(chain.newest)/inventory.img"))))
           #expect(FileManager.default.fileExists(atPath: "\(directory)/flat/stats-dump"))
@@ -44,7 +44,7 @@ extension StagesTests {
         try FileManager.default.createDirectory(
           atPath: "\(chain.newest)/1", withIntermediateDirectories: false)
         try await flatten(chain.newest, to: "\(directory)/flat")
-        try expectRight("\(directory)/flat", chain, "with a directory in it")
+        try await expectRight("\(directory)/flat", chain, "with a directory in it")
         #expect(!FileManager.default.fileExists(atPath: "\(directory)/flat/1"))
       }
     }
@@ -78,11 +78,11 @@ extension StagesTests {
       for seed in UInt64(1)...12 {
         try await withTemporaryDirectory { directory in
           let chain = try RandomChain(seed: seed, depth: depth, in: directory)
-          let report = try DedupImages(directory: chain.newest).run()
+          let report = try await DedupImages(directory: chain.newest).run()
           #expect(report.bytes == report.pages * 4096)
           if seed == 1 { #expect(report.pages > 0) }
           try await flatten(chain.newest, to: "\(directory)/flat")
-          try expectRight("\(directory)/flat", chain, "seed \(seed), depth \(depth)")
+          try await expectRight("\(directory)/flat", chain, "seed \(seed), depth \(depth)")
         }
       }
     }
@@ -96,9 +96,11 @@ extension StagesTests {
           configuration.parentDirectory = "\(directory)/1"
           configuration.imagesDirectory = "\(directory)/2"
           let second = try await PreDump(configuration).run()
-          let before = try #require(try ImagesSummary(path: "\(directory)/1").tasks.first?.allocatedBytes)
-          let report = try DedupImages(directory: "\(directory)/2").run()
-          let after = try #require(try ImagesSummary(path: "\(directory)/1").tasks.first?.allocatedBytes)
+          let before = try #require(
+            try await ImagesSummary(path: "\(directory)/1").processes.first?.allocatedBytes)
+          let report = try await DedupImages(directory: "\(directory)/2").run()
+          let after = try #require(
+            try await ImagesSummary(path: "\(directory)/1").processes.first?.allocatedBytes)
           #expect(before >= 4 << 20)
           #expect(after < 1 << 20)
           #expect(report.pages <= second.pagesWritten)
@@ -124,7 +126,7 @@ extension StagesTests {
         try FileManager.default.moveItem(atPath: "\(directory)/elsewhere", toPath: chain.directories[1])
         try FileManager.default.removeItem(atPath: "\(chain.newest)/inventory.img")
         await expectRefused(chain.newest, "\(directory)/flat", because: "no inventory.img")
-        #expect(throws: SluiceError.self) { try DedupImages(directory: chain.newest).run() }
+        await #expect(throws: SluiceError.self) { try await DedupImages(directory: chain.newest).run() }
       }
     }
 

@@ -22,16 +22,16 @@ extension StagesTests {
     @Test func saysWhatWasWritten() async throws {
       let before = try String(contentsOfFile: "/proc/uptime", encoding: .utf8)
       try await withImages { directory, report, target in
-        let summary = try ImagesSummary(path: directory)
+        let summary = try await ImagesSummary(path: directory)
         #expect(summary.path == directory)
         #expect(summary.isFinished)
         #expect(summary.preDumpMode == "read")
         #expect(summary.parent == nil)
-        let uptime = try #require(summary.dumpUptimeMicroseconds)
+        let uptime = try #require(summary.dumpUptime)
         let began = try #require(before.split(separator: " ").first.flatMap { Double($0) })
-        #expect(Double(uptime) / 1_000_000 > began - 0.011)
-        let task = try #require(summary.tasks.first)
-        #expect(summary.tasks.count == 1)
+        #expect(uptime / .seconds(1) > began - 0.011)
+        let task = try #require(summary.processes.first)
+        #expect(summary.processes.count == 1)
         #expect(task.pid == target.pid)
         #expect(task.pagesID == 1)
         #expect(task.pagesPresent == report.pagesWritten)
@@ -48,9 +48,9 @@ extension StagesTests {
     @Test func saysThatImagesAreUnfinished() async throws {
       try await withImages { directory, _, _ in
         try FileManager.default.removeItem(atPath: "\(directory)/inventory.img")
-        let summary = try ImagesSummary(path: directory)
+        let summary = try await ImagesSummary(path: directory)
         #expect(!summary.isFinished)
-        #expect(summary.tasks.count == 1)
+        #expect(summary.processes.count == 1)
       }
     }
 
@@ -58,17 +58,21 @@ extension StagesTests {
       try await withImages { directory, _, _ in
         try FileManager.default.createSymbolicLink(
           atPath: "\(directory)/parent", withDestinationPath: "../one")
-        #expect(try ImagesSummary(path: directory).parent == "../one")
+        #expect(try await ImagesSummary(path: directory).parent == "../one")
       }
     }
 
     @Test func refusesWhatIsNoDirectoryOfImages() async throws {
       try await withTemporaryDirectory { directory in
-        #expect(throws: SluiceError.self) { _ = try ImagesSummary(path: directory) }
-        let missing = #expect(throws: SluiceError.self) { _ = try ImagesSummary(path: "\(directory)/none") }
+        await #expect(throws: SluiceError.self) { _ = try await ImagesSummary(path: directory) }
+        let missing = await #expect(throws: SluiceError.self) {
+          _ = try await ImagesSummary(path: "\(directory)/none")
+        }
         #expect(missing?.code == .notFound)
         try Data().write(to: URL(fileURLWithPath: "\(directory)/file"))
-        let file = #expect(throws: SluiceError.self) { _ = try ImagesSummary(path: "\(directory)/file") }
+        let file = await #expect(throws: SluiceError.self) {
+          _ = try await ImagesSummary(path: "\(directory)/file")
+        }
         #expect(file?.code == .notFound)
       }
     }
@@ -82,14 +86,14 @@ extension StagesTests {
           for length in 0..<min(whole.count, 64) {
             try whole.prefix(length).write(to: url)
             do throws(SluiceError) {
-              let entries = try ImagesSummary(path: directory).tasks.first?.entries ?? 0
+              let entries = try await ImagesSummary(path: directory).processes.first?.entries ?? 0
               #expect(entries < 10, "\(name) of \(length) bytes")
             } catch {
               #expect(error.code == .malformedImages, "\(name) of \(length) bytes: \(error)")
             }
           }
           try whole.write(to: url)
-          _ = try ImagesSummary(path: directory)
+          _ = try await ImagesSummary(path: directory)
         }
       }
     }

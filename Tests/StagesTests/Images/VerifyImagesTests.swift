@@ -13,7 +13,7 @@ extension StagesTests {
       for seed in UInt64(1)...8 {
         try await withTemporaryDirectory { directory in
           let chain = try RandomChain(seed: seed, depth: depth, in: directory)
-          let report = try VerifyImages(directory: chain.newest).run()
+          let report = try await VerifyImages(directory: chain.newest).run()
           #expect(report.problems == [])
           #expect(report.depth == depth)
           #expect(report.pages == UInt64(chain.pages.count))
@@ -23,8 +23,8 @@ extension StagesTests {
 
     private func expectProblem(
       _ chain: RandomChain, _ reason: String, sourceLocation: SourceLocation = #_sourceLocation
-    ) throws {
-      let report = try VerifyImages(directory: chain.newest).run()
+    ) async throws {
+      let report = try await VerifyImages(directory: chain.newest).run()
       #expect(report.problems.count == 1, sourceLocation: sourceLocation)
       let isNamed = report.problems.first?.contains(reason) == true
       #expect(isNamed, "\(report.problems)", sourceLocation: sourceLocation)
@@ -41,16 +41,16 @@ extension StagesTests {
         for (path, reason) in files {
           let whole = try Data(contentsOf: URL(filePath: path))
           try whole.prefix(14).write(to: URL(filePath: path))
-          try expectProblem(chain, reason)
+          try await expectProblem(chain, reason)
           try whole.write(to: URL(filePath: path))
         }
         let pages = "\(chain.newest)/pages-3.img"
         let whole = try Data(contentsOf: URL(filePath: pages))
         try (whole + Data(repeating: 1, count: 4096)).write(to: URL(filePath: pages))
-        try expectProblem(chain, "its pagemap is of")
+        try await expectProblem(chain, "its pagemap is of")
         try whole.write(to: URL(filePath: pages))
         try FileManager.default.removeItem(atPath: "\(chain.newest)/inventory.img")
-        try expectProblem(chain, "no inventory.img")
+        try await expectProblem(chain, "no inventory.img")
       }
     }
 
@@ -67,8 +67,8 @@ extension StagesTests {
           }
           for name in ["pages-1.img", "pagemap-\(target.pid).img"] {
             #expect(unsafe truncate("\(directory)/1/\(name)", 7) == 0)
-            #expect(try VerifyImages(directory: "\(directory)/1").run().problems.count == 1)
-            #expect(try VerifyImages(directory: "\(directory)/2").run().problems == [])
+            #expect(try await VerifyImages(directory: "\(directory)/1").run().problems.count == 1)
+            #expect(try await VerifyImages(directory: "\(directory)/2").run().problems == [])
           }
         }
       }
@@ -89,9 +89,9 @@ extension StagesTests {
           configuration.imagesDirectory = "\(directory)/2"
           let report = try await PreDump(configuration).run()
           #expect(report.pagesSkippedParent == 0 && report.parentDirectory == nil)
-          let summary = try ImagesSummary(path: "\(directory)/2")
+          let summary = try await ImagesSummary(path: "\(directory)/2")
           #expect(summary.parent == nil)
-          #expect(try VerifyImages(directory: "\(directory)/2").run().problems == [])
+          #expect(try await VerifyImages(directory: "\(directory)/2").run().problems == [])
         }
       }
     }
@@ -113,7 +113,7 @@ extension StagesTests {
         limit.rlim_cur = limit.rlim_max
         unsafe setrlimit(descriptors, &limit)
         #expect(try ImageChain(path: "\(directory)/\(most)").depth == most)
-        let report = try VerifyImages(directory: "\(directory)/\(most + 1)").run()
+        let report = try await VerifyImages(directory: "\(directory)/\(most + 1)").run()
         #expect(report.problems.count == 1 && report.problems[0].contains("sluice flatten"), "\(report)")
       }
     }

@@ -66,7 +66,7 @@ extension StagesTests {
           try FileManager.default.moveItem(
             atPath: "\(directory)/failed/1/inventory.img.aside", toPath: "\(directory)/failed/1/inventory.img"
           )
-          #expect(try VerifyImages(directory: "\(directory)/failed/2").run().problems == [])
+          #expect(try await VerifyImages(directory: "\(directory)/failed/2").run().problems == [])
           try await target.check()
         }
       }
@@ -132,7 +132,13 @@ extension StagesTests.ParentAsideTests {
       }
       Faults.start(.one(Faults.Strike(site: .write, call: cleared, errno: EIO)))
       do {
-        _ = try tracker.begin(&tree, on: parent)
+        let journal = RunJournal(logger: configuration.logger)
+        do {
+          _ = try tracker.begin(&tree, on: parent, journal)
+        } catch {
+          journal.putParentBack()
+          throw error
+        }
         return "it did not fail"
       } catch {
         return "\(error); base: \(tracking.base(on: parent, where: [pid]) != nil)"
@@ -166,7 +172,7 @@ private enum WarnedRounds {
     (policy.rounds, policy.untilPages, policy.untilSkippedPercent) = (2, 0, 100.5)
     policy.maxGrowthPages = 1 << 40
     Faults.start(plan)
-    var rounds = try PreDumpRounds(configuration, policy: policy)
+    var rounds = try RoundSequence(configuration, policy: policy)
     while let round = try await rounds.next() { rounds.ended(try await round.run()) }
     let record = Faults.stop()
     return (record.calls, warnings.withLock { $0 })

@@ -44,7 +44,7 @@ extension Way: CustomTestStringConvertible {
 
 extension PreDump {
   /// What comes of it.
-  func result() async -> Result<PreDumpReport, SluiceError> {
+  consuming func result() async -> Result<PreDumpReport, SluiceError> {
     do throws(SluiceError) { return .success(try await run()) } catch { return .failure(error) }
   }
 }

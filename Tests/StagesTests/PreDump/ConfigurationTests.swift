@@ -55,7 +55,7 @@ import Testing
         let configuration = PreDump.Configuration(pid: target.pid, imagesDirectory: "\(directory)/images")
         for last in [nil, PreDumpRounds.LastRound.resumes] {
           let error = #expect(throws: SluiceError.self) {
-            try PreDumpRounds(configuration, policy: policy, lastRound: last)
+            try RoundSequence(configuration, policy: policy, lastRound: last)
           }
           #expect(error?.code == .invalidArgument)
         }

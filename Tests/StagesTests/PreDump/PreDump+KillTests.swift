@@ -93,7 +93,7 @@ extension StagesTests {
       if !looksFinished(images) {
         // Files that have their names already are not taken away: they might be another's.
         let left = (names(in: images) ?? []).filter { $0.hasSuffix(".img") }
-        #expect((try? ImagesSummary(path: images))?.isFinished != true, name)
+        #expect((try? await ImagesSummary(path: images))?.isFinished != true, name)
         for left in left {
           try FileManager.default.removeItem(atPath: "\(images)/\(left)")
         }

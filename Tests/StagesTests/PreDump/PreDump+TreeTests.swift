@@ -47,11 +47,11 @@ extension StagesTests {
         try await stop(target.children)
         try await withTemporaryDirectory { directory in
           let configuration = PreDump.Configuration(pid: target.pid, imagesDirectory: directory)
-          let preDump = PreDump(configuration)
+          let progress = ProgressFeed()
           let victim = target.children[2]
-          // It ends when the run is known to have begun: its progress is shown from then on.
-          async let report = preDump.run()
-          for await _ in preDump.progress {
+          async let report = PreDump(configuration, progress: progress).run()
+          // It ends when the run is known to have begun.
+          for await state in progress where state.bytesWritten > 0 {
             kill(victim, SIGKILL)
             break
           }

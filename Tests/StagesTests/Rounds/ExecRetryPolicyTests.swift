@@ -35,9 +35,10 @@ import Testing
       let executed = SluiceError(.targetGone, "it executed another program", isCausedByExec: true)
       let kinds: [(RoundPolicy, PreDumpRounds.LastRound?)] = [(policy, nil), (RoundPolicy(), .resumes)]
       for (policy, last) in kinds {
-        var rounds = try PreDumpRounds(configuration, policy: policy, lastRound: last)
+        var rounds = try RoundSequence(configuration, policy: policy, lastRound: last)
         for count in 1...ExecRetryPolicy.most {
-          let round = try #require(try await rounds.next())
+          let next = try await rounds.next()
+          guard let round = next else { throw TestFailure("round \(count) is not there") }
           #expect(rounds.number == 1)
           #expect(round.configuration.imagesDirectory == "\(directory)/1")
           #expect(round.configuration.parentDirectory == nil)
@@ -56,7 +57,7 @@ import Testing
 
   @Test func `do not hide what else goes wrong`() async throws {
     try await withRounds { configuration, _ in
-      var rounds = try PreDumpRounds(configuration, policy: RoundPolicy())
+      var rounds = try RoundSequence(configuration, policy: RoundPolicy())
       _ = try await rounds.next()
       let error = Self.failure(of: &rounds, SluiceError(.targetGone, "it ended"))
       #expect(error?.message == "it ended")
@@ -71,7 +72,7 @@ import Testing
     }
   }
 
-  private static func failure(of rounds: inout PreDumpRounds, _ error: SluiceError) -> SluiceError? {
+  private static func failure(of rounds: inout RoundSequence, _ error: SluiceError) -> SluiceError? {
     do throws(SluiceError) {
       try rounds.failed(error)
       return nil

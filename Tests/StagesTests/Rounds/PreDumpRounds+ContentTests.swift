@@ -39,9 +39,9 @@ extension StagesTests {
           let reports = try await WholeRounds.run(
             configuration(target.pid, in: "\(directory)/chain"), rounds: 4)
           #expect(reports.map(\.tracker) == Array(repeating: .content, count: 4))
-          #expect(reports.dropLast().allSatisfy { $0.frozenMicroseconds == 0 })
-          #expect(reports.allSatisfy { $0.injectionMicroseconds.isEmpty && $0.clearMicroseconds == 0 })
-          #expect(reports[3].frozenMicroseconds > 0)
+          #expect(reports.dropLast().allSatisfy { $0.frozen == .zero })
+          #expect(reports.allSatisfy { $0.injections == 0 && $0.clearTime == .zero })
+          #expect(reports[3].frozen > .zero)
           try await StagesTests.expectEqual(target.pid, "\(directory)/chain/4")
           target.program.resume()
           try await target.check()
@@ -89,8 +89,8 @@ extension StagesTests {
           let second = try await pass(2, target.pid, in: directory)
           #expect(second.parentDirectory == "\(directory)/1")
           try await StagesTests.expectEqual(target.pid, "\(directory)/2")
-          let written = try placed(.present, of: target.pid, in: "\(directory)/2")
-          let left = try placed(.parent, of: target.pid, in: "\(directory)/2")
+          let written = try await placed(.present, of: target.pid, in: "\(directory)/2")
+          let left = try await placed(.parent, of: target.pid, in: "\(directory)/2")
           for page in 0..<300 {
             let address = start + UInt64(page) * ProcessMemory.pageSize
             #expect(written.contains(address) == changed.contains(page), "page \(page)")
@@ -111,10 +111,12 @@ extension StagesTests {
     }
 
     /// The addresses of the pages that a directory has in this way.
-    private func placed(_ place: ImageEntries.Place, of pid: Int32, in path: String) throws -> Set<UInt64> {
-      let entries = try ImageEntries(path: path, pid: pid)
+    private func placed(_ place: ImageEntries.Place, of pid: Int32, in path: String) async throws -> Set<
+      UInt64
+    > {
+      let entries = try await ImageEntries(path: path, pid: pid)
       var addresses: Set<UInt64> = []
-      while let entry = try entries.next() {
+      for try await entry in entries {
         guard entry.place == place else { continue }
         for page in 0..<entry.pageCount { addresses.insert(entry.address + page * entries.pageSize) }
       }

@@ -1,7 +1,8 @@
 import Foundation
-import Sluice
 import SluiceTestSupport
 import Testing
+
+@testable import Sluice
 
 extension StagesTests {
   /// SIGKILL in the middle of a later round: the process is as it was and nothing watches it any more, and of the chain it
@@ -57,7 +58,7 @@ extension StagesTests {
         await OwnProcess.report(to: "\(directory)/report") { _ in
           let rounds = try await RoundKillTests.started(variant, pid: pid, in: "\(directory)/counted")
           Faults.start(.none)
-          _ = try await rounds.next.run()
+          _ = try await rounds.runNext()
           return Faults.stop().calls.map { "\($0)" }.joined(separator: " ")
         }
       }
@@ -71,17 +72,20 @@ extension StagesTests {
     /// - Returns: the rounds, which have the process watched while they are kept, and the next of them.
     fileprivate static func started(
       _ variant: Variant, pid: Int32, in chain: String
-    ) async throws -> (rounds: PreDumpRounds, next: PreDump) {
-      var rounds = try PreDumpRounds(
+    ) async throws -> StartedRounds {
+      var rounds = try RoundSequence(
         variant.configuration(pid: pid, images: chain), policy: WholeRounds.policy(rounds: 2),
         lastRound: variant.isLast ? .leavesStopped : nil)
       kill(pid, SIGCONT)
-      let first = try #require(try await rounds.next())
+      let first = try await rounds.next()
+      guard let first else { throw TestFailure("there is no first round") }
       rounds.ended(try await first.run())
       try await Task.sleep(for: .milliseconds(2))
       kill(pid, SIGSTOP)
       try await eventually("it stands still") { try Program.isStopped(pid) }
-      return (rounds, try #require(try await rounds.next()))
+      let next = try await rounds.next()
+      guard let next else { throw TestFailure("there is no second round") }
+      return StartedRounds(rounds: rounds, next: next)
     }
 
     private func expectNoHarm(
@@ -98,7 +102,7 @@ extension StagesTests {
           kill(getpid(), SIGKILL)
         }
         Faults.start(.none, interruption)
-        _ = await rounds.next.result()
+        _ = try? await rounds.runNext()
         // Threads do not do the same twice: a run may need fewer calls than the one before.
         kill(getpid(), SIGKILL)
       }
@@ -113,7 +117,7 @@ extension StagesTests {
       if variant.isLast { #expect(parent.contains("inventory.img"), "\(moment): nothing was cleared") }
       var images = "\(chain)/2"
       if !looksFinished(images) {
-        #expect((try? ImagesSummary(path: images))?.isFinished != true, name)
+        #expect((try? await ImagesSummary(path: images))?.isFinished != true, name)
         images = "\(chain)/3"
         var configuration = PreDump.Configuration(pid: pid, imagesDirectory: images)
         configuration.parentDirectory = "\(chain)/1"
@@ -121,7 +125,7 @@ extension StagesTests {
       } else if parent.contains("inventory.img.aside") {
         // The parent gets its name back last: the other way round it would look as if it knew what was written since.
         // Nobody needs that name but for looking at the parent itself, as the comparison does.
-        #expect(try VerifyImages(directory: images).run().problems == [], name)
+        #expect(try await VerifyImages(directory: images).run().problems == [], name)
         try FileManager.default.moveItem(
           atPath: "\(chain)/1/inventory.img.aside", toPath: "\(chain)/1/inventory.img")
       }
@@ -129,5 +133,17 @@ extension StagesTests {
       #expect(comparison.isEqual, "\(moment): \(comparison)")
       try FileManager.default.removeItem(atPath: chain)
     }
+  }
+}
+
+/// Rounds of which the first was made. They have the process watched while they are kept.
+private struct StartedRounds: ~Copyable {
+  let rounds: RoundSequence
+  let next: PreDump
+
+  consuming func runNext() async throws -> PreDumpReport {
+    let rounds = rounds
+    defer { withExtendedLifetime(rounds) {} }
+    return try await next.run()
   }
 }

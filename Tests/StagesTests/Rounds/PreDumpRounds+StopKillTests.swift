@@ -66,7 +66,7 @@ extension StagesTests {
       }
       // Its images are those of one moment, or unfinished.
       if looksFinished("\(images)/2") {
-        #expect(try VerifyImages(directory: "\(images)/2").run().problems == [], "\(site) call \(call)")
+        #expect(try await VerifyImages(directory: "\(images)/2").run().problems == [], "\(site) call \(call)")
       }
       // It may not have come to making them.
       try? FileManager.default.removeItem(atPath: images)

@@ -26,10 +26,10 @@ extension StagesTests {
           let reports = try await WholeRounds.run(
             configuration(target.pid, in: "\(directory)/chain"), rounds: 4)
           #expect(reports.map(\.tracker) == Array(repeating: .writeProtect, count: 4))
-          #expect(reports.dropLast().allSatisfy { $0.frozenMicroseconds == 0 })
-          #expect(reports[0].injectionMicroseconds.count == 1)
-          #expect(reports.dropFirst().allSatisfy { $0.injectionMicroseconds.isEmpty })
-          #expect(reports[3].frozenMicroseconds > 0)
+          #expect(reports.dropLast().allSatisfy { $0.frozen == .zero })
+          #expect(reports[0].injections == 1)
+          #expect(reports.dropFirst().allSatisfy { $0.injections == 0 })
+          #expect(reports[3].frozen > .zero)
           try await StagesTests.expectEqual(target.pid, "\(directory)/chain/4")
           target.program.resume()
           try await target.check()
@@ -64,7 +64,7 @@ extension StagesTests {
             _ = try await target.program.nextLine()
           }
           #expect(reports[1].pagesSkippedParent == 0)
-          #expect(reports[1].injectionMicroseconds.count == 1)
+          #expect(reports[1].injections == 1)
           #expect(reports[2].pagesSkippedParent >= 2048)
           try await StagesTests.expectEqual(target.pid, "\(directory)/chain/3")
           target.program.resume()
@@ -93,7 +93,7 @@ extension StagesTests {
           var one = configuration(target.pid, in: "\(directory)/one")
           one.tracker = .automatic
           let reports = try await WholeRounds.run(one, rounds: 1)
-          #expect(reports.count == 1 && reports[0].frozenMicroseconds > 0)
+          #expect(reports.count == 1 && reports[0].frozen > .zero)
           try await StagesTests.expectEqual(target.pid, "\(directory)/one/1")
           target.program.resume()
           try await target.check()
@@ -185,7 +185,7 @@ extension StagesTests {
         try await withTemporaryDirectory { directory in
           let reports = try await WholeRounds.run(
             configuration(tree.pid, in: "\(directory)/chain"), rounds: 3, last: .resumes)
-          #expect(reports[0].injectionMicroseconds.count == reports[0].tasks.count)
+          #expect(reports[0].injections == reports[0].tasks.count)
           #expect(reports[0].tasks.count == 4)
           #expect(reports[2].tasks.allSatisfy { $0.error == nil && $0.pagesSkippedParent > $0.pagesWritten })
         }

@@ -1,7 +1,8 @@
 import Foundation
-import Sluice
 import SluiceTestSupport
 import Testing
+
+@testable import Sluice
 
 extension StagesTests {
   @Suite("Rounds")
@@ -10,7 +11,7 @@ extension StagesTests {
     private func run(
       _ configuration: PreDump.Configuration, _ policy: RoundPolicy
     ) async throws -> (reports: [PreDumpReport], end: RoundPolicy.End?) {
-      var rounds = try PreDumpRounds(configuration, policy: policy)
+      var rounds = try RoundSequence(configuration, policy: policy)
       var reports: [PreDumpReport] = []
       while let round = try await rounds.next() {
         #expect(rounds.end == nil)
@@ -34,9 +35,9 @@ extension StagesTests {
           #expect(end == .rounds)
           #expect(reports.map(\.imagesDirectory) == (1...3).map { "\(directory)/chain/\($0)" })
           #expect(reports.map(\.parentDirectory) == [nil, "\(directory)/chain/1", "\(directory)/chain/2"])
-          #expect(reports.allSatisfy { $0.pagesSkippedParent == 0 && $0.frozenMicroseconds == 0 })
+          #expect(reports.allSatisfy { $0.pagesSkippedParent == 0 && $0.frozen == .zero })
           for number in 1...3 {
-            let summary = try ImagesSummary(path: "\(directory)/chain/\(number)")
+            let summary = try await ImagesSummary(path: "\(directory)/chain/\(number)")
             #expect(summary.isFinished)
             #expect(summary.parent == (number == 1 ? nil : "../\(number - 1)"))
             let statistics = FileManager.default.fileExists(
@@ -90,7 +91,7 @@ extension StagesTests {
           configuration.imagesDirectory = "\(directory)/2"
           let report = try await PreDump(configuration).run()
           #expect(report.parentDirectory == nil)
-          #expect(try ImagesSummary(path: "\(directory)/2").parent == nil)
+          #expect(try await ImagesSummary(path: "\(directory)/2").parent == nil)
           configuration.parentDirectory = "\(directory)/nowhere"
           configuration.imagesDirectory = "\(directory)/3"
           let error = await #expect(throws: SluiceError.self) { try await PreDump(configuration).run() }

@@ -1,9 +1,10 @@
 import Foundation
-import Sluice
 import SluicePipeline
 import SluiceTestSupport
 import Synchronization
 import Testing
+
+@testable import Sluice
 
 extension StagesTests {
   /// The processes stand still until all is read, and no longer than they may, whatever becomes of the writing.
@@ -66,7 +67,7 @@ extension StagesTests {
                   (configuration.tracker, configuration.stopTimeLimit) = (.none, .milliseconds(300))
                   var policy = RoundPolicy()
                   policy.rounds = 1
-                  var rounds = try PreDumpRounds(configuration, policy: policy, lastRound: .resumes)
+                  var rounds = try RoundSequence(configuration, policy: policy, lastRound: .resumes)
                   while let round = try await rounds.next() { rounds.ended(try await round.run()) }
                 }
                 return "ends well"
@@ -182,7 +183,7 @@ extension StagesTests {
                 var policy = RoundPolicy()
                 policy.rounds = 1
                 do throws(SluiceError) {
-                  var rounds = try PreDumpRounds(
+                  var rounds = try RoundSequence(
                     configuration, policy: policy, lastRound: leaves ? .leavesStopped : .resumes)
                   while let round = try await rounds.next() { rounds.ended(try await round.run()) }
                   return "ends well"

@@ -1,8 +1,9 @@
 import Foundation
 import Logging
-import Sluice
 import SluicePipeline
 import SluiceTestSupport
+
+@testable import Sluice
 
 /// Rounds of a process that executes another program before each system call of one of them in turn; the first thing
 /// that is not as it must be ends it.
@@ -127,10 +128,11 @@ struct ExecutingRounds {
   private func chain(_ chain: String, _ interruption: Interruption) async throws -> Done {
     var done = Done()
     warnings.withLock { $0 = [] }
-    var rounds = try PreDumpRounds(configuration(chain), policy: policy, lastRound: .leavesStopped)
+    var rounds = try RoundSequence(configuration(chain), policy: policy, lastRound: .leavesStopped)
     while let round = try await rounds.next() {
       let isInterrupted = rounds.number == variant.number && done.calls.isEmpty
       if isInterrupted { Faults.start(.none, interruption) }
+      let images = round.configuration.imagesDirectory
       let result = await round.result()
       if isInterrupted {
         let record = Faults.stop()
@@ -144,8 +146,8 @@ struct ExecutingRounds {
         if report.tries > 1 { try await check(report, isLast: rounds.isOver) }
       case .failure(let error):
         guard isInterrupted, error.isCausedByExec else { throw error }
-        guard names(in: round.configuration.imagesDirectory) == nil else {
-          throw Violation(description: "left: \(names(in: round.configuration.imagesDirectory) ?? [])")
+        guard names(in: images) == nil else {
+          throw Violation(description: "left: \(names(in: images) ?? [])")
         }
         try rounds.failed(error)
       }
@@ -179,7 +181,7 @@ struct ExecutingRounds {
   private func checkLast(_ chain: String, _ number: Int) async throws {
     defer { resume() }
     try await checkEqual("\(chain)/\(number)")
-    let problems = try VerifyImages(directory: "\(chain)/\(number)").run().problems
+    let problems = try await VerifyImages(directory: "\(chain)/\(number)").run().problems
     guard problems == [] else { throw Violation(description: "\(problems)") }
     for round in 1...number {
       let found = names(in: "\(chain)/\(round)") ?? []
@@ -213,7 +215,7 @@ struct ExecutingRounds {
 
   /// Makes rounds of which the process leaves none in peace after the first.
   private func failure() async throws -> SluiceError {
-    var rounds = try PreDumpRounds(configuration("vain"), policy: policy)
+    var rounds = try RoundSequence(configuration("vain"), policy: policy)
     while let round = try await rounds.next() {
       let happened = Happened()
       if rounds.number == variant.number {

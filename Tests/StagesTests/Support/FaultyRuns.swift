@@ -1,9 +1,10 @@
 import CSluiceLinux
 import Foundation
 import Logging
-import Sluice
 import SluicePipeline
 import SluiceTestSupport
+
+@testable import Sluice
 
 /// Pre-dumps of one process, again and again, with faults; the first thing that is not as it must be ends it.
 ///
@@ -236,22 +237,27 @@ struct FaultyRuns {
     _ configuration: PreDump.Configuration, _ title: String, _ plan: FaultPlan,
     cancelledAfter delay: Duration?
   ) async throws -> (PreDump.Configuration, Result<PreDumpReport, SluiceError>, Faults.Record) {
+    // The buffers that the round before makes are counted, too: this one goes on with them.
+    Faults.start(.none)
     var rounds = try await startedRounds(configuration, title)
-    let preDump = try await rounds?.next() ?? PreDump(configuration)
+    let next = try await rounds?.next()
+    let preDump: PreDump
+    if let next { preDump = next } else { preDump = PreDump(configuration) }
+    let configuration = preDump.configuration
     watchdog.watch(title)
     Faults.start(plan)
     let result = await preDump.result(cancelledAfter: delay)
     let record = Faults.stop()
     watchdog.watch(nil)
-    return (preDump.configuration, result, record)
+    return (configuration, result, record)
   }
 
   /// Rounds of which the next one is the part that the faults come in; nil for a pre-dump by itself.
   private func startedRounds(
     _ configuration: PreDump.Configuration, _ title: String
-  ) async throws -> PreDumpRounds? {
+  ) async throws -> RoundSequence? {
     guard part != .single else { return nil }
-    var rounds = try PreDumpRounds(
+    var rounds = try RoundSequence(
       configuration, policy: WholeRounds.policy(rounds: 2), lastRound: part == .lastRound ? .resumes : nil)
     guard part != .firstRound, let first = try await rounds.next() else { return rounds }
     watchdog.watch("\(title): the round before")
@@ -489,8 +495,15 @@ extension PreDump.Configuration {
 }
 
 extension PreDump {
-  fileprivate func result(cancelledAfter delay: Duration?) async -> Result<PreDumpReport, SluiceError> {
-    let task = Task { await result() }
+  fileprivate consuming func result(
+    cancelledAfter delay: Duration?
+  ) async -> Result<PreDumpReport, SluiceError> {
+    // A closure cannot consume what it captures.
+    let box = Locked<PreDump?>(self)
+    let task = Task {
+      guard let preDump = box.withLock({ $0.take() }) else { preconditionFailure("a task runs once") }
+      return await preDump.result()
+    }
     if let delay {
       try? await Task.sleep(for: delay)
       task.cancel()

@@ -1,8 +1,9 @@
 import Foundation
 import Logging
-import Sluice
 import SluicePipeline
 import SluiceTestSupport
+
+@testable import Sluice
 
 /// A round that copies, and a last one that stops the process by ptrace for what is left.
 enum StoppingRounds {
@@ -13,7 +14,7 @@ enum StoppingRounds {
     if let warnings { configuration.logger = Logger(label: "test") { _ in Warnings(kept: warnings) } }
     var policy = RoundPolicy()
     (policy.rounds, policy.untilPages, policy.untilSkippedPercent) = (2, 0, 100.5)
-    var rounds = try PreDumpRounds(configuration, policy: policy, lastRound: .resumes)
+    var rounds = try RoundSequence(configuration, policy: policy, lastRound: .resumes)
     while let round = try await rounds.next() { rounds.ended(try await round.run()) }
   }
 

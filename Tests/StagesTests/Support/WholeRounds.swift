@@ -1,6 +1,7 @@
-import Sluice
 import SluiceTestSupport
 import Testing
+
+@testable import Sluice
 
 /// Rounds of a process as tests make them: as many as they say, whatever is written meanwhile.
 struct WholeRounds {
@@ -23,7 +24,7 @@ struct WholeRounds {
     last: PreDumpRounds.LastRound? = .leavesStopped,
     after: (Int) async throws -> Void = { _ in }
   ) async throws -> [PreDumpReport] {
-    var rounds = try PreDumpRounds(configuration, policy: policy(rounds: count), lastRound: last)
+    var rounds = try RoundSequence(configuration, policy: policy(rounds: count), lastRound: last)
     var reports: [PreDumpReport] = []
     while let round = try await rounds.next() {
       let report = try await round.run()

@@ -50,13 +50,15 @@ import Testing
       last: try lastPages(of: parent),
       hashes: try PageHashWriter(file: try images.createHashes(pagemap: pagemap), head: head),
       pageSize: pageSize, pid: 17, logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }))
-    var buffer = try await buffer(of: pages, in: ring)
-    let count = try comparison.sort(&buffer)
+    let plan = ReadPlan(
+      sequence: 0, owner: .image(pagemap: pagemap), buffer: try await buffer(of: pages, in: ring))
+    var chunk = PageChunk(plan, pageSize: Int(pageSize))
+    let count = try comparison.sort(&chunk, pageSize: Int(pageSize))
     try comparison.finish()
     try images.publish(
       inventory: Inventory(dumpUptime: 2, preDumpMode: .read), statistics: DumpStatistics(), syncs: false)
-    let left = (0..<buffer.listCount).flatMap { unsafe numbers(of: buffer.listTable[$0]) }
-    let kept = (0..<buffer.runCount).flatMap { unsafe numbers(of: buffer.runTable[$0]) }
+    let left = (0..<chunk.buffer.listCount).flatMap { unsafe numbers(of: chunk.buffer.listTable[$0]) }
+    let kept = (0..<chunk.buffer.runCount).flatMap { unsafe numbers(of: chunk.buffer.runTable[$0]) }
     #expect(left.count == count)
     return (left, kept)
   }

@@ -38,18 +38,31 @@ struct PinnedMemoryTests {
 
   @Test func cutsARangeWhereItBeginsAndEnds() {
     let pinned = PinnedMemory(ranges: [0x2000..<0x4000, 0x6000..<0x7000], isKnown: true)
-    func pieces(_ range: Range<UInt64>) -> [String] {
-      pinned.pieces(of: range).map {
-        "\(String($0.range.lowerBound, radix: 16))-\(String($0.range.upperBound, radix: 16)) \($0.isPinned)"
+    func pieces(_ range: Range<UInt64>, of pinned: PinnedMemory) -> [String] {
+      var cursor = pinned.cursor
+      var pieces: [String] = []
+      var position = range.lowerBound
+      while position < range.upperBound {
+        let (isPinned, end) = cursor.next(in: position..<range.upperBound)
+        pieces.append("\(String(position, radix: 16))-\(String(end, radix: 16)) \(isPinned)")
+        position = end
       }
+      return pieces
     }
-    #expect(pieces(0x0000..<0x2000) == ["0-2000 false"])
-    #expect(pieces(0x2000..<0x4000) == ["2000-4000 true"])
-    #expect(pieces(0x3000..<0x3800) == ["3000-3800 true"])
+    #expect(pieces(0x0000..<0x2000, of: pinned) == ["0-2000 false"])
+    #expect(pieces(0x2000..<0x4000, of: pinned) == ["2000-4000 true"])
+    #expect(pieces(0x3000..<0x3800, of: pinned) == ["3000-3800 true"])
     #expect(
-      pieces(0x1000..<0x9000) == [
+      pieces(0x1000..<0x9000, of: pinned) == [
         "1000-2000 false", "2000-4000 true", "4000-6000 false", "6000-7000 true", "7000-9000 false",
       ])
-    #expect(PinnedMemory.none.pieces(of: 0x1000..<0x9000).map(\.isPinned) == [false])
+    #expect(pieces(0x1000..<0x9000, of: .none) == ["1000-9000 false"])
+    // Where not all of it was found, all memory may be pinned.
+    let unknown = PinnedMemory(ranges: pinned.ranges, isKnown: false)
+    #expect(pieces(0x1000..<0x9000, of: unknown) == ["1000-9000 true"])
+    var cursor = pinned.cursor
+    // Ranges that are passed over, from one question to the next.
+    let answers = [0x5000..<0x5800, 0x6800..<0x8000].map { cursor.next(in: $0) }
+    #expect(answers.map(\.isPinned) == [false, true] && answers.map(\.end) == [0x5800, 0x7000])
   }
 }

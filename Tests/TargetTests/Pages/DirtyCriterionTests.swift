@@ -67,7 +67,7 @@ struct DirtyCriterionTests {
   }
 
   /// Whatever the last round knew of it.
-  @Test(arguments: [DirtyCriterion.Authority.protection, .elsewhere, .everything], [false, true])
+  @Test(arguments: [DirtyCriterion.Authority.nobody, .protection, .elsewhere, .everything], [false, true])
   func whatIsPinnedIsCopied(authority: DirtyCriterion.Authority, protects: Bool) {
     for softDirty in [false, true] {
       let view = DirtyCriterion(
@@ -75,6 +75,15 @@ struct DirtyCriterionTests {
       #expect(
         pages(view) { $0.verdict(on: $1.rawValue, isFileBacked: false).mustCopy } == Page.allCases)
     }
+  }
+
+  /// It is no matter of the next round, whose walk has the same criterion.
+  @Test(arguments: [DirtyCriterion.Authority.nobody, .protection, .elsewhere])
+  func codeThatProbesReplaceIsCopied(authority: DirtyCriterion.Authority) {
+    var criterion = DirtyCriterion(authority: authority, protects: true, seesSoftDirty: false)
+    #expect(!criterion.verdict(on: 0, isFileBacked: true).mustCopy)
+    criterion.mayBeReplaced = true
+    #expect(criterion.verdict(on: 0, isFileBacked: true) == (true, false))
   }
 
   @Test(arguments: [false, true])

@@ -37,14 +37,6 @@ struct KernelSupportTests {
 
 @Suite("Privileges", .timeLimit(.minutes(15)))
 struct PrivilegesTests {
-  @Test func areReadFromTheKernelsText() {
-    #expect(
-      Privileges.effective(in: "Name:\tx\nCapPrm:\t0000000000000001\nCapEff:\t0000000000280000\n") == 0x280000
-    )
-    #expect(Privileges.effective(in: "CapEff:\tnonsense\n") == nil)
-    #expect(Privileges.effective(in: "") == nil)
-  }
-
   /// Only who has CAP_SYS_ADMIN sees page frame numbers: Documentation/admin-guide/mm/pagemap.rst.
   @Test func areThoseThatTheKernelGoesBy() throws {
     let page = UnsafeMutableRawPointer.allocate(byteCount: 1 << 16, alignment: 1 << 12)

@@ -229,7 +229,7 @@ struct StoppedThreadsTests {
         SignalInBetween.send(realTimeSignal, to: target.pid)
         defer { SignalInBetween.sendNoMore() }
         try held.threads.stop()
-        #expect(held.threads.states == [.standing(signal: 0)])
+        #expect(held.threads.states == [.stopped(signal: 0)])
         let signals = try target.signals()
         #expect(signals == 0)
         if isResumed {
@@ -251,7 +251,7 @@ struct StoppedThreadsTests {
         SignalInBetween.send(SIGTERM, to: target.pid)
         defer { SignalInBetween.sendNoMore() }
         try held.threads.stop()
-        #expect(held.threads.states == [.standing(signal: SIGTERM)])
+        #expect(held.threads.states == [.stopped(signal: SIGTERM)])
         held.threads.resume()
       }
       #expect(try await target.program.result().end == .killed(SIGTERM))

@@ -21,9 +21,9 @@ struct ThreadTableTests {
     table = ThreadTable(capacity: 4)
     let added = table.add(7)
     let place = try #require(added)
-    for state: ThreadTable.State in [.stopping, .standing(signal: 0), .standing(signal: 9), .zombie] {
+    for state: ThreadTable.State in [.stopping, .stopped(signal: 0), .stopped(signal: 9), .zombie] {
       table.note(state, at: place)
-      if case .standing = state { #expect(table.isSettled(7)) } else { #expect(!table.isSettled(7)) }
+      if case .stopped = state { #expect(table.isSettled(7)) } else { #expect(!table.isSettled(7)) }
       #expect(table.add(7) == nil)
       #expect(table.threads == [.init(id: 7, isFirst: false, state: state)])
     }
@@ -45,12 +45,12 @@ struct ThreadTableTests {
 
   @Test func countsThoseThatStand() throws {
     var table = ThreadTable(capacity: 4)
-    let states: [ThreadTable.State] = [.stopping, .standing(signal: 0), .zombie, .standing(signal: 9), .gone]
+    let states: [ThreadTable.State] = [.stopping, .stopped(signal: 0), .zombie, .stopped(signal: 9), .gone]
     for (index, state) in states.enumerated() {
       let place = table.add(Int32(index))
       table.note(state, at: try #require(place))
     }
-    #expect(table.standingCount == 2)
+    #expect(table.stoppedCount == 2)
   }
 
   /// The table against a dictionary, with threads that come, stop and go at random.
@@ -60,12 +60,12 @@ struct ThreadTableTests {
     var table = ThreadTable(capacity: 8)
     var model: [Int32: ThreadTable.State] = [:]
     let states: [ThreadTable.State] = [
-      .stopping, .standing(signal: 0), .standing(signal: 12), .zombie, .gone,
+      .stopping, .stopped(signal: 0), .stopped(signal: 12), .zombie, .gone,
     ]
     for _ in 0..<2000 {
       let id = Int32.random(in: 1...100, using: &random)
       let isKnown = model[id] != nil && model[id] != .gone
-      let isStanding = if case .standing = model[id] { true } else { false }
+      let isStanding = if case .stopped = model[id] { true } else { false }
       #expect(table.isSettled(id) == isStanding)
       if Bool.random(using: &random) {
         #expect((table.add(id) != nil) == !isKnown)

@@ -26,53 +26,31 @@ struct WriteProtectionTests {
 
     /// The pages between two addresses that were written since the last look, and protects them again.
     func written(from start: UInt64, to end: UInt64) throws -> [Range<UInt64>] {
-      try look { part, run in
-        let range = run.run.address..<run.run.address + run.run.length
-        return run.mustCopy ? range.clamped(to: start..<end) : start..<start
-      }
-    }
-
-    /// The parts of the memory as the last look had them.
-    func parts() throws -> [RegisteredRanges.Part] {
-      var found: [RegisteredRanges.Part] = []
-      _ = try look { part, _ in
-        if found.last != part { found.append(part) }
-        return 0..<0
-      }
-      return found
-    }
-
-    private func look(
-      _ body: (RegisteredRanges.Part, ScannedRun) -> Range<UInt64>
-    ) throws -> [Range<UInt64>] {
-      var areas = MappedAreas(of: process)
-      var watched = RegisteredRanges(of: process, refused: try protection.registerNew())
-      var scanner = try PageScanner(of: process, source: .pagemapScan)
+      var walk = try PageWalk(
+        of: process, by: protection, mode: .round(protects: true, seesSoftDirty: false, isFirst: false))
       var found: [Range<UInt64>] = []
-      while let area = try areas.next() {
-        if area.pages == .all { continue }
-        try watched.cut(area, starts: areas.starts)
-        for part in watched.parts {
-          let view = DirtyCriterion(
-            authority: part.isWatched ? .protection : .everything, protects: part.isWatched,
-            seesSoftDirty: false)
-          var position = part.start
-          while position < part.end {
-            position = try scanner.step(
-              from: position, to: part.end, isFileBacked: area.pages == .copiedFromFile, writes: view)
-            for run in scanner.runs {
-              let range = body(part, run)
-              if range.isEmpty { continue }
-              if let last = found.last, last.upperBound == range.lowerBound {
-                found[found.count - 1] = last.lowerBound..<range.upperBound
-              } else {
-                found.append(range)
-              }
-            }
+      while try walk.next() {
+        for run in walk.runs where run.mustCopy {
+          let range = (run.run.address..<run.run.address + run.run.length).clamped(to: start..<end)
+          if range.isEmpty { continue }
+          if let last = found.last, last.upperBound == range.lowerBound {
+            found[found.count - 1] = last.lowerBound..<range.upperBound
+          } else {
+            found.append(range)
           }
         }
       }
       return found
+    }
+
+    /// Whether an address is registered for write protection, as a look at it now has it.
+    func isRegistered(_ address: UInt64) throws -> Bool {
+      var pieces = WalkPieces(
+        of: ListedMemory(of: process, refused: try protection.registerNew()), mode: .protectAll)
+      while let piece = try pieces.next() {
+        if piece.range.contains(address) { return true }
+      }
+      return false
     }
   }
 
@@ -233,7 +211,7 @@ struct WriteProtectionTests {
           #expect(try watched.written(from: start, to: start + 8 * page) == [pages(start, 0..<8)])
           #expect(try areProtected())
         }
-        try watched.protection.unwatchFiles()
+        try watched.protection.unregisterFiles()
       }
       #expect(try areProtected())
       #expect(try TargetState(target.pid) == before)
@@ -276,8 +254,11 @@ struct WriteProtectionTests {
       for _ in 0..<2 {
         #expect(try watched.written(from: start, to: start + 8 * page) == [pages(start, 0..<8)])
       }
-      let part = try watched.parts().first { $0.start <= start && start < $0.end }
-      #expect(part?.isWatched == false)
+      let isRegistered = try watched.isRegistered(start)
+      #expect(!isRegistered)
+      let other = try await target.map(pages: 8)
+      let isOtherRegistered = try watched.isRegistered(other)
+      #expect(isOtherRegistered)
     }
   }
 
@@ -332,7 +313,7 @@ struct WriteProtectionTests {
         let memory = try await target.map(pages: 4)
         let watched = try Watched(target.pid)
         let before = try TargetState(target.pid)
-        try watched.protection.unwatchFiles()
+        try watched.protection.unregisterFiles()
         let after = try TargetState(target.pid)
         #expect(after.watchedFiles == 0)
         #expect(before.watchedFiles > 0, "the program's own data is a private mapping of its file")

@@ -1,0 +1,88 @@
+internal import CSluiceLinux
+internal import SluicePipeline
+
+/// Takes what a source says of its memory, cuts it into plans and hands these to the readers.
+///
+/// Not shared: a source has it for as long as it walks.
+public struct PlanWriter: ~Copyable, Sendable {
+  private var builder = PlanBuilder()
+  private let ring: BufferRing
+  private let plans: PlanChannel
+  private let chunks: ChunkChannel
+  /// How long the walk waited for a buffer to come back.
+  private(set) var withoutBuffer = StageWait()
+  /// How long it waited for a reader to take a plan.
+  private(set) var plansFull = StageWait()
+
+  init(ring: BufferRing, plans: PlanChannel, chunks: ChunkChannel) {
+    self.ring = ring
+    self.plans = plans
+    self.chunks = chunks
+  }
+
+  /// The size of a page in bytes: runs are whole pages.
+  public var pageSize: Int { ring.layout.pageSize }
+
+  /// The memory of a process begins; that of the one before has ended.
+  ///
+  /// - Throws: `SluiceError` with `cancelled`.
+  public mutating func begin(_ owner: PageOwner) async throws(SluiceError) {
+    builder.begin(owner)
+    try await tell(.begin(owner, before: builder.nextSequence))
+  }
+
+  /// Has pages read.
+  ///
+  /// - Parameter run: behind all that was said of the process before, and of whole pages.
+  /// - Throws: `SluiceError` with `cancelled`.
+  public mutating func read(_ run: PageRun) async throws(SluiceError) {
+    try await add(run.memoryRun, from: .data)
+  }
+
+  /// Leaves pages to the parent: an earlier round has them.
+  ///
+  /// - Parameter run: behind all that was said of the process before, and of whole pages.
+  /// - Throws: `SluiceError` with `cancelled`.
+  public mutating func leaveToParent(_ run: PageRun) async throws(SluiceError) {
+    try await add(run.memoryRun, from: .parent)
+  }
+
+  /// All of the process's memory was told.
+  ///
+  /// - Throws: `SluiceError` with `cancelled`.
+  public mutating func end(_ owner: PageOwner) async throws(SluiceError) {
+    try await sendPlan()
+    try await tell(.end(owner, before: builder.nextSequence))
+  }
+
+  private mutating func add(_ run: MemoryRun, from origin: PlanBuilder.Origin) async throws(SluiceError) {
+    var rest = run
+    while true {
+      switch builder.add(&rest, from: origin) {
+      case .nothing: return
+      case .buffer: builder.give(try await takeBuffer())
+      case .room: try await sendPlan()
+      }
+    }
+  }
+
+  private mutating func takeBuffer() async throws(SluiceError) -> PageBuffer {
+    let began = sluice_monotonic_nanoseconds()
+    let buffer = await ring.take()
+    withoutBuffer.add(since: began, bytes: ring.layout.chunkBytes)
+    guard let buffer else { throw .cancelled }
+    return buffer
+  }
+
+  private mutating func sendPlan() async throws(SluiceError) {
+    guard let plan = builder.takePlan() else { return }
+    let (began, byteCount) = (sluice_monotonic_nanoseconds(), plan.byteCount)
+    // A channel that was failed by a later stage gives the plan back: that stage's error is the one to report.
+    guard await plans.send(plan) == nil else { throw .cancelled }
+    plansFull.add(since: began, bytes: byteCount)
+  }
+
+  private func tell(_ message: consuming PageMessage) async throws(SluiceError) {
+    guard await chunks.send(message) == nil else { throw .cancelled }
+  }
+}

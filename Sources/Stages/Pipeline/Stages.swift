@@ -1,0 +1,192 @@
+internal import SluicePipeline
+
+/// What all stages have counted when they ended well.
+struct StageCounts: Sendable {
+  var source = SourceStage.Counts()
+  /// Of all of them together.
+  var readers = ReadStage.Counts()
+  /// Pages that a filter has left to the parent.
+  var leftToParent: [PageOwner: UInt64] = [:]
+  var sink = SinkStage.Result()
+}
+
+/// Runs the stages side by side until all have ended.
+struct Stages: Sendable {
+  let source: SourceStage
+  let readers: [ReadStage]
+  var filter: FilterStage?
+  let sink: SinkStage
+  let plans: PlanChannel
+  /// From the readers to the next stage.
+  let chunks: ChunkChannel
+  /// From the filter to the sink, where there is a filter.
+  var filtered: ChunkChannel?
+  let progress: ProgressFeed
+  /// Is told when all is read, and when something fails.
+  let observer: any StageObserver
+
+  private enum End: Sendable {
+    case source(Result<SourceStage.Counts, SluiceError>)
+    case reader(Result<ReadStage.Counts, SluiceError>)
+    case filter(Result<[PageOwner: UInt64], SluiceError>)
+    case sink(Result<SinkStage.Result, SluiceError>)
+    case progress
+    case observer(SluiceError?)
+  }
+
+  /// - Throws: the first error of a stage. The others are stopped by it: their channels fail and their tasks
+  ///   are cancelled, so that none waits for one that has ended.
+  func run() async throws(SluiceError) -> StageCounts {
+    var counts = StageCounts()
+    var failure: SluiceError?
+    var readersLeft = readers.count
+    await withTaskGroup(of: End.self) { group in
+      // Each task prefers its stage's own thread: a continuation resumes on the preferred executor first (Swift
+      // 6.3), and every wait of a stage would go through another thread.
+      group.addTask(executorPreference: source.taskExecutor) {
+        .source(await result { () async throws(SluiceError) in try await source.run() })
+      }
+      for reader in readers {
+        group.addTask {
+          .reader(await result { () async throws(SluiceError) in try await reader.runUnlessStuck() })
+        }
+      }
+      if let filter {
+        group.addTask(executorPreference: filter.taskExecutor) {
+          .filter(await result { () async throws(SluiceError) in try await filter.run() })
+        }
+      }
+      group.addTask(executorPreference: sink.taskExecutor) {
+        .sink(await result { () async throws(SluiceError) in try await sink.run() })
+      }
+      group.addTask {
+        await publishProgress()
+        return .progress
+      }
+      group.addTask { .observer(await observer.waitForFailure()) }
+      for await end in group {
+        do throws(SluiceError) {
+          switch end {
+          case .source(let result): counts.source = try result.get()
+          case .reader(let result):
+            counts.readers += try result.get()
+            readersLeft -= 1
+            guard readersLeft == 0 else { continue }
+            try await observer.readingEnds()
+            chunks.finish()
+          case .filter(let result): counts.leftToParent = try result.get()
+          case .sink(let result):
+            counts.sink = try result.get()
+            // All others have ended; only the progress still runs.
+            group.cancelAll()
+          // It ends with the sink, or when our own task is cancelled: and then the processes run before anything else
+          // comes to its end.
+          case .progress: if Task.isCancelled { await observer.failed(.cancelled) }
+          case .observer(let error): if let error { throw error }
+          }
+        } catch {
+          await observer.failed(error)
+          if failure == nil {
+            failure = error
+            plans.fail(error)
+            chunks.fail(error)
+            filtered?.fail(error)
+            group.cancelAll()
+          }
+        }
+      }
+    }
+    if let failure { throw failure }
+    return counts
+  }
+}
+
+/// Who wants to know what becomes of the stages.
+protocol StageObserver: Sendable {
+  /// Everything is read, and may not be written yet.
+  ///
+  /// - Throws: `SluiceError`, which ends the run.
+  func readingEnds() async throws(SluiceError)
+
+  /// Something has failed, or the run was cancelled; it may be told more than once. The stages may be in the kernel for
+  /// long after that.
+  func failed(_ error: SluiceError) async
+
+  /// Waits until the run has failed for another reason than its stages, or the task is cancelled.
+  ///
+  /// - Returns: the reason; nil where there is none.
+  func waitForFailure() async -> SluiceError?
+}
+
+extension Stages {
+  /// How often the progress is passed on: often enough to look alive, too seldom to cost anything.
+  private static let progressInterval = Duration.milliseconds(100)
+
+  /// Passes the progress on until the task is cancelled.
+  private func publishProgress() async {
+    while !Task.isCancelled {
+      progress.publish()
+      // An early end of the sleep is the cancellation that the loop looks for.
+      try? await Task.sleep(for: Self.progressInterval)
+    }
+    progress.publish()
+  }
+}
+
+private func result<Success: Sendable>(
+  of body: () async throws(SluiceError) -> Success
+) async -> Result<Success, SluiceError> {
+  do throws(SluiceError) { return .success(try await body()) } catch { return .failure(error) }
+}
+
+extension Stages {
+  /// Joins a source, a filter and a sink by channels.
+  ///
+  /// A thread is woken for several plans or chunks at once, where there are buffers enough. But a plan that waits holds a
+  /// buffer that is no longer in the cache when it is read: so not more wait than it takes. What was read may wait a
+  /// little longer, for the disk is less even than memory.
+  ///
+  /// - Parameters:
+  ///   - expected: how much is written of the first process, as far as can be told, in bytes.
+  ///   - waitingChunks: how many messages may wait for the sink; nil for what suits a run that stops nothing. Where the
+  ///     processes stand still until all is read, it waits in all buffers that there are.
+  /// - Throws: `SluiceError` with `system` where there is no thread.
+  init(
+    from source: any PageSource, through filter: (any PageFilter)? = nil, to sink: any PageSink,
+    by lease: RuntimeLease, expecting expected: UInt64 = 0, waitingChunks: Int? = nil,
+    readTimeLimit: Duration = .seconds(30), hashSeed: UInt64? = nil, progress: ProgressFeed,
+    observer: any StageObserver
+  ) throws(SluiceError) {
+    let (ring, threads) = (lease.ring, lease.threads)
+    let buffers = ring.limit
+    let batch = max(1, min(4, buffers / 8))
+    let plans = PlanChannel(capacity: threads.readers.count + batch, senderBatch: batch)
+    func channel() -> ChunkChannel {
+      ChunkChannel(capacity: waitingChunks ?? min(8, buffers), receiverBatch: batch, senderBatch: batch)
+    }
+    let chunks = channel()
+    let filtered = filter == nil ? nil : channel()
+    self.plans = plans
+    self.chunks = chunks
+    self.filtered = filtered
+    self.source = SourceStage(
+      source: source, ring: ring, plans: plans, chunks: chunks, executor: threads.walker)
+    readers = threads.readers.map {
+      ReadStage(
+        reader: source.makeReader(), pageSize: ring.layout.pageSize, plans: plans, chunks: chunks,
+        readTimeLimit: readTimeLimit, hashSeed: hashSeed, executor: $0)
+    }
+    if let filter, let filtered {
+      self.filter = FilterStage(
+        filter: filter, source: source, input: chunks, output: filtered, capacity: ring.layout.count,
+        executor: try lease.resources.threadForFilter())
+    }
+    let executor: any SinkExecutor =
+      if let own = sink.executor { own } else { try lease.resources.threadForSink() }
+    self.sink = SinkStage(
+      sink: sink, source: source, chunks: filtered ?? chunks, progress: progress, layout: ring.layout,
+      expected: expected, executor: executor)
+    self.progress = progress
+    self.observer = observer
+  }
+}

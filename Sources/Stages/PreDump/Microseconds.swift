@@ -1,0 +1,40 @@
+/// A time that reports tell in whole microseconds: a whole number where they are encoded.
+@propertyWrapper
+public struct Microseconds: Hashable, Sendable, Codable {
+  private var count: UInt64
+
+  /// The time, from 0 up, without what is less than a microsecond.
+  public var wrappedValue: Duration {
+    get { .microseconds(Int64(clamping: count)) }
+    set { count = newValue.inMicroseconds }
+  }
+
+  /// That time.
+  public init(wrappedValue: Duration) {
+    count = wrappedValue.inMicroseconds
+  }
+
+  /// Reads a number of microseconds.
+  public init(from decoder: any Decoder) throws {
+    count = try decoder.singleValueContainer().decode(UInt64.self)
+  }
+
+  /// Writes the number of microseconds.
+  public func encode(to encoder: any Encoder) throws {
+    var container = encoder.singleValueContainer()
+    try container.encode(count)
+  }
+}
+
+extension Duration {
+  /// The whole microseconds of a time that is not negative.
+  var inMicroseconds: UInt64 {
+    let (seconds, attoseconds) = components
+    return UInt64(clamping: seconds) &* 1_000_000 &+ UInt64(clamping: attoseconds / 1_000_000_000_000)
+  }
+
+  /// Nanoseconds, as clocks and counters have them.
+  static func nanoseconds(counted nanoseconds: UInt64) -> Duration {
+    .nanoseconds(Int64(clamping: nanoseconds))
+  }
+}

@@ -1,0 +1,357 @@
+internal import CSluiceLinux
+internal import Logging
+internal import SluiceImages
+internal import SluicePipeline
+internal import SluiceSystem
+internal import SluiceTarget
+
+/// One run of a pre-dump, on the threads of its runtime. Its journal knows how far it has come, and says what is to be
+/// undone where it ends early.
+struct PreDumpRun: Sendable {
+  let configuration: PreDump.Configuration
+  let role: RoundRole
+  /// Where the pages go; nil for a directory of images.
+  let sink: (any PageSink)?
+  let runtime: SluiceRuntime
+  let progress: ProgressFeed
+  /// From the call on, in nanoseconds of the monotonic clock.
+  private let began = sluice_monotonic_nanoseconds()
+
+  init(
+    configuration: PreDump.Configuration, role: RoundRole, sink: (any PageSink)?, runtime: SluiceRuntime,
+    progress: ProgressFeed
+  ) {
+    self.configuration = configuration
+    self.role = role
+    self.sink = sink
+    self.runtime = runtime
+    self.progress = progress
+  }
+
+  @concurrent
+  func run() async throws(SluiceError) -> PreDumpReport {
+    progress.begin(round: role.number, tries: role.tries)
+    let subject = try lookAtSubject()
+    progress.expect(subject.expected)
+    let target = try makeTarget(of: subject)
+    let place = try imagesPlace(target, trust: subject.trust)
+    let lease = try await runtime.acquire(
+      RuntimeNeeds(
+        shares: subject.shares, limits: limits(of: target), readers: configuration.readers,
+        queueDepth: configuration.queueDepth, writeEngine: configuration.writeEngine,
+        registersBuffers: configuration.registersBuffers, logger: configuration.logger))
+    configuration.logger.info("\(lease.budget)")
+    let destination = makeDestination(target, by: lease)
+    do throws(SluiceError) {
+      let report = try await copy(subject, to: destination, by: lease, place)
+      await runtime.release(lease, isReusable: true)
+      return report
+    } catch {
+      await runtime.release(lease, isReusable: false)
+      throw error
+    }
+  }
+
+  /// Copies everything, and makes valid what was written.
+  private func copy(
+    _ subject: Subject, to destination: Destination, by lease: RuntimeLease, _ place: ImagesPlace?
+  ) async throws(SluiceError) -> PreDumpReport {
+    let journal = RunJournal(logger: configuration.logger)
+    let preparer = RoundPreparer(
+      configuration: configuration, part: role, dirtyBytes: subject.dirtyBytes, journal: journal,
+      executor: lease.threads.starter)
+    do throws(SluiceError) {
+      return try await copy(subject, to: destination, by: lease, place, preparer, journal)
+    } catch {
+      // The processes first: nothing else is waited for before they run.
+      for step in journal.undo {
+        switch step {
+        case .resume: await preparer.resume()
+        case .abortSink: await destination.sink.abort()
+        case .putParentBack: journal.putParentBack()
+        case .leaveParentAside: break
+        }
+      }
+      throw error
+    }
+  }
+
+  private func copy(
+    _ subject: Subject, to destination: Destination, by lease: RuntimeLease, _ place: ImagesPlace?,
+    _ preparer: RoundPreparer, _ journal: RunJournal
+  ) async throws(SluiceError) -> PreDumpReport {
+    // Not while the processes stand still.
+    if role.isLast { lease.ring.touch(subject.expected) }
+    var round = try await preparer.start(subject.tree, parent: subject.parent)
+    if role.isLast { progress.enter(.stopped) }
+    let source = ProcessTreeSource(
+      round, source: configuration.pageStates.source, swapped: configuration.swapped.pages)
+    let observer = RunObserver(
+      preparer: preparer, processes: round.tasks, leavesStopped: role.leavesStopped, journal: journal,
+      failed: configuration.failed)
+    let stages = try Stages(
+      from: source, through: filter(of: round, to: destination, by: lease), to: destination.sink, by: lease,
+      expecting: subject.parent == nil ? subject.expected : 0,
+      // All that is read, and the beginnings and ends of processes.
+      waitingChunks: role.isLast ? lease.ring.limit + 2 * round.tasks.count : nil,
+      readTimeLimit: configuration.readTimeLimit, hashSeed: round.contents?.seed, progress: progress,
+      observer: observer)
+    if let began = round.devicesBegan { try await WriteProtectMode.waitForDevices(since: began) }
+    journal.reach(.reading)
+    if !role.isLast { progress.enter(.copying) }
+    let counts = try await stages.run()
+    guard !Task.isCancelled else { throw .cancelled }
+    journal.reach(.written)
+    for process in round.tasks {
+      guard let error = process.error else { continue }
+      configuration.logger.warning("process \(process.process.pid) has no images: \(error)")
+    }
+    if let times = await preparer.stopTimes { round.stop = times }
+    let walked = source.walked
+    round.areProbed = walked.processes.map(\.isProbed)
+    let report = PreDumpReport(
+      configuration: configuration, tries: role.tries, start: round,
+      counts: RunCounts(
+        stages: counts, walker: walked, reads: source.read, queueFull: await destination.queueFull),
+      ring: lease.ring, engine: lease.engine.kind, isDirect: destination.isDirect,
+      parent: subject.parent?.path, began: began)
+    try round.lookForDoubts(logger: configuration.logger)
+    try await publish(report, round, counts, to: destination.sink, in: place, preparer, journal)
+    if let recopied = walked.recopyNextRound, !role.isLast {
+      role.tracking?.roundIsComplete(
+        in: configuration.imagesDirectory, of: round.tasks, unsettled: recopied,
+        walkedAt: counts.source.endedAt)
+    }
+    return report.finished(at: sluice_monotonic_nanoseconds(), in: place)
+  }
+
+  /// Makes the images valid, and only then the parent's again.
+  private func publish(
+    _ report: PreDumpReport, _ round: PreparedRound, _ counts: StageCounts, to sink: any PageSink,
+    in place: ImagesPlace?, _ preparer: RoundPreparer, _ journal: RunJournal
+  ) async throws(SluiceError) {
+    progress.enter(.publishing)
+    // What is to be left stopped runs again, too, if this takes too long, or is cancelled. It ends with this scope.
+    async let _ = preparer.waitUntilOverdue(heedsCancellation: true)
+    let tracked = try round.trackedTasks()
+    let failures = Dictionary(
+      uniqueKeysWithValues: round.tasks.compactMap { task in task.error.map { (task.owner, "\($0)") } })
+    let manifest = RunManifest(
+      entries: counts.sink.order.map {
+        RunManifest.Entry(
+          owner: $0, pagesWritten: counts.sink.owners[$0]?.pagesWritten ?? 0, failure: failures[$0])
+      },
+      pageSize: Int(report.pageSize),
+      images: .dump(
+        round.inventory, report.statistics, tracked, pid: configuration.pid))
+    try await embedders { try await sink.commit(manifest) }
+    journal.reach(.published)
+    releaseParent(round, in: place, journal)
+    if role.leavesStopped { try await preparer.leaveStopped() }
+  }
+
+  /// Notes in the parent that this run builds on it, and makes it valid again.
+  private func releaseParent(_ round: PreparedRound, in place: ImagesPlace?, _ journal: RunJournal) {
+    guard let parent = journal.claimed ?? round.base?.parent else { return }
+    // What this round has made is valid all the same.
+    let complete = "the images in \(configuration.imagesDirectory) are complete, but"
+    do throws(ImagesError) {
+      try parent.noteChild(at: configuration.imagesDirectory, expecting: place?.identity)
+    } catch {
+      // Without that note, only the missing inventory keeps others from building on images whose dirty pages are gone.
+      let consequence =
+        journal.claimed == nil
+        ? "build nothing else on them"
+        : "their inventory.img stays set aside, so that nothing else builds on them"
+      configuration.logger.warning(
+        "\(complete) the ones in \(parent.path) that they build on cannot be marked as such; \(consequence): \(error)"
+      )
+      return
+    }
+    guard let aside = journal.claimed else { return }
+    do throws(ImagesError) {
+      try aside.putBack()
+    } catch {
+      configuration.logger.warning(
+        "\(complete) the inventory of those that they build on stays set aside; it can be renamed by hand: \(error)"
+      )
+    }
+  }
+}
+
+extension PreDumpRun {
+  /// What is known before anything is done to anybody.
+  private struct Subject: Sendable {
+    let tree: ProcessTree
+    let first: NamespaceRoot?
+    let trust: Trust
+    let parent: ParentImages?
+    let shares: [MemoryBudget.Share]
+    /// The memory for a set of pages that are to be copied, in bytes.
+    let dirtyBytes: Int
+    /// The memory of the processes' own, in bytes.
+    let expected: UInt64
+  }
+
+  private func lookAtSubject() throws(SluiceError) -> Subject {
+    let root = try onTarget { () throws(TargetError) in try TargetProcess(pid: configuration.pid) }
+    let first = try onTarget { () throws(TargetError) in try root.namespaceRoot() }
+    let trust = Trust(users: first.map { [$0.user] } ?? [], everybody: configuration.trustsParents)
+    let candidate = try ParentCandidate.open(for: root, configuration, role, trust: trust)
+    let tree = try onTarget { () throws(TargetError) in try findTree(of: root, candidate?.images) }
+    // Before anything is done to anybody: another way may be taken then.
+    try onTarget { () throws(TargetError) in try HiddenMemory.check(tree.processes) }
+    let expected = try onTarget { () throws(TargetError) in try tree.ownMemoryBytes() }
+    let memory = DumpMemory(configuration, role, total: runtime.memoryBudget, ownMemory: expected)
+    // What cannot be had with the least that a parent takes is refused before its chain is read.
+    try memory.check(parents: 1)
+    let parent = candidate.flatMap { $0.isWhole(for: tree) ? $0.images : nil }
+    return Subject(
+      tree: tree, first: first, trust: trust, parent: parent,
+      shares: memory.shares(parents: parent?.depth ?? 1),
+      dirtyBytes: memory.dirtyBytes, expected: expected)
+  }
+
+  /// The tree, and who would be frozen with it.
+  private func findTree(of root: TargetProcess, _ parent: ParentImages?) throws(TargetError) -> ProcessTree {
+    let known = role.known.union(parent?.tracked?.identities ?? [])
+    var tree = try ProcessTree(of: root, known: known)
+    guard let cgroup = configuration.freezeCgroup else { return tree }
+    let guests = try tree.lookAround(in: cgroup)
+    if !guests.isEmpty, role.isFirst {
+      configuration.logger.warning(
+        "the cgroup \(cgroup) also holds processes that are no descendants of process \(configuration.pid): where it is frozen they stand still, too, and they are not copied: \(guests.description)"
+      )
+    }
+    return tree
+  }
+}
+
+// MARK: - Where the pages go
+
+extension PreDumpRun {
+  /// Where the pages go, once there is an engine that writes them.
+  private struct Destination: Sendable {
+    let sink: any PageSink
+    /// The same, where it is a directory of images.
+    var images: ImagesDirectorySink?
+    var isDirect = false
+
+    /// How long writing waited because as many writes were in flight as may be.
+    var queueFull: StageWait { get async { await images?.queueFull ?? StageWait() } }
+  }
+
+  /// The directory for images, with the first process's files: what they can do is known before anything is done to a
+  /// process. Nil where no images are made.
+  ///
+  /// CRIU restores the processes of a user namespace as its first user, who has to read the images then: they are given
+  /// to that user, who may read all of that memory anyway.
+  private func makeTarget(of subject: Subject) throws(SluiceError) -> ImagesTarget? {
+    guard sink == nil, configuration.io != .discard else { return nil }
+    let target = try onImages { () throws(ImagesError) in
+      try ImagesTarget(
+        try UnfinishedImages.create(
+          at: configuration.imagesDirectory, parent: subject.parent, owner: subject.first.map(FileOwner.init)),
+        first: .process(ProcessIdentity(subject.tree.processes[0])), pageSize: UInt64(sluice_page_size()),
+        direct: configuration.io != .buffered, expecting: subject.parent == nil ? subject.expected : 0)
+    }
+    if configuration.io == .direct && !target.isDirect {
+      throw SluiceError(
+        .cannotCreate,
+        "the filesystem of \(configuration.imagesDirectory) has no direct I/O (O_DIRECT): leave --io at auto"
+      )
+    }
+    return target
+  }
+
+  /// Which directory the images are in, for whoever works on them when they are complete.
+  private func imagesPlace(
+    _ target: borrowing ImagesTarget?, trust: Trust
+  ) throws(SluiceError) -> ImagesPlace? {
+    // Optional chaining would consume it.
+    switch target {
+    case .some(let target):
+      try onImages { () throws(ImagesError) in ImagesPlace(identity: try target.identity(), trust: trust) }
+    case .none: nil
+    }
+  }
+
+  private func limits(of target: borrowing ImagesTarget?) -> SinkLimits {
+    switch target {
+    case .some(let target): target.limits
+    case .none: sink?.limits ?? NullSink().limits
+    }
+  }
+
+  private func makeDestination(_ target: consuming sending ImagesTarget?, by lease: RuntimeLease)
+    -> Destination
+  {
+    guard let target = target.take() else { return Destination(sink: sink ?? NullSink()) }
+    let isDirect = target.isDirect
+    let images = ImagesDirectorySink(
+      target,
+      options: ImagesDirectorySink.Options(
+        queueDepth: configuration.queueDepth, pageSize: lease.ring.layout.pageSize,
+        direct: configuration.io != .buffered, syncs: configuration.syncs, logger: configuration.logger),
+      engine: lease.engine)
+    return Destination(sink: images, images: images, isDirect: isDirect)
+  }
+
+  /// What leaves pages to the parent that are as they were, where contents are compared.
+  private func filter(
+    of round: PreparedRound, to destination: Destination, by lease: RuntimeLease
+  ) throws(SluiceError) -> ContentFilter? {
+    guard let contents = round.contents, let images = destination.images else { return nil }
+    return ContentFilter(
+      contents, into: images, pageSize: lease.ring.layout.pageSize,
+      executor: try lease.resources.threadForFilter())
+  }
+}
+
+/// Sees to the processes while the stages run.
+private struct RunObserver: StageObserver {
+  let preparer: RoundPreparer
+  let processes: [DumpedProcess]
+  let leavesStopped: Bool
+  let journal: RunJournal
+  /// Is told of an error when the processes run again.
+  let failed: @Sendable (SluiceError) -> Void
+
+  func readingEnds() async throws(SluiceError) {
+    try await preparer.readingEnds(processes)
+    journal.reach(.runningAgain)
+  }
+
+  func failed(_ error: SluiceError) async {
+    await preparer.resume()
+    failed(error)
+  }
+
+  func waitForFailure() async -> SluiceError? { await preparer.waitUntilOverdue() }
+}
+
+extension FileOwner {
+  init(_ first: NamespaceRoot) {
+    self.init(user: first.user, group: first.group)
+  }
+}
+
+extension PreDump.Configuration.PageStates {
+  /// The same in the words of the scanner.
+  var source: PageScanner.Source? {
+    switch self {
+    case .automatic: nil
+    case .pagemapScan: .pagemapScan
+    case .pagemap: .pagemap
+    }
+  }
+}
+
+extension PreDump.Configuration.Swapped {
+  var pages: SwappedPages {
+    switch self {
+    case .read: .read
+    case .skip: .skip
+    }
+  }
+}

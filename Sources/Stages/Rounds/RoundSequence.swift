@@ -1,0 +1,193 @@
+internal import Logging
+internal import SluiceImages
+internal import SluiceSystem
+internal import SluiceTarget
+
+/// Which rounds follow each other, and what each is: `PreDumpRounds` runs them.
+///
+/// A round in the middle of which the process executes another program is made again, of the new program. Where the dirty
+/// tracker was cleared by then, what it knew is lost: the chain begins anew with that round, which copies everything.
+struct RoundSequence: Sendable {
+  private let configuration: PreDump.Configuration
+  private let policy: RoundPolicy
+  private let lastRound: PreDumpRounds.LastRound?
+  private let tracking: WriteTracking?
+  private let runtime: SluiceRuntime
+  let progress = ProgressFeed()
+  private let claims = SoftDirtyClaims()
+  private let began = ContinuousClock.now
+  private var figures: RoundPolicy.Figures?
+  private var decision: RoundPolicy.Decision
+  private var isLastBegun = false
+  private var tries = ExecRetryPolicy()
+  /// The processes that the last round has copied.
+  private var known: Set<ProcessTree.Identity> = []
+  /// Which directory the last round's images are in: somebody else may be able to put another in its place.
+  private var last: FileIdentity?
+  /// The number of the round that `next` has given last, from 1; 0 before the first.
+  private(set) var number = 0
+
+  /// Prepares rounds; the directory that theirs are in is made where there is none.
+  ///
+  /// - Parameters:
+  ///   - configuration: of each round. Its parent, if it has one, is that of the first.
+  ///   - policy: when to end.
+  ///   - lastRound: after them, or as the last of them where as many as the policy allows were made, another one for
+  ///     which the processes stand still, and whose images with their parents have the memory as it is then. Nil for
+  ///     none.
+  ///   - precedesDump: whether CRIU's final dump is made while this value is kept (`prepareForDump`).
+  ///   - runtime: what the rounds work with; nil for one of their own, with the configuration's budget.
+  /// - Throws: `SluiceError`: `cannotCreate`, or what is wrong with the process.
+  init(
+    _ configuration: PreDump.Configuration, policy: RoundPolicy, lastRound: PreDumpRounds.LastRound? = nil,
+    precedesDump: Bool = false, in runtime: SluiceRuntime? = nil
+  ) throws(SluiceError) {
+    try configuration.check()
+    try policy.check()
+    self.configuration = configuration
+    self.runtime = runtime ?? SluiceRuntime(memoryBudget: configuration.memoryBudget)
+    var policy = policy
+    if lastRound != nil { policy.rounds -= 1 }
+    self.policy = policy
+    self.lastRound = lastRound
+    decision = policy.rounds > 0 ? .goOn(pause: .zero) : .end(.rounds)
+    // One round by itself has no use for what ends with it.
+    let isUsed = policy.rounds > 1 || policy.rounds > 0 && lastRound != nil || precedesDump
+    let isAskedFor = configuration.tracker == .writeProtect || configuration.tracker == .both
+    tracking = isUsed || isAskedFor ? WriteTracking() : nil
+    let first = try onTarget { () throws(TargetError) in
+      try TargetProcess(pid: configuration.pid).namespaceRoot()
+    }
+    try onImages { () throws(ImagesError) in
+      try UnfinishedImages.makeDirectory(at: configuration.imagesDirectory, owner: first.map(FileOwner.init))
+    }
+  }
+
+  /// Why there is no further round, but for a last one that was asked for; nil while there may be one.
+  var end: RoundPolicy.End? {
+    guard case .end(let end) = decision else { return nil }
+    return end
+  }
+
+  /// Whether `next` has no further round to give, not even a last one that was asked for.
+  var isOver: Bool { end != nil && (lastRound == nil || isLastBegun) }
+
+  /// The next round, after the pause before it.
+  ///
+  /// - Returns: nil when the policy says that it is enough.
+  /// - Throws: `SluiceError` with `cancelled`.
+  mutating func next() async throws(SluiceError) -> PreDump? {
+    guard let pause = pauseBeforeNext else { return nil }
+    do {
+      try await Task.sleep(for: pause)
+    } catch {
+      throw SluiceError(.cancelled, "the rounds were cancelled before round \(number + 1) was begun")
+    }
+    if !tries.isAgain {
+      isLastBegun = end != nil
+      number += 1
+    }
+    tries.begins()
+    var part = RoundRole(
+      tracking: tracking, claims: claims, number: number, tries: tries.count, known: known)
+    part.isFirst = number == 1 && tries.count == 1
+    if isLastBegun {
+      part.isLast = true
+      part.leavesStopped = lastRound == .leavesStopped
+    }
+    var round = configuration
+    if number > 1 {
+      round.parentDirectory = directory(number - 1)
+      part.parent = last
+    }
+    round.imagesDirectory = directory(number)
+    return PreDump(round, as: part, in: runtime, progress: progress)
+  }
+
+  /// Nil where no round follows.
+  private var pauseBeforeNext: Duration? {
+    if tries.isAgain { return ExecRetryPolicy.pause }
+    switch decision {
+    case .goOn(let pause): return pause
+    case .end: return isOver ? nil : .zero
+    }
+  }
+
+  /// Takes note of how the round failed that `next` has given, which gives the same one again if that was because the
+  /// process executed another program, but not without end.
+  ///
+  /// - Throws: `SluiceError` where it does not.
+  mutating func failed(_ error: SluiceError) throws(SluiceError) {
+    if error.code == .cancelled, number > 1, !error.isOfOneLeftBehind {
+      throw SluiceError(
+        .cancelled,
+        "round \(number) was cancelled: what it had made is removed, and the rounds before it stay")
+    }
+    guard error.isCausedByExec else { throw error }
+    guard tries.failed() else {
+      throw SluiceError(
+        error.code,
+        "round \(number) was begun \(ExecRetryPolicy.most) times, and each time the process executed another program in the"
+          + " middle of it; copy it when it has come to rest. The last time: \(error)",
+        isCausedByExec: true)
+    }
+    configuration.logger.warning(
+      "round \(number) is made again (try \(tries.count + 1) of \(ExecRetryPolicy.most)): \(error)")
+    // It is like the first one: nothing that the one before it copied is of this program.
+    figures = nil
+  }
+
+  /// Takes note of how the round went that `next` has given.
+  mutating func ended(_ report: PreDumpReport) {
+    last = report.place?.identity
+    guard !isLastBegun else { return }
+    known = Set(report.tasks.filter { $0.error == nil }.map(\.identity))
+    let figures = RoundPolicy.Figures(
+      pagesWritten: report.pagesWritten, pagesSkippedParent: report.pagesSkippedParent,
+      duration: report.duration, elapsed: began.duration(to: .now)
+    )
+    decision = policy.decide(number: number, last: figures, previous: self.figures)
+    self.figures = figures
+    if number == 1, report.tracker == .none, end == nil {
+      configuration.logger.warning(
+        "every round copies everything, since nothing tells what was written (tracker: none)")
+    }
+  }
+
+  /// Makes ready for CRIU's final dump, which is to be made before this value goes: so the soft-dirty bits are right
+  /// for memory, too, that the processes move (mremap), until they are stopped.
+  ///
+  /// - Throws: `SluiceError`.
+  func prepareForDump() throws(SluiceError) {
+    try onTarget { () throws(TargetError) in try tracking?.prepareForDump() }
+    try distrustLastRound()
+  }
+
+  /// Has CRIU take every page anew, where it would not see what was written since the last round.
+  private func distrustLastRound() throws(SluiceError) {
+    guard number > 0, try onTarget({ () throws(TargetError) in try SoftDirty.isSupported() }) else { return }
+    let tree: ProcessTree
+    let first: NamespaceRoot?
+    do throws(TargetError) {
+      tree = try ProcessTree(root: configuration.pid)
+      first = try tree.processes[0].namespaceRoot()
+    } catch {
+      // Who makes the dump says so.
+      guard error.code == .gone || error.code == .noSuchProcess else { throw SluiceError(error) }
+      return
+    }
+    let doubts = try SoftDirtyDoubts(about: tree.processes)
+    guard !doubts.isEmpty else { return }
+    let isNew = try onImages { () throws(ImagesError) in
+      try ParentImages(path: directory(number), expecting: last)
+        .distrustSoftDirty(owner: first.map(FileOwner.init))
+    }
+    // Else the round has said so.
+    if isNew { doubts.warn(configuration.logger) }
+  }
+
+  /// Ends what tracks the writes; no round can follow.
+  func endTracking() { tracking?.giveUp(othersTrack: false) }
+
+  private func directory(_ number: Int) -> String { "\(configuration.imagesDirectory)/\(number)" }
+}

@@ -1,0 +1,30 @@
+internal import CSluiceLinux
+internal import Logging
+internal import SluicePipeline
+
+/// Makes what does the writes: io_uring where the kernel gives us one, else threads.
+///
+/// - Throws: `SluiceError` with `system`, where not even a thread is to be had.
+func makeEngine(
+  _ kind: RuntimeSet.Kind, ring: BufferRing, logger: Logger
+) throws(SluiceError) -> any WriteEngine {
+  if kind.writeEngine == .automatic {
+    do throws(RingExecutor.Unavailable) {
+      return try RingExecutor(
+        name: "sluice-writer", depth: kind.queueDepth, buffers: ring, registersBuffers: kind.registersBuffers
+      ) { errno in
+        logger.info(
+          "the kernel does not register buffers (\(unsafe String(cString: errno.cName))); raise the limit on locked memory (ulimit -l) to save some CPU"
+        )
+      }
+    } catch {
+      logger.info(
+        "no io_uring (\(unsafe String(cString: error.errno.cName))): writing with pwrite on threads")
+    }
+  }
+  do throws(NoThread) {
+    return try ThreadWriteEngine(name: "sluice-writer", workers: kind.queueDepth)
+  } catch {
+    throw SluiceError(error)
+  }
+}

@@ -1,0 +1,65 @@
+internal import CSluiceLinux
+internal import SluicePipeline
+
+/// Where pages come from: a process tree, a chain of images, or wherever a program has memory.
+///
+/// A run calls `walk` once, which says what there is, in address order for each process. Meanwhile one or more readers,
+/// each on a thread of its own, fill the buffers of the plans.
+public protocol PageSource: Sendable {
+  /// Says what there is: for each process `begin`, its runs in address order, `end`.
+  ///
+  /// - Parameter plans: takes all that is said.
+  /// - Throws: any error, which ends the run.
+  func walk(_ plans: inout PlanWriter) async throws
+
+  /// Makes a reader, for one thread.
+  func makeReader() -> any PageSourceReader
+
+  /// Why the memory of a process is not complete; nil where nothing went wrong with it so far.
+  func failure(of owner: PageOwner) -> SluiceError?
+}
+
+extension PageSource {
+  /// Nothing goes wrong with one process alone.
+  public func failure(of owner: PageOwner) -> SluiceError? { nil }
+}
+
+/// Reads the pages of plans, on a thread of its own.
+public protocol PageSourceReader: AnyObject, Sendable {
+  /// Reads the pages of a plan into its buffer. It may block: no other work is on its thread.
+  ///
+  /// - Throws: any error, which ends the run.
+  func fill(_ plan: inout ReadPlan) throws
+}
+
+extension ReadPlan {
+  /// How many bytes the plan's runs have together.
+  public var byteCount: Int { buffer.byteCount }
+
+  /// Fills the buffer, run by run: `read` gets a run and the room for its bytes, and says how many bytes from its start it
+  /// has read (whole pages). Pages behind these have vanished, and are left out.
+  ///
+  /// - Throws: what `read` throws.
+  public mutating func fillRuns<Failure: Error>(
+    _ read: (PageRun, inout MutableRawSpan) throws(Failure) -> Int
+  ) throws(Failure) {
+    let pageSize = buffer.pageSize
+    var (kept, target) = (0, 0)
+    for index in 0..<buffer.runCount {
+      let run = unsafe PageRun(buffer.runTable[index])
+      let length = Int(run.byteCount)
+      // What was read before may be shorter than its room: the bytes of all runs are without gaps.
+      var room = unsafe MutableRawSpan(
+        _unsafeBytes: UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[target..<target + length]))
+      let count = try read(run, &room)
+      precondition(
+        count >= 0 && count <= length && count % pageSize == 0,
+        "a reader says how many whole pages it has read")
+      target += count
+      guard count > 0 else { continue }
+      unsafe buffer.runTable[kept] = PageRun(address: run.address, byteCount: UInt64(count)).memoryRun
+      kept += 1
+    }
+    buffer.keep(runCount: kept, byteCount: target)
+  }
+}

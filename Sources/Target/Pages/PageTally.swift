@@ -1,0 +1,22 @@
+/// Pages that a scan came across and that are not simply there.
+public struct PageTally: Hashable, Sendable {
+  /// Pages in swap.
+  public internal(set) var swapped: UInt64 = 0
+  /// Pages that were left out because they are in swap.
+  public internal(set) var skippedSwapped: UInt64 = 0
+  /// Pages that were left out because they were only read so far, and are zeros: they are all one page.
+  public internal(set) var skippedZero: UInt64 = 0
+  /// Pages that were left out because touching them is an error (MADV_GUARD_INSTALL). Linux tells since 6.15.
+  public internal(set) var skippedGuard: UInt64 = 0
+
+  /// Nothing so far.
+  public init() {}
+
+  /// Adds what another scan came across.
+  public static func += (total: inout PageTally, other: PageTally) {
+    total.swapped += other.swapped
+    total.skippedSwapped += other.skippedSwapped
+    total.skippedZero += other.skippedZero
+    total.skippedGuard += other.skippedGuard
+  }
+}
