@@ -63,7 +63,7 @@ struct VerifyCommand: AsyncParsableCommand {
 
 /// What was found, for people and as JSON (in snake_case).
 private struct VerifyOutput: Encodable {
-  struct Task: Encodable {
+  struct Process: Encodable {
     let pid: Int32
     let namespacePid: Int32
     let hasImages: Bool
@@ -94,7 +94,7 @@ private struct VerifyOutput: Encodable {
   let pages: UInt64
   let problems: [String]
   let notes: [String]
-  let tasks: [Task]?
+  let tasks: [Process]?
 
   init(_ directory: String, _ report: VerifyImages.Report, _ contents: [ContentsCheck.ProcessReport]?) {
     imagesDir = directory
@@ -103,12 +103,13 @@ private struct VerifyOutput: Encodable {
     pages = report.pages
     problems = report.problems
     notes = report.notes
-    tasks = contents?.map { task in
-      Task(
-        pid: task.pid, namespacePid: task.namespacePid, hasImages: task.hasImages, equal: task.pages.equal,
-        differing: task.pages.differing, missing: task.pages.missing, gone: task.pages.gone,
-        unmapped: task.unmapped,
-        mappings: task.mappings.map { mapping in
+    tasks = contents?.map { process in
+      Process(
+        pid: process.pid, namespacePid: process.namespacePid, hasImages: process.hasImages,
+        equal: process.pages.equal,
+        differing: process.pages.differing, missing: process.pages.missing, gone: process.pages.gone,
+        unmapped: process.unmapped,
+        mappings: process.mappings.map { mapping in
           Mapping(
             start: Address.text(mapping.start), end: Address.text(mapping.end), name: mapping.name,
             differing: mapping.pages.differing, missing: mapping.pages.missing, gone: mapping.pages.gone)
@@ -121,18 +122,19 @@ private struct VerifyOutput: Encodable {
     var lines = ["\(imagesDir): \(pages) pages in \(pagemaps) pagemaps, \(depth) directories in the chain"]
     lines += problems.map { "  WRONG: \($0)" }
     lines += notes.map { "  note: \($0)" }
-    for task in tasks ?? [] {
+    for process in tasks ?? [] {
       lines.append(
-        "  process \(task.pid): \(task.isEqual ? "equal" : "DIFFERS"): \(task.equal) pages the same, \(task.differing) differing, "
-          + "\(task.missing) missing, \(task.gone) gone since" + (task.hasImages ? "" : " (it has no images)")
+        "  process \(process.pid): \(process.isEqual ? "equal" : "DIFFERS"): \(process.equal) pages the same, \(process.differing) differing, "
+          + "\(process.missing) missing, \(process.gone) gone since"
+          + (process.hasImages ? "" : " (it has no images)")
       )
-      for mapping in task.mappings {
+      for mapping in process.mappings {
         let name = mapping.name.isEmpty ? "" : " \(mapping.name)"
         lines.append(
           "    \(mapping.start)-\(mapping.end)\(name): \(mapping.differing) differing, \(mapping.missing) missing, \(mapping.gone) gone"
         )
       }
-      if task.unmapped > 0 { lines.append("    no longer mapped: \(task.unmapped) gone") }
+      if process.unmapped > 0 { lines.append("    no longer mapped: \(process.unmapped) gone") }
     }
     lines.append(ok ? "  all is well" : "  not all is well")
     return lines.joined(separator: "\n")

@@ -86,7 +86,7 @@ public struct ImageChain: Sendable {
     if let problem = try dedupProblems().first { throw ImagesError(.malformed, problem) }
   }
 
-  /// The pagemaps in the directory: "pagemap-17.img" of task 17, "pagemap-shmem-5.img" of shared memory.
+  /// The pagemaps in the directory: "pagemap-17.img" of process 17, "pagemap-shmem-5.img" of shared memory.
   ///
   /// - Throws: `ImagesError` when the directory cannot be listed.
   public func pagemapNames() throws(ImagesError) -> [String] {

@@ -65,16 +65,16 @@ public final class ParentImages: Sendable {
     }
   }
 
-  /// Which pages of a task the images have.
+  /// Which pages of a process the images have.
   ///
-  /// - Parameter pid: in the task's own pid namespace.
+  /// - Parameter pid: in the process' own pid namespace.
   /// - Returns: nil when there is no pagemap of that pid.
   /// - Throws: `ImagesError` when it cannot be read.
   public func coverage(pid: Int32) throws(ImagesError) -> PagemapCoverage? {
     try PagemapCoverage.open(pid: pid, in: directory)
   }
 
-  /// The hashes of a task's pages.
+  /// The hashes of a process' pages.
   ///
   /// - Parameter pagemap: the name of its pagemap.
   /// - Returns: nil when there are none.
@@ -105,10 +105,10 @@ public final class ParentImages: Sendable {
     }
   }
 
-  /// Makes sure that the images, and those that they build on in their turn, have every page of a task that they
+  /// Makes sure that the images, and those that they build on in their turn, have every page of a process that they
   /// promise.
   ///
-  /// - Parameter pid: in the task's own pid namespace.
+  /// - Parameter pid: in the process' own pid namespace.
   /// - Throws: `ImagesError` with `malformed` when they do not.
   public func checkChain(pid: Int32) throws(ImagesError) {
     let chain = try chain.get()
@@ -116,9 +116,9 @@ public final class ParentImages: Sendable {
     try ChainPagemap(name: ImageFormat.pagemapName(pid: pid), in: chain).check()
   }
 
-  /// Whether there are images of a task.
+  /// Whether there are images of a process.
   ///
-  /// - Parameter pid: in the task's own pid namespace.
+  /// - Parameter pid: in the process' own pid namespace.
   /// - Throws: `ImagesError` with `io`.
   public func has(pid: Int32) throws(ImagesError) -> Bool {
     try RecordReader(opening: ImageFormat.pagemapName(pid: pid), in: directory) != nil

@@ -29,7 +29,7 @@ enum ImageFormat {
   static let hashesPrefix = "hashes-"
 
   static func pagemapName(pid: Int32) -> String { "\(pagemapPrefix)\(pid).img" }
-  /// The hashes of a task's pages, beside its pagemap: "hashes-17.img" of task 17.
+  /// The hashes of a process' pages, beside its pagemap: "hashes-17.img" of process 17.
   static func hashesName(pagemap: String) -> String {
     hashesPrefix + pagemap.dropFirst(pagemapPrefix.count)
   }

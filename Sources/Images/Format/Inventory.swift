@@ -2,7 +2,7 @@ internal import CSluiceImages
 
 /// The contents of inventory.img: that the directory is complete, and when its memory was tracked from.
 public struct Inventory: Hashable, Sendable {
-  /// How CRIU names the ways of reading a task's memory.
+  /// How CRIU names the ways of reading a process' memory.
   public enum PreDumpMode: UInt32, Sendable {
     /// From inside, through pipes.
     case splice = 1
@@ -13,7 +13,7 @@ public struct Inventory: Hashable, Sendable {
   /// Microseconds since boot when the dirty tracker was cleared. CRIU takes a process that started later for
   /// another one, and a parent without this for none at all.
   public var dumpUptime: UInt64?
-  /// How the tasks' memory was read.
+  /// How the processes' memory was read.
   public var preDumpMode: PreDumpMode?
   /// 0 in a pre-dump, 1 or 2 in a full dump.
   public var imageVersion: UInt32

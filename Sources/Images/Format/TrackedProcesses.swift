@@ -3,14 +3,14 @@ internal import CSluiceImages
 /// The contents of tracked.img: whose writes are tracked since these images were made. With it the next round
 /// knows for sure what CRIU's inventory can only make likely: that it has the same processes before it.
 public struct TrackedProcesses: Hashable, Sendable {
-  /// One of the tasks.
+  /// One of the processes.
   public struct Task: Hashable, Sendable {
-    /// The pid in the task's own pid namespace.
+    /// The pid in the process' own pid namespace.
     public let pid: Int32
     /// When it started, in clock ticks since the machine did.
     public let startTime: UInt64
 
-    /// A task.
+    /// A process.
     public init(pid: Int32, startTime: UInt64) {
       self.pid = pid
       self.startTime = startTime
@@ -22,10 +22,10 @@ public struct TrackedProcesses: Hashable, Sendable {
 
   /// Of /proc/sys/kernel/random/boot_id.
   public let bootID: String
-  /// The tasks, in the order of their pagemaps.
+  /// The processes, in the order of their pagemaps.
   public let tasks: [Task]
 
-  /// These tasks, since that start of the machine.
+  /// These processes, since that start of the machine.
   public init(bootID: String, tasks: [Task]) {
     self.bootID = bootID
     self.tasks = tasks

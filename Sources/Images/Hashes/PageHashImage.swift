@@ -1,10 +1,10 @@
 internal import CSluiceLinux
 
-/// What the hashes of a task's pages are of, as it stands at the start of their file.
+/// What the hashes of a process' pages are of, as it stands at the start of their file.
 public struct PageHashHead: Hashable, Sendable {
   /// In bytes.
   public let pageSize: UInt64
-  /// The task, in its own pid namespace.
+  /// The process, in its own pid namespace.
   public let pid: Int32
   /// When it started, in clock ticks since the machine did.
   public let startTime: UInt64

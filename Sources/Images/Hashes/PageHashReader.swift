@@ -1,6 +1,6 @@
 public import CSluiceLinux
 
-/// Reads the hashes of a task's pages, in one pass from low addresses to high ones and in memory of a fixed size. The
+/// Reads the hashes of a process' pages, in one pass from low addresses to high ones and in memory of a fixed size. The
 /// file may come from anywhere: nothing in it is believed before it was checked.
 public struct PageHashReader: ~Copyable {
   /// The bytes that a reader holds.
@@ -24,8 +24,8 @@ public struct PageHashReader: ~Copyable {
     var firstHash: Int
   }
 
-  /// - Parameter pagemap: the name of the task's pagemap.
-  /// - Returns: nil when the directory has no hashes of that task.
+  /// - Parameter pagemap: the name of the process' pagemap.
+  /// - Returns: nil when the directory has no hashes of that process.
   /// - Throws: `ImagesError` when the file cannot be read, or has none.
   static func open(
     pagemap: String, in directory: borrowing ImagesDirectory

@@ -1,6 +1,6 @@
 public import CSluiceLinux
 
-/// Writes the hashes of a task's pages as they come, in memory of a fixed size.
+/// Writes the hashes of a process' pages as they come, in memory of a fixed size.
 public struct PageHashWriter: ~Copyable {
   /// The bytes that a writer holds.
   public static let bufferBytes = PageHashBlock.mostWords * 8

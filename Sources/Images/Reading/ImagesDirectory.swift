@@ -229,7 +229,7 @@ public struct ImagesDirectory: ~Copyable, Sendable {
     public let allocatedBytes: UInt64
   }
 
-  /// - Returns: nil when there is no such file, as where a task had no page to write.
+  /// - Returns: nil when there is no such file, as where a process had no page to write.
   /// - Throws: `ImagesError` with `io`, or `malformed` for what is no regular file.
   public func pagesFile(id: UInt32) throws(ImagesError) -> PagesFile? {
     guard let file = try openFile(ImageFormat.pagesName(id: id)) else { return nil }

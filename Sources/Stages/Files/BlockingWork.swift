@@ -4,12 +4,15 @@ enum BlockingWork {
   /// where it does not come back from the kernel, as on a disk that does not answer, it is left behind there after ten
   /// seconds.
   ///
-  /// - Parameter work: as a cancellation names it, such as "the check of the images".
+  /// - Parameters:
+  ///   - work: as a cancellation names it, such as "the check of the images".
+  ///   - isBegunAnyway: whether it is begun, too, where the caller's task is cancelled already.
   /// - Throws: what `body` throws; `SluiceError` with `cancelled`, or `system` when there is no thread.
   static func run<Success: Sendable>(
-    _ work: String, _ body: @escaping @Sendable () throws(SluiceError) -> Success
+    _ work: String, isBegunAnyway: Bool = false, _ body: @escaping @Sendable () throws(SluiceError) -> Success
   ) async throws(SluiceError) -> Success {
     do throws(SluiceError) {
+      guard isBegunAnyway || !Task.isCancelled else { throw .cancelled }
       return try await Patience<Success>().run { () async throws(SluiceError) in
         try await Coordinator.run { () async throws(SluiceError) in try body() }
       }

@@ -12,8 +12,8 @@ extension PreDumpReport {
   ///
   /// - Throws: `SluiceError` with `io`, or `cancelled`; the images are valid all the same.
   public func copyStatistics(to directory: String) async throws(SluiceError) {
-    // What was begun before a cancellation is brought to its end: it is a few dozen bytes.
-    try await BlockingWork.run("copying the statistics") { () throws(SluiceError) in
+    // They belong to images that are complete, whatever is cancelled since.
+    try await BlockingWork.run("copying the statistics", isBegunAnyway: true) { () throws(SluiceError) in
       try copyStatisticsHere(to: directory)
     }
   }

@@ -6,6 +6,12 @@ import Testing
 extension StagesTests {
   @Suite("Pre-dump report")
   struct PreDumpReportTests {
+    private static func encode(_ report: PreDumpReport) throws -> Data {
+      let encoder = JSONEncoder()
+      encoder.outputFormatting = .sortedKeys
+      return try encoder.encode(report)
+    }
+
     @Test func addsUp() async throws {
       try await MemoryTarget.run(["--size", "16M", "--vmas", "50", "--odd"]) { target in
         try await target.program.stop()
@@ -34,6 +40,16 @@ extension StagesTests {
           #expect(report.duration > .zero)
           #expect(report.duration <= took)
           #expect(report.clearTime <= report.duration)
+
+          // As another program would read it, and write it again.
+          let encoded = try Self.encode(report)
+          let read = try JSONDecoder().decode(PreDumpReport.self, from: encoded)
+          #expect(try Self.encode(read) == encoded)
+          #expect(
+            read.duration == report.duration && read.stop == report.stop && read.stalls == report.stalls)
+          #expect(read.tasksSkipped == report.tasksSkipped)
+          let text = String(decoding: encoded, as: UTF8.self)
+          #expect(text.contains("\"duration_us\":\(report.duration / .microseconds(1))".dropLast(2)))
           #expect(report.buffersBytes > 0)
           #expect(report.buffersBytes < 2 << 20)
 
