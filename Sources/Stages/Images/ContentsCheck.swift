@@ -83,7 +83,11 @@ public struct ContentsCheck: Sendable {
   public func run() async throws(SluiceError) -> [ProcessReport] {
     try PreDump.Configuration.check(stopTimeLimit: stopTimeLimit)
     let patience = Patience<[ProcessReport]>()
-    return try await patience.run { () async throws(SluiceError) in try await run(patience) }
+    do throws(SluiceError) {
+      return try await patience.run { () async throws(SluiceError) in try await run(patience) }
+    } catch {
+      throw error.ifCancelled(is: "the comparison with the process")
+    }
   }
 
   @concurrent

@@ -55,7 +55,7 @@ public struct FlattenImages: Sendable {
       try await runtime.coordinate { () async throws(SluiceError) in try await run(in: runtime) }
     }
     await runtime.shutdown()
-    return try result.get()
+    do throws(SluiceError) { return try result.get() } catch { throw error.ifCancelled(is: "the flattening") }
   }
 
   private func open() throws(SluiceError) -> (

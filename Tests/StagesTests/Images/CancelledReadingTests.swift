@@ -26,6 +26,10 @@ extension StagesTests {
         #expect(dedup?.message == "giving back the space of older images was cancelled")
         let summary = await cancelled { _ = try await ImagesSummary(path: newest) }
         #expect(summary?.message == "reading the images was cancelled")
+        let flattened = await cancelled {
+          _ = try await FlattenImages(directory: newest, output: "\(directory)/flat").run()
+        }
+        #expect(flattened?.message == "the flattening was cancelled")
         #expect(SluiceError.cancelled.message == "the pre-dump was cancelled; nothing was kept")
       }
     }
