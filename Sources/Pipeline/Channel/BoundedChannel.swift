@@ -1,8 +1,8 @@
 /// A channel of at most `capacity` elements between any number of senders and receivers.
 ///
-/// Sending suspends while the channel is full: that is the back-pressure that keeps a pipeline within
-/// its memory. Elements may be `~Copyable`, and none is ever lost: what cannot be sent is given back,
-/// what is inside when the channel fails or goes away is deinitialised.
+/// Sending suspends while the channel is full. This back-pressure keeps a pipeline within its memory.
+/// Elements may be `~Copyable`, and no element is ever lost: one that cannot be sent is returned to its
+/// sender, and those inside are deinitialised when the channel fails or is destroyed.
 public final class BoundedChannel<Element: ~Copyable & Sendable, Failure: Error>: Sendable {
   private typealias Waiter = SuspendedTask<Bool>
   private typealias StateMachine = BoundedChannelStateMachine<Element, Failure, Waiter>
@@ -16,10 +16,10 @@ public final class BoundedChannel<Element: ~Copyable & Sendable, Failure: Error>
 
   /// - Parameters:
   ///   - capacity: the most elements the channel holds; at least 1.
-  ///   - receiverBatch: a receiver that waits is woken when so many elements are there, or by `flush` or the
-  ///     end. Waking a thread costs some 20 µs where its CPU has gone to sleep, so it pays to have more than
-  ///     one element for it. Whoever sends then calls `flush` before it stops sending for a while.
-  ///   - senderBatch: a sender that waits is woken when there is room for so many elements.
+  ///   - receiverBatch: a waiting receiver is woken when the channel has this many elements, by `flush`, or
+  ///     when the channel ends. Waking a thread costs some 20 µs if its CPU sleeps, so it should find more
+  ///     than one element. With a batch above 1, senders must call `flush` before they pause.
+  ///   - senderBatch: a waiting sender is woken when there is room for this many elements.
   public init(capacity: Int, receiverBatch: Int = 1, senderBatch: Int = 1) {
     state = Locked(
       State(
@@ -61,9 +61,9 @@ public final class BoundedChannel<Element: ~Copyable & Sendable, Failure: Error>
 
   /// Receives the oldest element, waiting for one.
   ///
-  /// - Returns: nil when the channel is finished and empty, or the task was cancelled while nothing
-  ///   was there.
-  /// - Throws: what the channel was failed with.
+  /// - Returns: nil when the channel is finished and empty, or the task was cancelled while the channel
+  ///   was empty.
+  /// - Throws: the failure that was given to `fail`.
   public func receive() async throws(Failure) -> Element? {
     var granted = false
     while true {
@@ -90,8 +90,8 @@ public final class BoundedChannel<Element: ~Copyable & Sendable, Failure: Error>
 
   /// Receives the oldest element if there is one.
   ///
-  /// - Returns: nil when nothing is there at this moment.
-  /// - Throws: what the channel was failed with.
+  /// - Returns: nil when the channel is empty at this moment.
+  /// - Throws: the failure that was given to `fail`.
   public func receiveIfAny() throws(Failure) -> Element? {
     let action = state.withLock { $0.machine.receive() }
     switch consume action {
@@ -107,20 +107,20 @@ public final class BoundedChannel<Element: ~Copyable & Sendable, Failure: Error>
     }
   }
 
-  /// Wakes receivers for what is there, although it is less than a batch.
+  /// Wakes receivers for the elements inside, even if these are fewer than a batch.
   public func flush() {
     for waiter in state.withLock({ $0.machine.flush() }) { waiter.resume(returning: true) }
   }
 
-  /// Says that no more elements will be sent. What is inside is still received; later sends give
-  /// their element back. A second call, or one after `fail`, does nothing.
+  /// Declares that no more elements will be sent. Elements inside are still received; later sends return
+  /// their element. A second call, or a call after `fail`, does nothing.
   public func finish() {
     let waiters = state.withLock { $0.machine.finish() }
     for waiter in waiters { waiter.resume(returning: false) }
   }
 
-  /// Ends the channel at once: what is inside is dropped, receivers throw `failure`, senders get
-  /// their element back. The first failure stands.
+  /// Ends the channel at once: elements inside are dropped, receivers throw `failure`, senders get
+  /// their element back. Later failures are ignored.
   public func fail(_ failure: Failure) {
     let action = state.withLock { $0.machine.fail(failure) }
     for waiter in action.wake { waiter.resume(returning: false) }
@@ -139,8 +139,8 @@ public final class BoundedChannel<Element: ~Copyable & Sendable, Failure: Error>
     return await withTaskCancellationHandler {
       // The capture keeps the body on the caller's actor.
       await SuspendedTask.suspend(isolation: isolation) { task in
-        // Read under the lock: a cancellation that is not seen here comes to `leave` after we have
-        // entered the line, and finds us.
+        // `isCancelled` is read under the lock. A cancellation that comes later calls `leave` after this
+        // task has entered the line, and removes it from there.
         let action = state.withLock { enter(&$0, id, task, Task.isCancelled) }
         if case .resume(let waiter, let granted) = action {
           waiter.resume(returning: granted)

@@ -1,9 +1,9 @@
-/// What a bounded channel decides, without locks, tasks or continuations: `BoundedChannel` asks it
-/// under its lock and does what it says.
+/// The decisions of a bounded channel, without locks, tasks or continuations: `BoundedChannel` calls
+/// this machine under its lock and carries out the actions that are returned.
 ///
-/// A sender or receiver that was made to wait and is woken with `granted` holds a reservation: a free
-/// place, or an element, that nobody else can take before it comes back for it. So whoever waited
-/// longest is served first, and nobody is woken in vain.
+/// A sender or receiver that waited and is woken with `granted` holds a reservation: a free place, or
+/// an element, that no other task can take first. So tasks are served in the order in which they
+/// began to wait, and none is woken in vain.
 struct BoundedChannelStateMachine<Element: ~Copyable, Failure: Error, Waiter>: ~Copyable {
   enum Phase {
     case open
@@ -21,9 +21,9 @@ struct BoundedChannelStateMachine<Element: ~Copyable, Failure: Error, Waiter>: ~
   private var senders = WaiterQueue<Waiter>()
   private var receivers = WaiterQueue<Waiter>()
 
-  /// A waiting receiver is woken when so many elements are there that nobody else was promised.
+  /// A waiting receiver is woken when this many elements are not promised to other receivers.
   private let receiverBatch: Int
-  /// A waiting sender is woken when so many places are free that nobody else was promised.
+  /// A waiting sender is woken when this many free places are not promised to other senders.
   private let senderBatch: Int
 
   init(capacity: Int, receiverBatch: Int = 1, senderBatch: Int = 1) {
@@ -67,13 +67,13 @@ struct BoundedChannelStateMachine<Element: ~Copyable, Failure: Error, Waiter>: ~
   }
 
   enum WaitAction {
-    /// Wait: somebody will resume the waiter.
+    /// Wait: a later action will resume the waiter.
     case suspend
     /// Resume the waiter now.
     case resume(Waiter, granted: Bool)
   }
 
-  /// Puts a sender in line, unless things have changed since it was told to wait.
+  /// Puts a sender in line, unless there is room by now, the channel has ended, or the task was cancelled.
   mutating func waitToSend(id: UInt64, waiter: Waiter, isCancelled: Bool) -> WaitAction {
     guard case .open = phase, !isCancelled else { return .resume(waiter, granted: false) }
     if unpromisedPlaces > 0 {
@@ -84,7 +84,7 @@ struct BoundedChannelStateMachine<Element: ~Copyable, Failure: Error, Waiter>: ~
     return .suspend
   }
 
-  /// Takes a sender whose task was cancelled out of the line; the result, if any, is to be resumed
+  /// Removes a sender whose task was cancelled from the line. The caller resumes the result, if any,
   /// with `granted: false`.
   mutating func cancelSender(id: UInt64) -> Waiter? {
     senders.remove(id: id)
@@ -93,12 +93,12 @@ struct BoundedChannelStateMachine<Element: ~Copyable, Failure: Error, Waiter>: ~
   // MARK: Receiving
 
   enum ReceiveAction: ~Copyable {
-    /// Here is an element; wake this sender with `granted`.
+    /// The element; wake this sender with `granted`.
     case received(Element, wake: Waiter?)
-    /// Nothing will come any more.
+    /// The channel is empty, and no more elements will come.
     case finished
     case failed(Failure)
-    /// Nothing is here: wait, then call `receiveReserved` or `receive` again.
+    /// The channel is empty: wait, then call `receiveReserved` or `receive` again.
     case wait
   }
 
@@ -134,7 +134,7 @@ struct BoundedChannelStateMachine<Element: ~Copyable, Failure: Error, Waiter>: ~
     receivers.remove(id: id)
   }
 
-  /// Wakes receivers for the elements that are there, however few. Returns whom to resume with `granted`.
+  /// Wakes receivers for the elements inside, however few. Returns the receivers to resume with `granted`.
   mutating func flush() -> [Waiter] {
     var woken: [Waiter] = []
     while unpromisedElements > 0, let receiver = receivers.removeFirst() {
@@ -146,7 +146,7 @@ struct BoundedChannelStateMachine<Element: ~Copyable, Failure: Error, Waiter>: ~
 
   // MARK: Ending
 
-  /// No more elements are taken; those inside are still received. Returns whom to resume with
+  /// Refuses further elements; those inside are still received. Returns the waiters to resume with
   /// `granted: false`.
   mutating func finish() -> [Waiter] {
     guard case .open = phase else { return [] }
@@ -156,11 +156,12 @@ struct BoundedChannelStateMachine<Element: ~Copyable, Failure: Error, Waiter>: ~
 
   struct FailAction: ~Copyable {
     let wake: [Waiter]
-    /// To be let go of outside the lock: their deinits may take other locks.
+    /// The elements that were inside. The caller drops them outside the lock: their deinits may take
+    /// other locks.
     let dropped: FixedQueue<Element>
   }
 
-  /// Ends the channel at once for both sides and drops what is inside. The first failure stands.
+  /// Ends the channel at once for both sides and drops the elements inside. Later failures are ignored.
   mutating func fail(_ failure: Failure) -> FailAction {
     if case .failed = phase { return FailAction(wake: [], dropped: FixedQueue(capacity: 1)) }
     phase = .failed(failure)

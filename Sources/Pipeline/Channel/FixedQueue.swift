@@ -1,5 +1,5 @@
-/// A first-in first-out queue of at most `capacity` elements, allocated once, that can hold elements
-/// which must not be copied.
+/// A first-in first-out queue of at most `capacity` elements, which may be `~Copyable`. Its memory is
+/// allocated once.
 @safe
 struct FixedQueue<Element: ~Copyable>: ~Copyable {
   let capacity: Int
@@ -35,5 +35,5 @@ struct FixedQueue<Element: ~Copyable>: ~Copyable {
   }
 }
 
-// The storage is this queue's alone, so it goes where its elements may go.
+// Only this queue refers to the storage, so the queue may be sent wherever its elements may.
 extension FixedQueue: @unchecked Sendable where Element: Sendable & ~Copyable {}

@@ -1,4 +1,5 @@
-/// Numbered places, allocated once, each empty or with an element that must not be copied.
+/// Numbered places, each empty or with an element, which may be `~Copyable`. Their memory is allocated
+/// once.
 @safe
 struct FixedSlots<Element: ~Copyable>: ~Copyable {
   let count: Int
@@ -26,7 +27,7 @@ struct FixedSlots<Element: ~Copyable>: ~Copyable {
   /// Empties a place.
   mutating func take(at index: Int) -> Element? {
     precondition(index < count, "there is no place \(index)")
-    // Not by `take()` in place: of that the compiler (Swift 6.3) makes invalid code under ThreadSanitizer.
+    // Not by `take()` in place, for which the compiler (Swift 6.3) makes invalid code under ThreadSanitizer.
     let element = unsafe (storage + index).move()
     unsafe (storage + index).initialize(to: nil)
     return element
@@ -42,5 +43,5 @@ struct FixedSlots<Element: ~Copyable>: ~Copyable {
   }
 }
 
-// The storage is this value's alone, so it goes where its elements may go.
+// Only this value refers to the storage, so the value may be sent wherever its elements may.
 extension FixedSlots: @unchecked Sendable where Element: Sendable & ~Copyable {}

@@ -1,6 +1,6 @@
-/// Those who wait for a turn, first come first served; one who gave up can leave from the middle.
+/// Waiters, served in the order in which they came. A waiter that gives up can leave from the middle.
 struct WaiterQueue<Waiter> {
-  /// Names a waiter, so that the cancellation of its task finds it again.
+  /// Identifies a waiter, so that the cancellation of its task can find it.
   typealias ID = UInt64
 
   private var waiters: [(id: ID, waiter: Waiter)] = []
@@ -11,7 +11,7 @@ struct WaiterQueue<Waiter> {
     waiters.append((id, waiter))
   }
 
-  // Linear, and right so: as many wait here as there are stages, which is a handful.
+  // Linear time is enough: there are at most as many waiters as stages, which are a handful.
   mutating func removeFirst() -> Waiter? {
     waiters.isEmpty ? nil : waiters.removeFirst().waiter
   }

@@ -1,22 +1,22 @@
 public import CSluiceLinux
 import Glibc
 
-/// The kernel starts no further thread.
+/// The kernel refuses to start a thread.
 public struct NoThread: Error {
   /// The thread's name.
   public let name: String
-  /// The kernel's reason: EAGAIN where the limit of the user (RLIMIT_NPROC), of the cgroup (pids.max) or of the machine is
-  /// reached, or memory for a stack is short.
+  /// The kernel's reason: EAGAIN if a limit is reached (of the user: RLIMIT_NPROC; of the cgroup: pids.max; of the
+  /// machine), or if there is not enough memory for a stack.
   public let errno: SystemErrno
 }
 
-/// A thread of our own, with a name and, if wanted, the CPUs that it stays on.
+/// A thread with a name and, optionally, the CPUs that it stays on.
 final class NamedThread: Sendable {
-  /// As it stands in /proc/self/task/*/comm (15 bytes at most).
+  /// The name in /proc/self/task/*/comm (15 bytes at most).
   let name: String
   private let cpus: [UInt32]?
   private let handle = Locked<pthread_t?>(nil)
-  /// Whether the thread was waited for, or left to itself. Locked while it is, so that others wait for the same end.
+  /// Whether the thread was joined or detached. Locked during a join, so that other callers wait for the same end.
   private let isJoined = Locked(false)
 
   init(name: String, cpus: [UInt32]? = nil) {
@@ -24,9 +24,9 @@ final class NamedThread: Sendable {
     self.cpus = cpus
   }
 
-  /// Starts the thread, which ends when `body` does; `join` must be called after.
+  /// Starts the thread, which ends when `body` returns. The caller must `join` or `detach` it later.
   ///
-  /// - Throws: `NoThread`; there is nothing to join then.
+  /// - Throws: `NoThread`; there is no thread to join then.
   func start(_ body: @escaping @Sendable () -> Void) throws(NoThread) {
     let start = Start(thread: self, body: body)
     let context = unsafe Unmanaged.passRetained(start)
@@ -48,22 +48,22 @@ final class NamedThread: Sendable {
     throw NoThread(name: name, errno: SystemErrno(code: -error))
   }
 
-  /// Waits until the thread has ended. Callers are other threads, any number of them; where it has ended already,
-  /// nothing happens.
+  /// Waits until the thread has ended; returns at once if it was joined or detached before. Any number of other
+  /// threads may call this.
   func join() {
-    // Before the lock, which another may hold until this thread ends.
+    // Before the lock, which another caller may hold until this thread ends.
     precondition(!isCurrent, "the thread \(name) cannot wait for its own end")
     isJoined.withLock { isJoined in
       guard !isJoined, let thread = handle.withLock({ $0 }) else { return }
       let error = pthread_join(thread, nil)
       precondition(error == 0, "a thread that was started and not yet joined can be")
       isJoined = true
-      // Only now: what ran until here still had to be told that this is its thread.
+      // Not earlier: code on the thread asks `isCurrent` until the thread ends.
       handle.withLock { $0 = nil }
     }
   }
 
-  /// Leaves the thread to itself: nobody waits for its end.
+  /// Detaches the thread: nobody waits for its end.
   func detach() {
     isJoined.withLock { isJoined in
       guard !isJoined, let thread = handle.withLock({ $0 }) else { return }
@@ -90,7 +90,7 @@ final class NamedThread: Sendable {
 
     func run() {
       unsafe sluice_name_this_thread(thread.name)
-      // A CPU that was taken offline meanwhile is no reason to fail: the thread then runs anywhere.
+      // If a CPU was taken offline meanwhile, the thread runs on any CPU rather than fail.
       if let cpus = thread.cpus { _ = unsafe sluice_pin_this_thread(cpus, cpus.count) }
       body()
     }

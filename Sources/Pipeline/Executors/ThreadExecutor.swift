@@ -1,12 +1,12 @@
-/// An executor that is one thread of its own, with a name.
+/// An executor that has one thread of its own, with a name.
 ///
-/// A stage that blocks in system calls (reading another process, scanning its page tables) would hold
-/// up the cooperative pool, which has one thread per CPU for the whole program; here it blocks nobody
-/// else. Actors use it as their `unownedExecutor`; tasks can prefer it.
+/// A stage that blocks in system calls (reading another process, scanning its page tables) would block
+/// a thread of the cooperative pool, which has one per CPU for the whole program. On this executor it
+/// blocks nothing else. Actors use it as their `unownedExecutor`; tasks can prefer it.
 ///
-/// A thread that is kept on some CPUs must not be the one that resumes tasks of the cooperative pool:
-/// libdispatch makes its threads from the thread that needs them, and they inherit its CPUs. So a
-/// pipeline with pinned threads runs its tasks on a `ThreadExecutor` that is not pinned.
+/// A thread that is pinned to some CPUs must not resume tasks of the cooperative pool: libdispatch
+/// starts the pool's threads from the thread that needs them, and they inherit its CPUs. So a pipeline
+/// with pinned threads runs its tasks on a `ThreadExecutor` that is not pinned.
 public final class ThreadExecutor: SerialExecutor, TaskExecutor {
   private enum Work {
     case job(UnownedJob)
@@ -25,8 +25,8 @@ public final class ThreadExecutor: SerialExecutor, TaskExecutor {
   /// Starts the thread.
   ///
   /// - Parameters:
-  ///   - name: as it stands in /proc/self/task/*/comm (15 bytes at most).
-  ///   - cpus: the CPUs that the thread stays on; nil for wherever the kernel likes.
+  ///   - name: the name in /proc/self/task/*/comm (15 bytes at most).
+  ///   - cpus: the CPUs that the thread stays on; nil if the kernel may choose.
   /// - Throws: `NoThread`.
   public init(name: String, cpus: [UInt32]? = nil) throws(NoThread) {
     thread = NamedThread(name: name, cpus: cpus)
@@ -41,7 +41,7 @@ public final class ThreadExecutor: SerialExecutor, TaskExecutor {
     add(.job(UnownedJob(job)))
   }
 
-  /// Runs `body` on the thread, after what was handed to it before.
+  /// Runs `body` on the thread, after all jobs and bodies that were handed to it before.
   func perform(_ body: @escaping @Sendable () -> Void) {
     add(.body(body))
   }
@@ -52,13 +52,13 @@ public final class ThreadExecutor: SerialExecutor, TaskExecutor {
         !state.isShutDown || state.isAbandoned,
         "the executor \(name) was shut down while an actor or task still uses it")
       state.work.append(work)
-      // Under the lock, and nothing after it: once that is open, the job may run to its end, and the executor go
-      // with it. The runtime holds no reference to the executor that it enqueues on.
+      // Under the lock, and nothing after it: once the lock is released, the job may run to its end, and the
+      // executor may be destroyed with it. The runtime holds no reference to the executor that it enqueues on.
       self.state.signal()
     }
   }
 
-  /// Ends the thread once it has done what it was given, and waits for it.
+  /// Ends the thread once it has done all the work that was handed to it, and waits for its end.
   ///
   /// Every task and actor that runs here must have ended; the caller must be on another thread.
   public func shutdown() {
@@ -70,8 +70,9 @@ public final class ThreadExecutor: SerialExecutor, TaskExecutor {
     if isAbandoned { thread.detach() } else { thread.join() }
   }
 
-  /// Gives up waiting for what runs on the thread at this moment, such as a system call that does not come back:
-  /// `shutdown` will not wait for it. Should it come back, it goes on to its end, and the thread ends then.
+  /// Gives up waiting for the work that runs on the thread now, such as a system call that does not return:
+  /// `shutdown` will not wait for the thread. If the call does return, the work is done to its end, and the thread
+  /// ends then.
   public func abandon() {
     state.withLock { $0.isAbandoned = true }
   }
@@ -96,7 +97,7 @@ public final class ThreadExecutor: SerialExecutor, TaskExecutor {
           body()
         }
       }
-      // The array goes back to the queue with the next swap: no allocation for each job.
+      // The next swap gives the array back to the queue, so that no job needs an allocation.
       batch.removeAll(keepingCapacity: true)
     }
   }

@@ -29,12 +29,16 @@ class Record:
     def has(self, case):
         return case.name in self._results
 
-    def take(self, case, result, found):
-        """Keeps what was found, and of ranges that say nothing here what was found elsewhere."""
-        kept = self._results.setdefault(case.name, {}).setdefault(result, {})
-        for key, lines in found.items():
-            kept[key] = _digest(lines)
-            self._listings[kept[key]] = _grouped(lines)
+    def take(self, case, found, lacking):
+        """Keeps the lines of all keys of all results, and of ranges that say nothing here what was found elsewhere."""
+        before, now = self._results.get(case.name, {}), {}
+        for result, keys in found.items():
+            old = before.get(result, {}).items()
+            now[result] = {key: digest for key, digest in old if key.rpartition("/")[2] in lacking}
+            for key, lines in keys.items():
+                now[result][key] = _digest(lines)
+                self._listings[now[result][key]] = _grouped(lines)
+        self._results[case.name] = now
 
     def difference(self, case, result, key, lines):
         """The first line that is not as recorded: the one before and the one now; None where all are."""

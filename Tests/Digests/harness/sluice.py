@@ -25,9 +25,13 @@ class Sluice:
         return {finding["subject"]: finding["found"] for finding in findings if finding["available"] is False}
 
     def run(self, arguments):
-        done = subprocess.run(
-            [str(self.path), *arguments], stdin=subprocess.DEVNULL, capture_output=True, timeout=_LONGEST_S, check=False
-        )
+        command = [str(self.path), *arguments]
+        try:
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_LONGEST_S, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise DigestError(f"{' '.join(command)} comes to no end") from None
         if done.returncode != 0:
             self._fail(arguments, done.returncode, done.stderr.decode(errors="replace"))
         return done.stdout
@@ -35,8 +39,8 @@ class Sluice:
     def rounds(self, arguments, count, write):
         """Makes so many rounds, and calls `write` with the number of the next one before each but the first.
 
-        The program prints a line of figures after each round. It waits with that, and so with the next round, until there is
-        room in the pipe, which holds a single line.
+        The program prints a line of figures after each round. It waits with that, and so with the next round, until there
+        is room in the pipe, which holds a single line.
         """
         arguments = [*arguments, "--rounds", str(count), *_ALL_ROUNDS, "--json"]
         lines, room = os.pipe2(os.O_DIRECT | os.O_CLOEXEC)
@@ -50,7 +54,7 @@ class Sluice:
             text=True,
         )
         os.close(room)
-        # Whatever keeps it from coming to an end.
+        # Raises an error where something keeps it from coming to an end.
         signal.alarm(_LONGEST_S)
         try:
             messages = ""

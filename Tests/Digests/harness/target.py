@@ -31,8 +31,8 @@ class Target:
         self.lacking = {}
         # The pid of each process by its name; the first one is the top of the tree.
         self.pids = {}
-        # Nothing in the memory of the processes may come from whoever runs this, nor from the kernel, which would tell the C
-        # library on which processor a thread runs.
+        # Nothing in the memory of the processes may come from whoever runs this, nor from the kernel, which would keep the
+        # number of the processor in memory of the C library (rseq).
         self._child = subprocess.Popen(
             ["setarch", "-R", str(program), layout, str(directory)],
             stdin=subprocess.PIPE,

@@ -157,9 +157,9 @@ static const char *make_sparse(unsigned char *start) {
 
 static void write_sparse(unsigned char *start, unsigned step) { fill(start, step * 4000, step); }
 
-// One huge page that is full, and one of which a single small page was written. Which pages have data depends on whether the
-// kernel has given them, so without them this range says nothing.
-enum { HUGE_PAGES = 2 * (2 << 20) / 4096 };
+// One huge page that is full, and one of which a single small page was written. Which pages have data depends on whether
+// the kernel has given them, so without them this range says nothing.
+enum { HUGE_PAGES = 2 * (2 << 20) / PAGE };
 
 static bool has_huge_pages(const unsigned char *start, size_t kibibytes) {
   char line[256], wanted[32];
@@ -177,8 +177,8 @@ static bool has_huge_pages(const unsigned char *start, size_t kibibytes) {
 }
 
 static const char *make_huge(unsigned char *start) {
-  if (mmap(start, HUGE_PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != start)
-    fail("mmap");
+  int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
+  if (mmap(start, HUGE_PAGES * PAGE, PROT_READ | PROT_WRITE, flags, -1, 0) != start) fail("mmap");
   if (madvise(start, HUGE_PAGES * PAGE, MADV_HUGEPAGE) != 0) return "the kernel has no transparent huge pages";
   fill_all(start, HUGE_PAGE / PAGE);
   fill(start, HUGE_PAGE / PAGE + 17, 0);

@@ -11,7 +11,7 @@ struct range {
   size_t pages; // of the addresses; not all need to have memory
   // Makes the memory. Returns why this kernel has no such memory, or NULL.
   const char *(*make)(unsigned char *start);
-  // Sets what belongs to a step, to the same state whatever the state was before; NULL: never written again.
+  // Writes the pages of a step, of which each is different from its state at the step before. NULL: nothing is written.
   void (*write)(unsigned char *start, unsigned step);
 };
 

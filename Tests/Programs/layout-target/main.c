@@ -13,8 +13,8 @@
 //   lacking NAME REASON             this range says nothing here
 //   ready
 //
-// Then it does nothing until there is a line "write STEP" on standard input: every process and thread writes what belongs to
-// the step, and it answers "done". A step sets memory to the same state whenever it follows the same other step, so that steps
+// Then it does nothing until there is a line "write STEP" on standard input: every process and thread writes the pages of the
+// step, and it answers "done". A step sets memory to the same state whenever it follows the same other step, so that steps
 // can be gone through again. It ends when standard input does, and when the process ends that has started it.
 #define _GNU_SOURCE
 #include <errno.h>
@@ -41,7 +41,8 @@ static struct {
   int commands, answers;
 } below;
 
-// The other threads: both ends of a pipe for each, and a pipe of all answers. Locks would remember how often they were used.
+// The other threads: both ends of a pipe for each, and a pipe of all answers. Locks would have in memory how often they were
+// used.
 static struct {
   unsigned count;
   int orders[MOST_RANGES], commands[MOST_RANGES];
@@ -67,7 +68,6 @@ static void *thread_main(void *argument) {
   return NULL;
 }
 
-// The first range is the main thread's.
 static void start_threads(void) {
   if (pipe(threads.answers) != 0) fail("pipe");
   for (size_t index = 1; ranges[index].name != NULL; index++) {
@@ -85,7 +85,9 @@ static void write_step(unsigned step) {
   unsigned char byte = (unsigned char)step;
   for (unsigned index = 1; index <= threads.count; index++)
     if (write(threads.orders[index], &byte, 1) != 1) fail("a thread");
-  for (size_t index = 0; ranges[index].name != NULL && (index == 0 || threads.count == 0); index++) write_range(index, step);
+  // With threads, the first range alone is this one's.
+  for (size_t index = 0; ranges[index].name != NULL && (index == 0 || threads.count == 0); index++)
+    write_range(index, step);
   for (unsigned index = 1; index <= threads.count; index++)
     if (read(threads.answers[0], &byte, 1) != 1) fail("a thread");
   if (below.pid == 0) return;
