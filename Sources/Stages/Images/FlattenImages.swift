@@ -129,10 +129,3 @@ public struct FlattenImages: Sendable {
     }
   }
 }
-
-/// Of images nothing has to be let run again.
-private struct NoObserver: StageObserver {
-  func readingEnds() async {}
-  func failed(_ error: SluiceError) async {}
-  func waitForFailure() async -> SluiceError? { nil }
-}

@@ -13,9 +13,7 @@ enum Coordinator {
   static func run<Success: Sendable>(
     on executor: ThreadExecutor, _ body: @escaping @Sendable () async throws(SluiceError) -> Success
   ) async -> Result<Success, SluiceError> {
-    let task = Task(executorPreference: executor) { () -> Result<Success, SluiceError> in
-      do throws(SluiceError) { return .success(try await body()) } catch { return .failure(error) }
-    }
+    let task = Task(executorPreference: executor) { await Result(body) }
     return await withTaskCancellationHandler {
       await task.value
     } onCancel: {

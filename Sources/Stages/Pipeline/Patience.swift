@@ -18,7 +18,7 @@ final class Patience<Success: Sendable>: Sendable {
     _ body: @escaping @Sendable () async throws(SluiceError) -> Success
   ) async throws(SluiceError) -> Success {
     let task = Task { [first] in
-      do throws(SluiceError) { first.give(.success(try await body())) } catch { first.give(.failure(error)) }
+      first.give(await Result(body))
     }
     defer { end.withLock { $0?.cancel() } }
     let result = await withTaskCancellationHandler {

@@ -22,7 +22,7 @@ struct ReadWatchdog: Sendable {
   ) async throws(SluiceError) -> Success {
     let first = FirstResult<Success>()
     let task = Task(executorPreference: executor) {
-      do throws(SluiceError) { first.give(.success(try await body())) } catch { first.give(.failure(error)) }
+      first.give(await Result(body))
     }
     let guardian = Task {
       guard let call = await stuckCall() else { return }

@@ -44,20 +44,20 @@ struct Stages: Sendable {
       // Each task prefers its stage's own thread: a continuation resumes on the preferred executor first (Swift
       // 6.3), and every wait of a stage would go through another thread.
       group.addTask(executorPreference: source.taskExecutor) {
-        .source(await result { () async throws(SluiceError) in try await source.run() })
+        .source(await Result { () async throws(SluiceError) in try await source.run() })
       }
       for reader in readers {
         group.addTask {
-          .reader(await result { () async throws(SluiceError) in try await reader.runUnlessStuck() })
+          .reader(await Result { () async throws(SluiceError) in try await reader.runUnlessStuck() })
         }
       }
       if let filter {
         group.addTask(executorPreference: filter.taskExecutor) {
-          .filter(await result { () async throws(SluiceError) in try await filter.run() })
+          .filter(await Result { () async throws(SluiceError) in try await filter.run() })
         }
       }
       group.addTask(executorPreference: sink.taskExecutor) {
-        .sink(await result { () async throws(SluiceError) in try await sink.run() })
+        .sink(await Result { () async throws(SluiceError) in try await sink.run() })
       }
       group.addTask {
         await publishProgress()
@@ -118,6 +118,13 @@ protocol StageObserver: Sendable {
   func waitForFailure() async -> SluiceError?
 }
 
+/// Of what is no process, nothing has to be let run again.
+struct NoObserver: StageObserver {
+  func readingEnds() async {}
+  func failed(_ error: SluiceError) async {}
+  func waitForFailure() async -> SluiceError? { nil }
+}
+
 extension Stages {
   /// How often the progress is passed on: often enough to look alive, too seldom to cost anything.
   private static let progressInterval = Duration.milliseconds(100)
@@ -131,12 +138,6 @@ extension Stages {
     }
     progress.publish()
   }
-}
-
-private func result<Success: Sendable>(
-  of body: () async throws(SluiceError) -> Success
-) async -> Result<Success, SluiceError> {
-  do throws(SluiceError) { return .success(try await body()) } catch { return .failure(error) }
 }
 
 extension Stages {

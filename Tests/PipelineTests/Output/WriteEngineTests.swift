@@ -55,6 +55,31 @@ import Testing
     }
   }
 
+  /// A buffer that the kernel has registered must not be written from with the memory that it had before.
+  @Test(arguments: EngineKind.allCases)
+  func `a buffer whose memory was given back is written as it is now`(kind: EngineKind) async throws {
+    try await withTemporaryDirectory { directory in
+      let path = "\(directory)/file"
+      let file = unsafe sluice_open_at(sluice_current_directory(), path, SLUICE_OPEN_CREATE)
+      defer { _ = sluice_close(file) }
+      let ring = try BufferRing(
+        layout: BufferLayout(count: 2, chunkBytes: Self.pageSize, pageSize: Self.pageSize))
+      let engine = try kind.makeEngine(depth: 2, ring: ring)
+      defer { engine.shutdown() }
+      let user = EngineUser(of: engine, ring: ring)
+      await user.listen()
+      for page in 0..<20 {
+        #expect(
+          await user.write(Self.byte(page), to: file, at: UInt64(page * Self.pageSize)) == Self.pageSize)
+        ring.setLimit(0)
+        #expect(await ring.waitUntilWithinLimit())
+        ring.setLimit(2)
+      }
+      let written = try [UInt8](Data(contentsOf: URL(filePath: path)))
+      #expect(written == (0..<20).flatMap { [UInt8](repeating: Self.byte($0), count: Self.pageSize) })
+    }
+  }
+
   private static func byte(_ page: Int) -> UInt8 { UInt8(truncatingIfNeeded: page % 251 + 1) }
 
   @Test(arguments: EngineKind.allCases)

@@ -53,12 +53,6 @@ struct StagesWithoutProcessTests {
     }
   }
 
-  private struct NoObserver: StageObserver {
-    func readingEnds() async {}
-    func failed(_ error: SluiceError) async {}
-    func waitForFailure() async -> SluiceError? { nil }
-  }
-
   private static func owner(_ pid: Int32) -> PageOwner {
     .process(ProcessIdentity(pid: pid, namespacePid: pid, startTime: 1))
   }
