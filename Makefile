@@ -54,7 +54,7 @@ soak_seconds := 150
 soak_limit := 600
 # Sluice, its helpers or its whole cgroup are killed so often: each takes about a second.
 soak_kills := 1000
-soak_short_kills := 30
+soak_short_kills := 60
 
 # Each in a process of its own: those of one stop, burden and count what those of another wait for.
 test_modules := $(addprefix Sluice,$(notdir $(wildcard Tests/*Tests)))
@@ -101,7 +101,7 @@ soak: soak-packages build $(soak_programs) ## Copy busy processes for an hour, c
 
 soak-short: soak-packages build $(soak_programs) ## The same for some minutes, each kind of process once at least
 	@Tests/Soak/run --seconds $(soak_seconds) --at-most $(soak_limit)
-	@Tests/Soak/kill --kills $(soak_short_kills)
+	@Tests/Soak/kill --kills $(soak_short_kills) --a-life 3
 
 bench: bench-packages build $(bench_programs) ## Measure against limits and peers (BENCH=--quick)
 	@Benchmarks/run $(BENCH)

@@ -124,16 +124,16 @@ int sluice_deliver(pid_t thread, int signal) {
   return FAULTY(SLUICE_FAULT_TRACE, ptrace(PTRACE_CONT, thread, NULL, (void *)(intptr_t)signal)) < 0 ? -errno : 0;
 }
 
-// The kernel ends some system calls early whenever their thread stops. This is the place where it decides what becomes of
-// a call, so it can be told to begin it anew. What cannot be looked at, or is of another kind, stays as it is.
-static void begin_anew(pid_t thread) {
+// Where a thread stops is where the kernel decides what becomes of its call, so the kernel can be told to begin that anew.
+// What cannot be looked at, or is of another kind, stays as it is.
+void sluice_begin_call_anew(pid_t thread) {
   struct registers registers;
   if (read_registers(thread, &registers) == 0 && is_native(&registers) && begin_call_anew(&registers))
     write_registers(thread, &registers);
 }
 
-int sluice_let_go(pid_t thread, int signal) {
-  begin_anew(thread);
+int sluice_detach(pid_t thread, int signal) {
+  sluice_begin_call_anew(thread);
   return ptrace(PTRACE_DETACH, thread, NULL, (void *)(intptr_t)signal) < 0 ? -errno : 0;
 }
 

@@ -57,9 +57,14 @@ int sluice_note_end_of_thread(pid_t thread);
 /// ESRCH when it does not stand.
 int sluice_deliver(pid_t thread, int signal);
 
-/// Lets go of a traced thread that stands, with the signal that it was about to get, or 0 (PTRACE_DETACH). 0 or
+/// Has the kernel begin the system call anew that a thread that stands was in, where the stop has ended that call early
+/// (EINTR) before it did anything: epoll_wait(2), semop(2) and others of signal(7) that end so whenever their thread stops.
+/// A signal with a handler ends the call all the same. Does nothing where that cannot be told (64-bit ARM).
+void sluice_begin_call_anew(pid_t thread);
+
+/// Detaches from a traced thread that stands, with the signal that it was about to get, or 0 (PTRACE_DETACH). 0 or
 /// -errno: ESRCH when it does not stand.
-int sluice_let_go(pid_t thread, int signal);
+int sluice_detach(pid_t thread, int signal);
 
 /// Sends a signal to one thread of a process (tgkill(2)). 0 or -errno: ESRCH when it has ended.
 int sluice_signal_thread(pid_t process, pid_t thread, int signal);

@@ -167,7 +167,7 @@ public struct StoppedThreads: ~Copyable {
   /// Detaches from a thread that is stopped. From one that has ended meanwhile there is nothing to detach.
   private mutating func detach(_ entry: Int) {
     guard case .stopped(let signal) = table.threads[entry].state else { return }
-    if sluice_let_go(table.threads[entry].id, signal) == 0 { table.note(.gone, at: entry) }
+    if sluice_detach(table.threads[entry].id, signal) == 0 { table.note(.gone, at: entry) }
   }
 
   private func waitUntilStopped(
@@ -320,8 +320,12 @@ public struct StoppedThreads: ~Copyable {
     case .stands(let signal):
       // The handler of one that came before the stop begins before the stop: to begin it later would change the
       // memory of processes that are left stopped.
-      guard thread.state == .stopping, signal != 0, try processes[thread.process].catches(signal, thread.id)
-      else { return .stopped(signal: signal) }
+      guard thread.state == .stopping else { return .stopped(signal: signal) }
+      guard signal != 0, try processes[thread.process].catches(signal, thread.id) else {
+        // At once: from here on we may be killed, and the kernel lets the thread go on as it is.
+        sluice_begin_call_anew(thread.id)
+        return .stopped(signal: signal)
+      }
       let delivered = sluice_deliver(thread.id, signal)
       guard delivered == 0 || delivered == -ESRCH else {
         throw TargetError(
@@ -377,7 +381,7 @@ public struct StoppedThreads: ~Copyable {
     if !isLeft {
       for thread in threads {
         guard case .stopped(let signal) = thread.state else { continue }
-        if sluice_let_go(thread.id, signal) != 0 { isLeft = true }
+        if sluice_detach(thread.id, signal) != 0 { isLeft = true }
       }
     }
     guard isLeft else { return }
@@ -399,7 +403,7 @@ public struct StoppedThreads: ~Copyable {
     while let look = try? ThreadLook(at: thread) {
       switch look {
       case .stands(let signal):
-        if sluice_let_go(thread.id, signal) == 0 { return }
+        if sluice_detach(thread.id, signal) == 0 { return }
       // It may be one that took this id when it executed a program, and was never told to stop; or one that is not
       // traced, of a child of ours.
       case .runs:
