@@ -61,7 +61,7 @@ let package = Package(
     .target(
       name: "Sluice",
       dependencies: [
-        "SluicePipeline", "SluiceImages", "SluiceSystem", "SluiceTarget",
+        "SluicePipeline", "SluiceImages", "SluiceSystem", "SluiceTarget", "SluiceWire",
         .product(name: "Logging", package: "swift-log"),
       ],
       path: "Sources/Stages", swiftSettings: swiftSettings),

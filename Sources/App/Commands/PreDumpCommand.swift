@@ -73,6 +73,9 @@ struct PreDumpCommand: AsyncParsableCommand {
   @OptionGroup
   var rounds: RoundOptions
 
+  @OptionGroup(title: "Page server")
+  var pageServer: PageServerOptions
+
   @Option(
     help: ArgumentHelp(
       "The memory that may be used for the copying, such as 16M or 1GiB.",
@@ -331,6 +334,7 @@ extension PreDumpCommand {
     configuration.parentDirectory = prevImagesDir.map {
       ParentPath.resolve($0, imagesDirectory: imagesDir)
     }
+    configuration.pageServer = pageServer.target
     configuration.trustsParents = trust.trustParent
     configuration.tracker = tracker.value
     configuration.freezeCgroup = freezeCgroup

@@ -138,7 +138,9 @@ extension ImageEntries.Place {
 extension ImagesSummary {
   /// The same for people.
   fileprivate var text: String {
-    var lines = ["\(path): \(isFinished ? "finished" : "UNFINISHED (no inventory.img)")"]
+    var lines = [
+      "\(path): \(isReceived ? "received by a page server" : isFinished ? "finished" : "UNFINISHED (no inventory.img)")"
+    ]
     if isSetAside {
       lines.append(
         "  set aside: no further round can build on them, since one that was to is under way or was interrupted"

@@ -31,6 +31,10 @@ struct CriuOption: Sendable {
     case stopTimeout
     case leftStopped
     case preDumpMode
+    /// Pages go to a page server.
+    case pageServer
+    /// Where that is, or how it is spoken to. Without one it means nothing.
+    case ofPageServer
     /// A configuration file, or that none is to be read: seen to before the options are.
     case configuration
     /// Help, or the version, of whoever is called.
@@ -98,10 +102,10 @@ struct CriuOption: Sendable {
     CriuOption("help", .done(.aboutTheProgram), letter: "h"),
     CriuOption("version", .done(.aboutTheProgram), letter: "V"),
     // Pages that go elsewhere.
-    CriuOption("page-server", .handedOn("write into a directory, and copy that"), hasNo: true),
-    CriuOption("address", .leftOut(.server), value: .required),
-    CriuOption("port", .leftOut(.server), value: .required),
-    CriuOption("ps-socket", .leftOut(.server), value: .required),
+    CriuOption("page-server", .done(.pageServer), hasNo: true),
+    CriuOption("address", .done(.ofPageServer), value: .required),
+    CriuOption("port", .done(.ofPageServer), value: .required),
+    CriuOption("ps-socket", .done(.ofPageServer), value: .required),
     CriuOption("status-fd", .leftOut(.server), value: .required),
     CriuOption("daemon", .leftOut(.server), letter: "d", hasNo: true),
     CriuOption("tls", .leftOut(.server), hasNo: true),

@@ -39,6 +39,8 @@ struct CriuOptions {
   /// What was left out, a line each.
   private(set) var leftOut: [String] = []
 
+  /// Whether pages go to a page server.
+  private var hasPageServer = false
   private let caller: Caller
   private let surroundings: Surroundings
 
@@ -162,6 +164,7 @@ extension CriuOptions {
       }
       if last.updateValue(choice, forKey: name) == nil { order.append(name) }
     }
+    hasPageServer = last["page-server"].map { !$0.isTakenBack } ?? false
     for choice in order.compactMap({ last[$0] }) { try take(choice) }
     // More than two Sluice has nothing to say for.
     arguments += Array(repeating: "-v", count: min(2, max(0, level - Self.defaultLevel)))
@@ -211,6 +214,12 @@ extension CriuOptions {
         throw Problem(message: "--pre-dump-mode takes read or splice")
       }
       leave(choice.option, because: "Sluice reads the memory in its own way")
+    case .pageServer: if hasPageServer { arguments.append("--page-server") }
+    case .ofPageServer:
+      guard hasPageServer || !isForCriu && !choice.isFromFile else {
+        return leave(choice.option, because: CriuOption.Reason.server.rawValue)
+      }
+      add("--\(choice.option.name)", value)
     case .aboutTheProgram:
       guard !isForCriu else { throw Problem(message: "--\(choice.option.name) asks about CRIU") }
       arguments.append("--\(choice.option.name)")

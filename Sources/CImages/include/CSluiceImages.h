@@ -5,6 +5,8 @@
 #include "inventory.pb-c.h"
 #include "pagemap.pb-c.h"
 #include "rpc.pb-c.h"
+#include "sent.pb-c.h"
+#include "session.pb-c.h"
 #include "stats.pb-c.h"
 #include "deduplicated.pb-c.h"
 #include "tracked.pb-c.h"

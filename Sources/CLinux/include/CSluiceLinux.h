@@ -21,6 +21,7 @@
 #include "sluice_ptrace.h"
 #include "sluice_reaper.h"
 #include "sluice_ring.h"
+#include "sluice_sockets.h"
 #include "sluice_threads.h"
 #include "sluice_trial.h"
 #include "sluice_userfault.h"

@@ -67,6 +67,10 @@ enum sluice_fault_site {
   SLUICE_FAULT_RING_WRITE,
   /// The result of a write, when its completion is taken.
   SLUICE_FAULT_RING_COMPLETION,
+  SLUICE_FAULT_CONNECT,
+  SLUICE_FAULT_ACCEPT,
+  SLUICE_FAULT_RECEIVE,
+  SLUICE_FAULT_SEND,
   SLUICE_FAULT_SITE_COUNT,
 };
 

@@ -274,7 +274,9 @@ private final class LevelPagemap {
   /// Makes sure that the pages file has what all entries say, and no more.
   func checkSize() throws(ImagesError) {
     try checkForm()
-    let size = try level.directory.pagesFile(id: pagesID)?.byteCount ?? 0
+    let file = try level.directory.pagesFile(id: pagesID)
+    if file == nil, try level.directory.sentMark() != nil { return }
+    let size = file?.byteCount ?? 0
     guard size == nextOffset else {
       throw ImagesError(.malformed, "\(path) has \(size) bytes, and its pagemap is of \(nextOffset)")
     }
@@ -311,6 +313,12 @@ private final class LevelPagemap {
           ? try level.directory.handle.openForWriting(name, trust: level.trust)
           : try level.directory.handle.openForReading(name)
       } catch {
+        if error.code == .missing, let sent = try level.directory.sentMark() {
+          throw ImagesError(
+            .malformed,
+            "the pages that \(path) would have were sent to the page server \(sent.server): do this there, or copy its pages files here"
+          )
+        }
         throw ImagesError(error, error.code == .failed ? .io : .malformed)
       }
       isWritable = forWriting

@@ -37,16 +37,25 @@ extension ImageChain {
     of level: Level, isOwn: Bool, _ verified: inout Verified
   ) throws(ImagesError) {
     do throws(ImagesError) {
+      if let sent = try level.directory.sentMark() {
+        verified.notes.append(
+          "the pages of \(level.directory.path) were sent to the page server \(sent.server): what is here can be built upon, not restored"
+        )
+      }
       // A parent's may be aside while, or since, a round was made upon it; restoring asks for none of theirs.
       switch try level.directory.completion() {
       case .complete: break
+      case .received where isOwn:
+        verified.notes.append(
+          "\(level.directory.path) has what a page server received, and no inventory.img: copy that and what else is in the client's own images directory beside it, to restore it"
+        )
       case .unfinished where isOwn:
         verified.problems.append("\(level.directory.path) has no inventory.img: its run was interrupted")
       case .setAside where isOwn:
         verified.notes.append(
           "\(level.directory.path) is complete and set aside: no further round can build on it, since one that was to is under way or was interrupted"
         )
-      case .unfinished, .setAside: break
+      case .unfinished, .received, .setAside: break
       }
     } catch {
       guard error.code == .malformed else { throw error }

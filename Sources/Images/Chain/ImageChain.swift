@@ -70,6 +70,11 @@ public struct ImageChain: Sendable {
     try levels[0].directory.completion()
   }
 
+  /// What a page server says of the pages that it has received; nil where none has made the directory.
+  ///
+  /// - Throws: `ImagesError` when that cannot be read.
+  public func sessionMark() throws(ImagesError) -> SessionMark? { try levels[0].directory.sessionMark() }
+
   /// Whose writes are tracked since the directory's images were made; nil for images that are not Sluice's.
   ///
   /// - Throws: `ImagesError` when that cannot be read.
@@ -100,7 +105,7 @@ public struct ImageChain: Sendable {
   public func otherNames() throws(ImagesError) -> [String] {
     var own = [
       ImageFormat.parentName, ParentImages.childName, ImageFormat.inventoryName, ParentImages.asideName,
-      ImageFormat.deduplicatedName,
+      ImageFormat.deduplicatedName, ImageFormat.sessionName, ImageFormat.sentName,
     ]
     if try isBuiltUpon() { own.append(ImageFormat.trackedName) }
     var names = try levels[0].directory.names()

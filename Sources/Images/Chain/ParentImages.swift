@@ -40,7 +40,7 @@ public final class ParentImages: Sendable {
     let directory = try ImagesDirectory.open(path: path, expecting: expected)
     self.path = path
     switch try directory.completion() {
-    case .unfinished: (inventory, isSetAside) = (nil, false)
+    case .unfinished, .received: (inventory, isSetAside) = (nil, false)
     case .complete(let found): (inventory, isSetAside) = (found, false)
     case .setAside: (inventory, isSetAside) = (nil, true)
     }
@@ -72,6 +72,22 @@ public final class ParentImages: Sendable {
   /// - Throws: `ImagesError` when it cannot be read.
   public func coverage(pid: Int32) throws(ImagesError) -> PagemapCoverage? {
     try PagemapCoverage.open(pid: pid, in: directory)
+  }
+
+  /// Which pages the images have of what a pagemap is of.
+  ///
+  /// - Parameter pagemap: its name.
+  /// - Returns: nil when there is no such pagemap.
+  /// - Throws: `ImagesError` when it cannot be read.
+  public func coverage(pagemap: String) throws(ImagesError) -> PagemapCoverage? {
+    try PagemapCoverage.open(pagemap: pagemap, in: directory)
+  }
+
+  /// Whether there is a pagemap of that name.
+  ///
+  /// - Throws: `ImagesError` with `io`.
+  public func has(pagemap: String) throws(ImagesError) -> Bool {
+    try RecordReader(opening: pagemap, in: directory) != nil
   }
 
   /// The hashes of a process' pages.
@@ -121,7 +137,7 @@ public final class ParentImages: Sendable {
   /// - Parameter pid: in the process' own pid namespace.
   /// - Throws: `ImagesError` with `io`.
   public func has(pid: Int32) throws(ImagesError) -> Bool {
-    try RecordReader(opening: ImageFormat.pagemapName(pid: pid), in: directory) != nil
+    try has(pagemap: ImageFormat.pagemapName(pid: pid))
   }
 
   /// The way from another directory to this one, as a link in it says it: relative, so that the chain can be

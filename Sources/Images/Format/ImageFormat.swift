@@ -19,7 +19,16 @@ enum ImageFormat {
   /// Sluice's own too.
   static let deduplicatedMagic: UInt32 = 0x536c_7403
 
+  /// Sluice's own too.
+  static let sessionMagic: UInt32 = 0x536c_7405
+  /// Sluice's own too.
+  static let sentMagic: UInt32 = 0x536c_7406
+
   static let inventoryName = "inventory.img"
+  /// Says that the pages are where a page server has them.
+  static let sentName = "sent.img"
+  /// Says that a page server has received everything that its client sent.
+  static let sessionName = "session.img"
   static let statsName = "stats-dump"
   static let trackedName = "tracked.img"
   static let deduplicatedName = "deduplicated.img"

@@ -92,6 +92,22 @@ extension Sluice__DeduplicatedEntry {
   }
 }
 
+extension Sluice__SessionEntry {
+  static var blank: Self {
+    var message = unsafe Self()
+    unsafe sluice__session_entry__init(&message)
+    return unsafe message
+  }
+}
+
+extension Sluice__SentEntry {
+  static var blank: Self {
+    var message = unsafe Self()
+    unsafe sluice__sent_entry__init(&message)
+    return unsafe message
+  }
+}
+
 extension Sluice__DumpStatsEntry {
   static var blank: Self {
     var message = unsafe Self()

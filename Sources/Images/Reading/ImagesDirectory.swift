@@ -148,11 +148,13 @@ public struct ImagesDirectory: ~Copyable, Sendable {
     /// They are whole, and no further round can build on them: one that was to do so is under way, or was interrupted
     /// after it had taken from the kernel what was written since.
     case setAside(Inventory)
+    /// A page server has all pages that were sent to it; the inventory is where its client is.
+    case received
 
     /// What the inventory says, wherever it is.
     public var inventory: Inventory? {
       switch self {
-      case .unfinished: nil
+      case .unfinished, .received: nil
       case .complete(let inventory), .setAside(let inventory): inventory
       }
     }
@@ -167,7 +169,8 @@ public struct ImagesDirectory: ~Copyable, Sendable {
       return .setAside(try Inventory(reading: &reader))
     }
     // It may have been put back between these two looks.
-    return try inventory().map { .complete($0) } ?? .unfinished
+    if let inventory = try inventory() { return .complete(inventory) }
+    return try sessionMark() == nil ? .unfinished : .received
   }
 
   /// Whose writes are tracked since the images were made; nil for images that are not Sluice's.

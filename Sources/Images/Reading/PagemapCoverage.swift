@@ -17,7 +17,16 @@ public struct PagemapCoverage: ~Copyable {
   public static func open(
     pid: Int32, in directory: borrowing ImagesDirectory
   ) throws(ImagesError) -> PagemapCoverage? {
-    guard let pagemap = try PagemapImageReader(pid: pid, in: directory) else { return nil }
+    try open(pagemap: ImageFormat.pagemapName(pid: pid), in: directory)
+  }
+
+  /// The same for a pagemap by its name.
+  ///
+  /// - Throws: `ImagesError` when the file cannot be read or is no pagemap.
+  static func open(
+    pagemap name: String, in directory: borrowing ImagesDirectory
+  ) throws(ImagesError) -> PagemapCoverage? {
+    guard let pagemap = try PagemapImageReader(name: name, in: directory) else { return nil }
     var coverage = PagemapCoverage(pagemap, pageSize: directory.pageSize)
     try coverage.advance()
     return coverage

@@ -20,6 +20,21 @@ public struct UnfinishedImages: ~Copyable {
   /// Why the files cannot be given to their owner; nil where they can, as far as that was tried.
   private var keptBecause: SystemErrno?
 
+  /// Takes a directory for pages that a client of a page server sends. What else belongs to these images, such as the
+  /// inventory, the client brings by itself, and may have brought already.
+  ///
+  /// - Parameter parent: the images that these build on.
+  /// - Throws: `ImagesError` with `cannotCreate` when it cannot be written, holds pages already or is being written by
+  ///   another run.
+  public static func create(
+    forSessionAt path: String, parent: ParentImages? = nil
+  ) throws(ImagesError) -> UnfinishedImages {
+    var images = UnfinishedImages(try make(path), owner: nil)
+    try images.claim(checking: checkHoldsNoPages)
+    try images.link(to: parent)
+    return images
+  }
+
   /// Takes a directory for new images, making it where there is none.
   ///
   /// - Parameters:
@@ -31,18 +46,18 @@ public struct UnfinishedImages: ~Copyable {
   public static func create(
     at path: String, parent: ParentImages? = nil, owner: FileOwner? = nil
   ) throws(ImagesError) -> UnfinishedImages {
-    let made: MadeDirectory
-    do throws(SystemError) {
-      made = try DirectoryHandle.make(path: path)
-    } catch {
+    var images = UnfinishedImages(try make(path), owner: owner)
+    try images.claim(checking: checkHoldsNoImages)
+    try images.link(to: parent)
+    return images
+  }
+
+  private static func make(_ path: String) throws(ImagesError) -> MadeDirectory {
+    do throws(SystemError) { return try DirectoryHandle.make(path: path) } catch {
       throw ImagesError(
         .cannotCreate,
         error.code == .refused ? error.message : "making the images directory \(path)", errno: error.errno)
     }
-    var images = UnfinishedImages(made, owner: owner)
-    try images.claim()
-    try images.link(to: parent)
-    return images
   }
 
   /// Makes a directory, where there is none, that directories of images go into.
@@ -80,7 +95,9 @@ public struct UnfinishedImages: ~Copyable {
   }
 
   /// Makes sure that nobody else writes here and that nothing is here that would be mixed up with new images.
-  private func claim() throws(ImagesError) {
+  private func claim(
+    checking check: ([String], _ path: String) throws(ImagesError) -> Void
+  ) throws(ImagesError) {
     // The kernel lets go of the lock however this process ends. Filesystems that have no locks do without.
     let locked = sluice_lock_exclusively(made.handle.descriptor)
     guard locked == 0 || SystemErrno(returned: locked).name != "EAGAIN" else {
@@ -88,9 +105,20 @@ public struct UnfinishedImages: ~Copyable {
         .cannotCreate, "another run is writing images into \(path): choose another directory")
     }
     let names = try ImagesDirectory.names(in: made.handle.descriptor, path: path)
-    try Self.checkHoldsNoImages(names, path: path)
+    try check(names, path)
     // Nobody holds the lock, so the run that left these is dead.
     for name in names where Self.isUnfinished(name) { try remove(name) }
+  }
+
+  private static func checkHoldsNoPages(_ names: [String], path: String) throws(ImagesError) {
+    let prefixes = ["pages-", ImageFormat.pagemapPrefix, ImageFormat.sessionName]
+    guard
+      let image = names.first(where: { name in
+        name.hasSuffix(".img") && prefixes.contains { name.hasPrefix($0) }
+      })
+    else { return }
+    throw ImagesError(
+      .cannotCreate, "\(path) already holds pages (\(image)): choose an empty directory or remove them")
   }
 
   static func checkHoldsNoImages(_ names: [String], path: String) throws(ImagesError) {
@@ -134,6 +162,7 @@ public struct UnfinishedImages: ~Copyable {
     let final = name.dropLast(suffix.count)
     let isOfTask = ["pages-", "pagemap-", "hashes-"].contains { final.hasPrefix($0) }
     return final == ImageFormat.statsName || final == ImageFormat.inventoryName
+      || final == ImageFormat.sessionName || final == ImageFormat.sentName
       || final == ImageFormat.trackedName
       || isOfTask && final.hasSuffix(".img")
   }
@@ -223,6 +252,21 @@ public struct UnfinishedImages: ~Copyable {
     }
   }
 
+  /// Removes a pages file, which nothing was written to.
+  public mutating func discardPages(pagesID: UInt32) {
+    let name = ImageFormat.pagesName(id: pagesID)
+    guard let index = files.firstIndex(where: { $0.name == name }) else { return }
+    files.remove(at: index)
+    _ = unsafe sluice_unlink_at(made.handle.descriptor, name + Self.suffix, false)
+  }
+
+  /// Says that the pages are not in the directory, and where they are.
+  ///
+  /// - Throws: `ImagesError`.
+  public mutating func note(_ mark: SentMark) throws(ImagesError) {
+    try createWhole(ImageFormat.sentName, bytes: mark.encoded())
+  }
+
   /// Removes the files of a task, which then has no images. What cannot be removed is not published.
   public mutating func discard(pagesID: UInt32, pagemap: String) {
     for name in Self.names(pagesID: pagesID, pagemap: pagemap) {
@@ -251,18 +295,36 @@ public struct UnfinishedImages: ~Copyable {
   ///
   /// - Throws: `ImagesError`; the images are then removed.
   public consuming func publish(inventoryOf chain: ImageChain, syncs: Bool) throws(ImagesError) {
+    if try chain.completion() == .received, let mark = try chain.sessionMark() {
+      return try publish(mark, syncs: syncs)
+    }
     _ = try publish(inventory: chain.inventoryBytes(), syncs: syncs)
   }
 
+  /// Makes pages valid that a client has sent: everything goes to the disk, files take their names, and at last the mark
+  /// that says so.
+  ///
+  /// - Throws: `ImagesError` with `io`; what was received is then removed.
+  public consuming func publish(_ mark: SessionMark, syncs: Bool) throws(ImagesError) {
+    _ = try publish(last: ImageFormat.sessionName, bytes: mark.encoded(), syncs: syncs)
+  }
+
   private consuming func publish(inventory: [UInt8], syncs: Bool) throws(ImagesError) -> SystemErrno? {
+    try publish(last: ImageFormat.inventoryName, bytes: inventory, syncs: syncs)
+  }
+
+  /// - Parameter last: the file that makes the others valid.
+  private consuming func publish(last: String, bytes: [UInt8], syncs: Bool) throws(ImagesError)
+    -> SystemErrno?
+  {
     for (_, file) in files { give(file) }
     try settleFiles(syncs: syncs)
     for (name, _) in files { try rename(name) }
     files.removeAll()
-    try createWhole(ImageFormat.inventoryName, bytes: inventory)
+    try createWhole(last, bytes: bytes)
     for (_, file) in files { give(file) }
     try settleFiles(syncs: syncs)
-    try rename(ImageFormat.inventoryName)
+    try rename(last)
     giveDirectory()
     let synced = syncs ? sluice_fsync(made.handle.descriptor) : 0
     guard synced == 0 else { throw OutputFile.writeFailed(path, result: Int(synced)) }

@@ -38,8 +38,11 @@ public struct ImagesSummary: Sendable, Codable {
 
   /// The directory, as it was named.
   public let path: String
-  /// Whether there is an inventory, which is written last: without it a run was interrupted.
+  /// Whether there is what is written last: an inventory, or the mark of a page server. Without either a run was
+  /// interrupted.
   public let isFinished: Bool
+  /// Whether a page server has received the pages, and the inventory is where its client is.
+  public let isReceived: Bool
   /// Whether no further round can build on the images, though they are finished: one that was to is under way, or was
   /// interrupted.
   public let isSetAside: Bool
@@ -58,6 +61,7 @@ public struct ImagesSummary: Sendable, Codable {
   private enum CodingKeys: String, CodingKey {
     case path = "images_dir"
     case isFinished = "finished"
+    case isReceived = "received"
     case isSetAside = "set_aside"
     case deduplicated
     case dumpUptimeMicroseconds = "dump_uptime_us"
@@ -79,7 +83,8 @@ public struct ImagesSummary: Sendable, Codable {
     path = directory.path
     let completion = try directory.completion()
     let inventory = completion.inventory
-    isFinished = inventory != nil
+    isReceived = completion == .received
+    isFinished = inventory != nil || isReceived
     if case .setAside = completion { isSetAside = true } else { isSetAside = false }
     deduplicated = try directory.dedupMark()?.problem(of: path)
     dumpUptimeMicroseconds = inventory?.dumpUptime

@@ -13,6 +13,8 @@ public struct PageChunk: ~Copyable, Sendable {
   var buffer: PageBuffer
   /// What of the bytes is to be written: all but zeros.
   var data: NonZeroExtents
+  /// Whether its pages may be restored on demand, as CRIU's flag `PE_LAZY` has it. Only images and page servers say so.
+  public let isLazy: Bool
   /// Bytes that were read, whether or not they are left to the parent since.
   let readBytes: Int
 
@@ -21,6 +23,7 @@ public struct PageChunk: ~Copyable, Sendable {
     sequence = plan.sequence
     data = NonZeroExtents(of: plan.buffer, pageSize: pageSize)
     readBytes = plan.buffer.byteCount
+    isLazy = plan.isLazy
     buffer = plan.buffer
   }
 

@@ -10,6 +10,8 @@ public struct ReadPlan: ~Copyable, Sendable {
   /// Whose memory.
   public let owner: PageOwner
   var buffer: PageBuffer
+  /// Whether its pages may be restored on demand.
+  var isLazy = false
 }
 
 /// What goes from the source to the sink.

@@ -21,6 +21,8 @@ struct PlanBuilder: ~Copyable {
   }
 
   private var owner: PageOwner?
+  /// Whether the pages that follow may be restored on demand, which holds for all pages of a plan alike.
+  private var isLazy = false
   private var open: PageBuffer?
   private(set) var nextSequence: UInt64 = 0
 
@@ -47,6 +49,31 @@ struct PlanBuilder: ~Copyable {
     return run.length > 0 ? .room : .nothing
   }
 
+  /// The pages that follow may be restored on demand, or not.
+  ///
+  /// - Returns: what is to be done before.
+  mutating func set(isLazy: Bool) -> Need {
+    guard isLazy != self.isLazy else { return .nothing }
+    guard open == nil else { return .room }
+    self.isLazy = isLazy
+    return .nothing
+  }
+
+  /// Has the bytes written of pages that were added last.
+  ///
+  /// - Parameters:
+  ///   - byteCount: as many bytes as the last call of `add` has added, from a source of `data`.
+  ///   - fill: writes all of them.
+  /// - Throws: what `fill` throws.
+  mutating func fill<Failure: Error>(
+    last byteCount: Int, _ fill: (inout MutableRawSpan) throws(Failure) -> Void
+  ) throws(Failure) {
+    guard byteCount > 0, let end = open?.byteCount, let bytes = unsafe open?.bytes else { return }
+    var room = unsafe MutableRawSpan(
+      _unsafeBytes: UnsafeMutableRawBufferPointer(rebasing: bytes[end - byteCount..<end]))
+    try fill(&room)
+  }
+
   /// Takes an empty buffer for what comes next.
   mutating func give(_ buffer: consuming PageBuffer) {
     precondition(open == nil, "one plan is open at a time")
@@ -58,6 +85,6 @@ struct PlanBuilder: ~Copyable {
     guard let buffer = open.take() else { return nil }
     guard let owner else { preconditionFailure("a plan has an owner") }
     defer { nextSequence += 1 }
-    return ReadPlan(sequence: nextSequence, owner: owner, buffer: buffer)
+    return ReadPlan(sequence: nextSequence, owner: owner, buffer: buffer, isLazy: isLazy)
   }
 }

@@ -39,6 +39,34 @@ public struct PlanWriter: ~Copyable, Sendable {
     try await add(run.memoryRun, from: .data)
   }
 
+  /// Takes pages whose bytes are to be had now and from the source itself, as those that come over a connection. A source
+  /// that does this gives readers that have nothing left to do.
+  ///
+  /// - Parameters:
+  ///   - run: behind all that was said of the process before, and of whole pages.
+  ///   - isLazy: whether the pages may be restored on demand.
+  ///   - fill: writes the next bytes of the run; called until all are written.
+  /// - Throws: `SluiceError` with `cancelled`; what `fill` throws.
+  public mutating func fill(
+    _ run: PageRun, isLazy: Bool = false, _ fill: (inout MutableRawSpan) throws(SluiceError) -> Void
+  ) async throws(SluiceError) {
+    if builder.set(isLazy: isLazy) == .room {
+      try await sendPlan()
+      _ = builder.set(isLazy: isLazy)
+    }
+    var rest = run.memoryRun
+    while true {
+      let before = rest.length
+      let need = builder.add(&rest, from: .data)
+      try builder.fill(last: Int(before - rest.length), fill)
+      switch need {
+      case .nothing: return
+      case .buffer: builder.give(try await takeBuffer())
+      case .room: try await sendPlan()
+      }
+    }
+  }
+
   /// Leaves pages to the parent: an earlier round has them.
   ///
   /// - Parameter run: behind all that was said of the process before, and of whole pages.

@@ -68,6 +68,9 @@ extension PreDump {
     public var pid: Int32
     /// The directory for the images. It is made where there is none, and must hold no images.
     public var imagesDirectory: String
+    /// The page server that the pages go to; the images directory has what belongs to them. Nil where they go into the images
+    /// directory.
+    public var pageServer: PageServerTarget?
     /// Earlier images of the same processes, which the new ones build on: pages that nothing wrote since are left
     /// to them. Nil copies everything.
     public var parentDirectory: String?
@@ -168,6 +171,12 @@ extension PreDump {
       guard parentDirectory?.isEmpty != true else {
         throw SluiceError(
           .invalidArgument, "the directory of the earlier images (parentDirectory) has an empty name")
+      }
+      try pageServer?.check()
+      guard pageServer == nil || io != .discard && !hasSink else {
+        throw SluiceError(
+          .invalidArgument, "pages cannot go to a page server (pageServer) and elsewhere, or nowhere, as well"
+        )
       }
       // Rounds would go to the root directory.
       guard hasSink || !imagesDirectory.isEmpty else {

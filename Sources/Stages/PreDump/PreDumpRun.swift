@@ -4,6 +4,7 @@ internal import SluiceImages
 internal import SluicePipeline
 internal import SluiceSystem
 internal import SluiceTarget
+internal import SluiceWire
 
 /// One run of a pre-dump, on the threads of its runtime. Its journal knows how far it has come, and says what is to be
 /// undone where it ends early.
@@ -41,15 +42,29 @@ struct PreDumpRun: Sendable {
         queueDepth: configuration.queueDepth, writeEngine: configuration.writeEngine,
         registersBuffers: configuration.registersBuffers, logger: configuration.logger))
     configuration.logger.info("\(lease.budget)")
-    let destination = makeDestination(target, by: lease)
+    let destination = makeDestination(target, session: subject.session, by: lease)
     do throws(SluiceError) {
-      let report = try await copy(subject, to: destination, by: lease, place)
+      let report = try await heedingCancellation(of: subject.session) { () async throws(SluiceError) in
+        try await copy(subject, to: destination, by: lease, place)
+      }
       await runtime.release(lease, isReusable: true)
       return report
     } catch {
       await runtime.release(lease, isReusable: false)
       throw error
     }
+  }
+
+  /// Runs `body`, and ends the session with a page server, in which it may wait, when the task is cancelled.
+  private func heedingCancellation<Success>(
+    of session: SendingSession?, _ body: () async throws(SluiceError) -> Success
+  ) async throws(SluiceError) -> Success {
+    let result = await withTaskCancellationHandler {
+      await Result(body)
+    } onCancel: {
+      session?.connection.interrupt()
+    }
+    return try result.get()
   }
 
   /// Copies everything, and makes valid what was written.
@@ -88,7 +103,7 @@ struct PreDumpRun: Sendable {
       round, source: configuration.pageStates.source, swapped: configuration.swapped.pages)
     let observer = RunObserver(
       preparer: preparer, processes: round.tasks, leavesStopped: role.leavesStopped, journal: journal,
-      failed: configuration.failed)
+      session: subject.session, failed: configuration.failed)
     let stages = try Stages(
       from: source, through: filter(of: round, to: destination, by: lease), to: destination.sink, by: lease,
       expecting: subject.parent == nil ? subject.expected : 0,
@@ -191,6 +206,8 @@ extension PreDumpRun {
     let dirtyBytes: Int
     /// The memory of the processes' own, in bytes.
     let expected: UInt64
+    /// With the page server that the pages go to; nil where they go into a directory.
+    let session: SendingSession?
   }
 
   private func lookAtSubject() throws(SluiceError) -> Subject {
@@ -205,11 +222,39 @@ extension PreDumpRun {
     let memory = DumpMemory(configuration, role, total: runtime.memoryBudget, ownMemory: expected)
     // What cannot be had with the least that a parent takes is refused before its chain is read.
     try memory.check(parents: 1)
-    let parent = candidate.flatMap { $0.isWhole(for: tree) ? $0.images : nil }
+    var parent = candidate.flatMap { $0.isWhole(for: tree) ? $0.images : nil }
+    let session = try connect(for: tree, &parent)
     return Subject(
       tree: tree, first: first, trust: trust, parent: parent,
       shares: memory.shares(parents: parent?.depth ?? 1),
-      dirtyBytes: memory.dirtyBytes, expected: expected)
+      dirtyBytes: memory.dirtyBytes, expected: expected, session: session)
+  }
+
+  /// Connects to the page server, if the pages go to one. Where that has no earlier images of a process that the parent has,
+  /// the round builds on none.
+  private func connect(
+    for tree: ProcessTree, _ parent: inout ParentImages?
+  ) throws(SluiceError) -> SendingSession? {
+    guard let target = configuration.pageServer else { return nil }
+    func object(_ process: TargetProcess) -> PageServerObject {
+      .process(pid: UInt32(process.namespacePid))
+    }
+    var based: [PageServerObject] = []
+    for process in tree.processes {
+      guard let images = parent,
+        try onImages({ () throws(ImagesError) in try images.has(pid: process.namespacePid) })
+      else { continue }
+      based.append(object(process))
+    }
+    let session = try SendingSession.open(
+      target, first: object(tree.processes[0]), based: based, logger: configuration.logger)
+    if let missing = session.missing {
+      configuration.logger.warning(
+        "copying everything, since the page server \(target) has no earlier images of \(missing): start it with --prev-images-dir, and the directory of the round before"
+      )
+      parent = nil
+    }
+    return session
   }
 
   /// The tree, and who would be frozen with it.
@@ -252,8 +297,10 @@ extension PreDumpRun {
       try ImagesTarget(
         try UnfinishedImages.create(
           at: configuration.imagesDirectory, parent: subject.parent, owner: subject.first.map(FileOwner.init)),
-        first: .process(ProcessIdentity(subject.tree.processes[0])), pageSize: UInt64(sluice_page_size()),
-        direct: configuration.io != .buffered, expecting: subject.parent == nil ? subject.expected : 0)
+        first: .process(ProcessIdentity(subject.tree.processes[0])), pagesID: firstPagesID,
+        pageSize: UInt64(sluice_page_size()),
+        direct: configuration.io != .buffered,
+        expecting: subject.parent == nil && keepsPages ? subject.expected : 0)
     }
     if configuration.io == .direct && !target.isDirect {
       throw SluiceError(
@@ -262,6 +309,13 @@ extension PreDumpRun {
       )
     }
     return target
+  }
+
+  /// Whether pages are written into the images directory.
+  private var keepsPages: Bool { configuration.pageServer?.keepsPages ?? true }
+
+  private var firstPagesID: UInt32 {
+    configuration.pageServer == nil ? ImageNames.firstPagesID : ImageNames.firstPagesIDOfSessions
   }
 
   /// Which directory the images are in, for whoever works on them when they are complete.
@@ -283,18 +337,21 @@ extension PreDumpRun {
     }
   }
 
-  private func makeDestination(_ target: consuming sending ImagesTarget?, by lease: RuntimeLease)
-    -> Destination
-  {
+  private func makeDestination(
+    _ target: consuming sending ImagesTarget?, session: SendingSession?, by lease: RuntimeLease
+  ) -> Destination {
     guard let target = target.take() else { return Destination(sink: sink ?? NullSink()) }
     let isDirect = target.isDirect
     let images = ImagesDirectorySink(
       target,
       options: ImagesDirectorySink.Options(
         queueDepth: configuration.queueDepth, pageSize: lease.ring.layout.pageSize,
-        direct: configuration.io != .buffered, syncs: configuration.syncs, logger: configuration.logger),
+        direct: configuration.io != .buffered, syncs: configuration.syncs, logger: configuration.logger,
+        sentTo: keepsPages ? nil : configuration.pageServer.map { "\($0)" },
+        firstPagesID: firstPagesID),
       engine: lease.engine)
-    return Destination(sink: images, images: images, isDirect: isDirect)
+    let sink: any PageSink = if let session { PageServerSink(session, beside: images) } else { images }
+    return Destination(sink: sink, images: images, isDirect: isDirect)
   }
 
   /// What leaves pages to the parent that are as they were, where contents are compared.
@@ -314,6 +371,8 @@ private struct RunObserver: StageObserver {
   let processes: [DumpedProcess]
   let leavesStopped: Bool
   let journal: RunJournal
+  /// In which the sink may wait; nil where the pages go into a directory.
+  let session: SendingSession?
   /// Is told of an error when the processes run again.
   let failed: @Sendable (SluiceError) -> Void
 
@@ -324,6 +383,7 @@ private struct RunObserver: StageObserver {
 
   func failed(_ error: SluiceError) async {
     await preparer.resume()
+    session?.connection.interrupt()
     failed(error)
   }
 

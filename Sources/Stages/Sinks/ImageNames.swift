@@ -8,7 +8,9 @@ struct ImageNames: Hashable, Sendable {
   let pagesID: UInt32
 
   /// The first pages file of a directory has number 1, as CRIU counts them.
-  private static let firstPagesID: UInt32 = 1
+  static let firstPagesID: UInt32 = 1
+  /// A page server counts from here on, as CRIU's does: what else the client has in the directory is below.
+  static let firstPagesIDOfSessions: UInt32 = 65537
 
   /// - Parameter place: of the process among those of the directory, counted from 0.
   init(of owner: PageOwner, at place: Int) {

@@ -17,8 +17,12 @@ actor ImagesDirectorySink: PageSink {
     /// Whether files are on the disk before they are taken for written.
     let syncs: Bool
     let logger: Logger
-    /// The numbers of pages files, where they are not counted from 1.
+    /// The page server that the pages go to: then the directory has pagemaps without them. Nil where the pages are written.
+    var sentTo: String?
+    /// The numbers of pages files, where they are not counted.
     var pagesIDs: [PageOwner: UInt32] = [:]
+    /// The number of the first pages file, from which the others are counted.
+    var firstPagesID = ImageNames.firstPagesID
   }
 
   private let engine: any WriteEngine
@@ -53,7 +57,7 @@ actor ImagesDirectorySink: PageSink {
       queue = WriteQueue(engine: engine, depth: options.queueDepth, pageSize: options.pageSize)
     }
     let named = ImageNames(
-      of: owner, pagesID: options.pagesIDs[owner] ?? ImageNames.pagesID(at: names.count))
+      of: owner, pagesID: options.pagesIDs[owner] ?? options.firstPagesID + UInt32(names.count))
     names[owner] = named
     if let first = first.take() {
       output = consume first
@@ -70,7 +74,10 @@ actor ImagesDirectorySink: PageSink {
   func write(_ chunk: consuming PageChunk) async throws(SluiceError) {
     guard let pages = output?.pages, let queue else { throw .cancelled }
     let (data, byteCount) = (chunk.data, chunk.byteCount)
-    do throws(ImagesError) { try output?.addToPagemap(chunk.buffer) } catch { throw SluiceError(error) }
+    do throws(ImagesError) { try output?.addToPagemap(chunk.buffer, isLazy: chunk.isLazy) } catch {
+      throw SluiceError(error)
+    }
+    guard options.sentTo == nil else { return }
     guard let offset = output?.reserve(byteCount) else { return }
     if case .giveBack(let size) = output?.prepareSpace(for: data, byteCount: byteCount, at: offset) {
       try await drain()
@@ -102,6 +109,7 @@ actor ImagesDirectorySink: PageSink {
       }
       try output?.finish()
       output = nil
+      if options.sentTo != nil { images?.discardPages(pagesID: named.pagesID) }
       try images?.close(pagesID: named.pagesID, pagemap: named.pagemap, syncs: options.syncs)
     } catch {
       throw SluiceError(error)
@@ -119,6 +127,7 @@ actor ImagesDirectorySink: PageSink {
     do throws(ImagesError) {
       switch manifest.images {
       case .dump(let inventory, let statistics, let tracked, let pid):
+        if let server = options.sentTo { try images.note(SentMark(server: server)) }
         let path = images.path
         let kept = try images.publish(
           inventory: inventory, statistics: statistics, trackedTasks: tracked, syncs: options.syncs)
@@ -126,6 +135,7 @@ actor ImagesDirectorySink: PageSink {
       case .copy(let chain):
         try images.copyOtherFiles(of: chain)
         try images.publish(inventoryOf: chain, syncs: options.syncs)
+      case .session(let mark): try images.publish(mark, syncs: options.syncs)
       case nil: preconditionFailure("images have an inventory")
       }
     } catch {
@@ -174,6 +184,8 @@ actor ImagesDirectorySink: PageSink {
 enum ImagesManifest: Sendable {
   /// What a dump says of itself; the pid is for messages.
   case dump(Inventory, DumpStatistics, TrackedProcesses?, pid: Int32)
+  /// What a page server says of what it has received.
+  case session(SessionMark)
   /// The other files of images that these are a copy of, and their inventory.
   case copy(of: ImageChain)
 }

@@ -22,15 +22,18 @@ struct ImagesTarget: ~Copyable {
 
   /// Makes the files of the first process.
   ///
-  /// - Parameter expected: how long its pages file will be, as far as can be told, in bytes.
+  /// - Parameters:
+  ///   - pagesID: the number of its pages file.
+  ///   - expected: how long that will be, as far as can be told, in bytes.
   /// - Throws: `ImagesError` with `cannotCreate`; what was made goes.
   init(
-    _ images: consuming UnfinishedImages, first owner: PageOwner, pageSize: UInt64, direct: Bool,
-    expecting expected: UInt64
+    _ images: consuming UnfinishedImages, first owner: PageOwner, pagesID: UInt32, pageSize: UInt64,
+    direct: Bool, expecting expected: UInt64
   ) throws(ImagesError) {
     var made = images
     let output = try ProcessImages.create(
-      in: &made, named: ImageNames(of: owner, at: 0), pageSize: pageSize, direct: direct, expecting: expected)
+      in: &made, named: ImageNames(of: owner, pagesID: pagesID), pageSize: pageSize, direct: direct,
+      expecting: expected)
     isDirect = output.pages.isDirect
     var limits = SinkLimits()
     limits.isMemory = output.pages.isInMemory

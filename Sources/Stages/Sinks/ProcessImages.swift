@@ -49,8 +49,12 @@ struct ProcessImages: ~Copyable {
 
   /// Lists what a buffer has read, and what belongs between that and is the parent's, in address order.
   ///
+  /// - Parameter isLazy: whether what was read may be restored on demand.
   /// - Throws: `ImagesError` when the file cannot be written.
-  mutating func addToPagemap(_ buffer: borrowing PageBuffer) throws(ImagesError) {
+  mutating func addToPagemap(
+    _ buffer: borrowing PageBuffer, isLazy: Bool = false
+  ) throws(ImagesError) {
+    let flags: PagemapFlags = isLazy ? [.present, .lazy] : .present
     var (read, listed) = (0, 0)
     while read < buffer.runCount || listed < buffer.listCount {
       let isListed =
@@ -60,7 +64,7 @@ struct ProcessImages: ~Copyable {
       if isListed { listed += 1 } else { read += 1 }
       try pagemap.append(
         PagemapRun(
-          address: run.address, pageCount: run.length / pageSize, flags: isListed ? .parent : .present))
+          address: run.address, pageCount: run.length / pageSize, flags: isListed ? .parent : flags))
     }
   }
 

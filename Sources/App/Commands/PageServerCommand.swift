@@ -1,0 +1,218 @@
+import ArgumentParser
+import Glibc
+import Sluice
+
+/// `sluice page-server`
+struct PageServerCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "page-server",
+    abstract: "Take the pages that a pre-dump or a dump elsewhere sends, and make images of them.",
+    discussion: """
+      It speaks the protocol of CRIU's page server, in both of its layouts: 'criu pre-dump', 'criu dump' and 'sluice \
+      pre-dump' with --page-server can be the client. Without --serve it takes one session and ends, as CRIU's does. The \
+      other files of the images (inventory.img and, of a dump, core-*.img and so on) are where the client is, and are to \
+      be copied beside the pages.
+
+      For example: sluice page-server -D images/1 --port 9876
+      """)
+
+  @Option(
+    name: [.customShort("D"), .long],
+    help: ArgumentHelp(
+      "Where the pages go. It is made where there is none, and must hold no pages yet.", valueName: "dir"),
+    completion: .directory)
+  var imagesDir: String
+
+  @Option(help: ArgumentHelp("The address to listen at, in numbers.", valueName: "address"))
+  var address = "0.0.0.0"
+
+  @Option(help: ArgumentHelp("The port to listen at; without it, one that is free.", valueName: "port"))
+  var port: UInt16?
+
+  @Option(
+    help: ArgumentHelp(
+      "Earlier images of the same processes, on this machine, which the session's pages build on.",
+      discussion: "A relative path begins at the images directory, as CRIU has it, or else where you are.",
+      valueName: "dir"),
+    completion: .directory)
+  var prevImagesDir: String?
+
+  @Flag(help: "Give back the space of pages in older images that the session has anew.")
+  var autoDedup = false
+
+  @OptionGroup
+  var trust: TrustOptions
+
+  @Option(
+    help: ArgumentHelp("Serve one session on this connected socket, instead of listening.", valueName: "fd"))
+  var psSocket: Int32?
+
+  @Option(
+    help: ArgumentHelp("Write a byte of zero here when the server listens, and close it.", valueName: "fd"))
+  var statusFd: Int32?
+
+  @Flag(name: [.customShort("d"), .long], help: "Go on in the background when the server listens.")
+  var daemon = false
+
+  @Option(
+    name: .customLong("pidfile"),
+    help: ArgumentHelp("With --daemon, write the server's pid there.", valueName: "file"), completion: .file()
+  )
+  var daemonPidFile: String?
+
+  @Flag(
+    help: ArgumentHelp(
+      "Go on after a session, and take many at once, each into a directory of its own.",
+      discussion: """
+        A session builds on the last one of the same client that has its process: so 'sluice pre-dump --rounds \
+        --page-server' needs one server for all rounds.
+        """))
+  var serve = false
+
+  @Option(
+    help: ArgumentHelp(
+      "With --serve, the names of the sessions' directories: {client}, {number} and {time} are replaced.",
+      valueName: "name"))
+  var sessionName = PageServer.Sessions().name
+
+  @Option(help: ArgumentHelp("With --serve, how many sessions there are at once, at most.", valueName: "n"))
+  var maxSessions = PageServer.Sessions().most
+
+  @Option(
+    help: ArgumentHelp("The most bytes of pages that a session may have, such as 16G.", valueName: "size"))
+  var maxBytes: ByteCount?
+
+  @Option(
+    help: ArgumentHelp(
+      "How long a client may be silent, or take nothing, before its session ends.", valueName: "seconds"))
+  var idleTimeout = 60.0
+
+  @Option(
+    help: ArgumentHelp(
+      "The memory that may be used for all sessions together, such as 16M or 1GiB.", valueName: "size"))
+  var memoryBudget = ByteCount(bytes: 64 << 20)
+
+  @Option(
+    help: ArgumentHelp(
+      "The way to the disk: auto, direct (past the page cache) or buffered (through it).", valueName: "way"))
+  var io = IOOption.auto
+
+  @Flag(
+    inversion: .prefixedNo,
+    help: "Wait until the pages are on the disk before the client is told that they have arrived.")
+  var sync = true
+
+  @Flag(help: ArgumentHelp("Is refused: nobody restores from this server.", visibility: .hidden))
+  var lazyPages = false
+
+  @Flag(help: "Print a JSON object for each session on standard output.")
+  var json = false
+
+  @Flag(name: [.short, .long], help: "Tell what is being done; given twice, tell more.")
+  var verbose: Int
+
+  @OptionGroup
+  var runOptions: RunOptions
+
+  func validate() throws {
+    guard !lazyPages else {
+      throw ValidationError(
+        "--lazy-pages has a server give pages to a restore, which this one does not: use 'criu page-server --lazy-pages'"
+      )
+    }
+    guard prevImagesDir?.isEmpty != true else {
+      throw ValidationError("--prev-images-dir takes a directory, and not an empty name")
+    }
+    guard (0.001...1e9).contains(idleTimeout) else {
+      throw ValidationError("--idle-timeout takes a number of seconds above 0")
+    }
+    guard port != 0 else {
+      throw ValidationError("--port takes a number from 1 to 65535; leave it out for one that is free")
+    }
+    guard maxSessions >= 1, maxSessions <= 4096 else {
+      throw ValidationError("--max-sessions takes a number from 1 to 4096")
+    }
+    if serve {
+      guard prevImagesDir == nil else {
+        throw ValidationError(
+          "--serve finds out by itself what a session builds on, and takes no --prev-images-dir")
+      }
+      guard psSocket == nil else {
+        throw ValidationError("--serve takes no --ps-socket, which is one connection")
+      }
+    }
+    if let psSocket {
+      guard psSocket >= 0 else { throw ValidationError("--ps-socket takes a descriptor from 0 up") }
+      guard !daemon || psSocket > 2 else {
+        throw ValidationError(
+          "with --daemon, --ps-socket takes a descriptor from 3 up: those below are closed")
+      }
+    }
+    guard daemonPidFile == nil || daemon else { throw ValidationError("--pidfile takes --daemon") }
+  }
+
+  func run() async throws {
+    try await runOptions.run(logsIn: imagesDir) { () async throws(SluiceError) in try await serveSessions() }
+  }
+}
+
+extension PageServerCommand {
+  private var serverConfiguration: PageServer.Configuration {
+    var configuration = PageServer.Configuration(directory: imagesDir)
+    configuration.address = address
+    configuration.port = port ?? 0
+    configuration.parentDirectory = prevImagesDir.map { ParentPath.resolve($0, imagesDirectory: imagesDir) }
+    configuration.trustsParents = trust.trustParent
+    configuration.dedups = autoDedup
+    configuration.memoryBudget = memoryBudget.bytes
+    configuration.io = io.value
+    configuration.syncs = sync
+    configuration.idleTimeLimit = .seconds(idleTimeout)
+    configuration.mostBytes = maxBytes.map { UInt64($0.bytes) }
+    configuration.logger = StandardErrorLog.logger(verbosity: verbose)
+    return configuration
+  }
+
+  private func serveSessions() async throws(SluiceError) {
+    let server =
+      if let psSocket {
+        try PageServer(serverConfiguration, connection: psSocket)
+      } else {
+        try PageServer(serverConfiguration)
+      }
+    if server.port > 0 { Terminal.message("sluice: listening at \(address), port \(server.port)") }
+    tellReady()
+    if serve {
+      var sessions = PageServer.Sessions()
+      sessions.most = maxSessions
+      sessions.name = sessionName
+      try await server.run(sessions) { [json] report in Self.show(report, json: json) }
+    } else {
+      Self.show(try await server.runOnce(), json: json)
+    }
+  }
+
+  private func tellReady() {
+    guard let statusFd else { return }
+    var zero: UInt8 = 0
+    _ = unsafe write(statusFd, &zero, 1)
+    _ = close(statusFd)
+  }
+
+  private static func show(_ report: SessionReport, json: Bool) {
+    Terminal.message(report.summary)
+    if json, !Terminal.json(report) { Terminal.message("sluice: writing to standard output failed") }
+  }
+}
+
+extension SessionReport {
+  /// For people, in one line.
+  var summary: String {
+    let head = "sluice: session \(number) of \(clientName ?? client)"
+    if let reason { return "\(head) failed, and nothing of it is kept: \(reason)" }
+    guard let directory else { return "\(head): nothing was sent" }
+    let parent = parentPages > 0 ? ", \(parentPages) left to \(parentDirectory ?? "earlier images")" : ""
+    return
+      "\(head): \(pages) pages, \(ByteCount.text(Int(clamping: bytes))), of \(pagemaps) pagemaps in \(directory)\(parent) (\(Elapsed.text(duration)))"
+  }
+}

@@ -1,0 +1,110 @@
+internal import CSluiceLinux
+internal import SluicePipeline
+internal import SluiceSystem
+
+/// A connection of a page-server session, at either end.
+///
+/// One thread at a time sends and receives, and blocks in it; any other may `interrupt`.
+final class Connection: Sendable {
+  private let socket: StreamSocket
+  private let isInterrupted = Locked(false)
+
+  /// - Parameter socket: connected, and used by nobody else.
+  init(_ socket: consuming sending StreamSocket) { self.socket = socket }
+
+  /// Who is at the other end, as messages have it.
+  var peer: String { socket.peer }
+
+  /// The peer without its port, which tells clients apart.
+  var clientAddress: String {
+    guard let colon = peer.lastIndex(of: ":") else { return peer }
+    return peer[..<colon].filter { $0 != "[" && $0 != "]" }
+  }
+
+  /// Whether the peer is on this machine.
+  var isLoopback: Bool { socket.isLoopback }
+
+  /// How long a message and its acknowledgement take at present; zero where that is not known.
+  var roundTrip: Duration { socket.roundTrip }
+
+  /// The slowest that a peer may be: what comes slower is cut off, whether or not it is ever silent for long.
+  private static let leastBytesPerSecond = 16 << 10
+
+  /// Fills all of `room`.
+  ///
+  /// - Returns: false where the stream ended before its first byte.
+  /// - Throws: `SocketError`: `ended` in the middle of it, `timedOut` where the peer is silent or too slow.
+  func receive(_ room: inout MutableRawSpan) throws(SocketError) -> Bool {
+    let count = room.byteCount
+    let limit = socket.patience + .seconds(count / Self.leastBytesPerSecond)
+    let deadline = ContinuousClock.now + limit
+    var done = 0
+    while done < count {
+      let left = min(socket.patience, deadline - .now)
+      guard left > .zero else {
+        throw SocketError(.timedOut, "\(peer) has sent \(done) of \(count) bytes in \(limit)")
+      }
+      var rest = room._mutatingExtracting(done..<count)
+      let got = try socket.receiveSome(into: &rest, within: left)
+      if got == 0 {
+        guard done > 0 else { return false }
+        throw SocketError(.ended, "\(peer) has ended the connection after \(done) of \(count) bytes")
+      }
+      done += got
+    }
+    return true
+  }
+
+  /// Receives so many bytes.
+  ///
+  /// - Returns: nil where the stream ended before the first one.
+  /// - Throws: `SocketError`, as `receive`.
+  func receive(count: Int) throws(SocketError) -> [UInt8]? {
+    var bytes = [UInt8](repeating: 0, count: count)
+    var span = bytes.mutableSpan
+    var room = unsafe span.mutableBytes
+    return try receive(&room) ? bytes : nil
+  }
+
+  /// Waits for the first byte of an answer for some time.
+  ///
+  /// - Returns: nil where none came.
+  /// - Throws: `SocketError`.
+  func receive(count: Int, within limit: Duration) throws(SocketError) -> [UInt8]? {
+    var bytes = [UInt8](repeating: 0, count: count)
+    var span = bytes.mutableSpan
+    var room = unsafe span.mutableBytes
+    let got: Int
+    do throws(SocketError) { got = try socket.receiveSome(into: &room, within: limit) } catch {
+      guard error.code == .timedOut else { throw error }
+      return nil
+    }
+    guard got > 0 else { throw SocketError(.ended, "\(peer) has ended the connection") }
+    if got < count {
+      var rest = room._mutatingExtracting(got..<count)
+      guard try receive(&rest) else { throw SocketError(.ended, "\(peer) has ended the connection") }
+    }
+    return bytes
+  }
+
+  /// Sends everything.
+  ///
+  /// - Throws: `SocketError`.
+  func send(_ bytes: [UInt8]) throws(SocketError) { unsafe try socket.send(bytes.span.bytes) }
+
+  /// Sends a header and what follows it.
+  ///
+  /// - Throws: `SocketError`.
+  func send(_ header: [UInt8], _ payload: RawSpan) throws(SocketError) {
+    unsafe try socket.send(header.span.bytes, payload)
+  }
+
+  /// Ends the connection, for whoever waits in it. It may be called from any thread, and more than once.
+  func interrupt() {
+    isInterrupted.withLock { $0 = true }
+    StreamSocket.shutDown(socket.number)
+  }
+
+  /// Whether it was ended by `interrupt`.
+  var wasInterrupted: Bool { isInterrupted.withLock { $0 } }
+}

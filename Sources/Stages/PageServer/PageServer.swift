@@ -1,0 +1,304 @@
+internal import CSluiceLinux
+internal import Logging
+internal import SluiceImages
+internal import SluicePipeline
+internal import SluiceSystem
+internal import SluiceWire
+
+/// Takes pages over the network, by the protocol of CRIU's page server, and makes images of them.
+///
+/// ```swift
+/// let server = try PageServer(.init(directory: "/var/tmp/images"))
+/// let report = try await server.runOnce()
+/// ```
+///
+/// It listens from its making on. Any client of the protocol can connect, whichever of the two layouts of headers it speaks.
+public final class PageServer: Sendable {
+  /// Where it listens, and what becomes of the pages.
+  public let configuration: Configuration
+  /// The port that it listens at; 0 where it has a connection instead.
+  public let port: UInt16
+  private let listener: Listener?
+  private let connected: Locked<Int32?>
+  private let runtime: SluiceRuntime
+  private let isOwnRuntime: Bool
+  private let sessionCount = Locked(0)
+
+  /// Listens.
+  ///
+  /// - Parameters:
+  ///   - descriptor: a socket that listens already, which the server has from now on; nil for one at the address of the
+  ///     configuration.
+  ///   - runtime: what it works with, and shares a memory budget in; nil for a runtime of its own, with the
+  ///     configuration's budget.
+  /// - Throws: `SluiceError`.
+  public convenience init(
+    _ configuration: Configuration, listeningOn descriptor: Int32? = nil, in runtime: SluiceRuntime? = nil
+  ) throws(SluiceError) {
+    try configuration.check()
+    let listener: Listener
+    do throws(SocketError) {
+      listener =
+        if let descriptor {
+          try Listener(owning: Descriptor(owning: descriptor))
+        } else {
+          try Listener(
+            at: SocketAddress(host: configuration.address, port: configuration.port), backlog: Self.backlog)
+        }
+    } catch {
+      throw SluiceError(error)
+    }
+    let port = listener.port
+    self.init(configuration, listener, port: port, connected: nil, in: runtime)
+  }
+
+  /// Takes a connection that there is already, and serves one session on it.
+  ///
+  /// - Parameter descriptor: a connected socket, which the server has from now on.
+  /// - Throws: `SluiceError`.
+  public convenience init(
+    _ configuration: Configuration, connection descriptor: Int32, in runtime: SluiceRuntime? = nil
+  ) throws(SluiceError) {
+    try configuration.check()
+    self.init(configuration, nil, port: 0, connected: descriptor, in: runtime)
+  }
+
+  private init(
+    _ configuration: Configuration, _ listener: consuming sending Listener?, port: UInt16, connected: Int32?,
+    in runtime: SluiceRuntime?
+  ) {
+    self.configuration = configuration
+    self.listener = listener
+    self.port = port
+    self.connected = Locked(connected)
+    self.runtime = runtime ?? SluiceRuntime(memoryBudget: configuration.memoryBudget)
+    isOwnRuntime = runtime == nil
+  }
+
+  deinit {
+    if let descriptor = connected.withLock({ $0 }) { _ = Descriptor(owning: descriptor) }
+  }
+
+  /// Clients that may wait until they are served.
+  private static let backlog: Int32 = 128
+
+  /// The number of the socket that it listens with, which stays open as long as the server lives; nil where it has a
+  /// connection instead.
+  public var listeningDescriptor: Int32? {
+    switch listener {
+    case .some(let listener): listener.number
+    case .none: nil
+    }
+  }
+
+  // MARK: One session
+
+  /// Serves one session, the first that comes. Cancelling the task ends it, and nothing is kept.
+  ///
+  /// - Throws: `SluiceError`: `io` where the client fails, `malformedImages` where it breaks the protocol or leaves pages to
+  ///   earlier images that lack them; `cancelled`.
+  public func runOnce() async throws(SluiceError) -> SessionReport {
+    let connection = try await connect()
+    var report = SessionReport(number: nextNumber(), client: connection.peer, clientName: nil)
+    let parents = Locked<Result<ParentImages?, SluiceError>?>(nil)
+    let configuration = configuration
+    let result = await serve(connection, &report) { (_) throws(SluiceError) in
+      let parent = parents.withLock { opened in
+        if let opened { return opened }
+        let made = Result { () throws(SluiceError) in try configuration.openParent() }
+        opened = made
+        return made
+      }
+      return SessionRun.Place(directory: configuration.directory, parent: try parent.get())
+    }
+    if isOwnRuntime { await runtime.shutdown() }
+    try result.get()
+    return report
+  }
+
+  // MARK: Many sessions
+
+  /// Serves sessions, many at once, each into a directory of its own, until the task is cancelled. What the sessions that
+  /// are under way then have received is not kept.
+  ///
+  /// A session that asks for earlier images builds on the last one of the same client that has them.
+  ///
+  /// - Parameters:
+  ///   - sessions: how many at once, and how their directories are called.
+  ///   - ended: is told of each session that has come to its end, or failed, from any thread.
+  /// - Throws: `SluiceError` where no further client can be taken; `cancelled`.
+  public func run(
+    _ sessions: Sessions, ended: @escaping @Sendable (SessionReport) -> Void
+  ) async throws(SluiceError) {
+    guard sessions.most >= 1 else {
+      throw SluiceError(.invalidArgument, "there must be one session at least (most)")
+    }
+    let directories = try SessionDirectories(configuration, name: sessions.name)
+    let failure = await withTaskGroup(of: Void.self) { group -> SluiceError in
+      var running = 0
+      while true {
+        if running >= sessions.most {
+          await group.next()
+          running -= 1
+        }
+        let connection: Connection?
+        do throws(SluiceError) {
+          connection = try await untilCancelled { (server) throws(SluiceError) in try server.accept() }
+        } catch {
+          // A client that has gone already, and descriptors that are short for the moment, are no reason to stop.
+          guard let errno = error.errno, errno.name != "EINVAL", !Task.isCancelled else {
+            group.cancelAll()
+            return error
+          }
+          configuration.logger.warning("a client could not be taken: \(error)")
+          try? await Task.sleep(for: Self.pauseAfterFailure)
+          continue
+        }
+        guard let connection else { continue }
+        running += 1
+        group.addTask {
+          var report = SessionReport(number: self.nextNumber(), client: connection.peer, clientName: nil)
+          let client = connection.clientAddress
+          let chosen = Locked<SessionRun.Place?>(nil)
+          _ = await self.serve(connection, &report) { (object) throws(SluiceError) in
+            if let place = chosen.withLock({ $0 }) { return place }
+            let place = try directories.place(for: object, of: client)
+            chosen.withLock { $0 = place }
+            return place
+          }
+          directories.ended(report, of: client)
+          ended(report)
+        }
+      }
+    }
+    if isOwnRuntime { await runtime.shutdown() }
+    throw failure
+  }
+
+  /// How long no further client is taken where one could not be.
+  private static let pauseAfterFailure = Duration.milliseconds(100)
+
+  private func nextNumber() -> Int {
+    sessionCount.withLock {
+      $0 += 1
+      return $0
+    }
+  }
+
+  /// Waits for a client, on a thread of its own.
+  private func connect() async throws(SluiceError) -> Connection {
+    if let descriptor = connected.withLock({ $0.take() }) {
+      return try connection(Descriptor(owning: descriptor))
+    }
+    return try await untilCancelled { (server) throws(SluiceError) in
+      while true {
+        if let connection = try server.accept() { return connection }
+      }
+    }
+  }
+
+  private func connection(_ descriptor: consuming sending Descriptor) throws(SluiceError) -> Connection {
+    do throws(SocketError) {
+      return Connection(try StreamSocket(owning: descriptor, patience: configuration.idleTimeLimit))
+    } catch {
+      throw SluiceError(error)
+    }
+  }
+
+  /// Waits for the next client. A cancelled server has no further one.
+  ///
+  /// - Returns: nil where the client has gone again.
+  private func accept() throws(SluiceError) -> Connection? {
+    let event: Listener.Event
+    do throws(SocketError) {
+      switch listener {
+      case .some(let listener): event = try listener.next()
+      case .none: preconditionFailure("a server without a connection listens")
+      }
+    } catch {
+      guard !Task.isCancelled else { throw .cancelled }
+      throw SluiceError(error)
+    }
+    switch consume event {
+    case .connection(let descriptor): return try connection(descriptor)
+    case .other: return nil
+    case .none: return nil
+    }
+  }
+
+  /// Runs what waits for clients on a thread of its own, and ends it when the task is cancelled.
+  private func untilCancelled<Success: Sendable>(
+    _ body: @escaping @Sendable (PageServer) throws(SluiceError) -> Success
+  ) async throws(SluiceError) -> Success {
+    let runtime = runtime
+    let result = await withTaskCancellationHandler {
+      await Result { () async throws(SluiceError) in
+        try await runtime.coordinate { () async throws(SluiceError) in
+          guard !Task.isCancelled else { throw .cancelled }
+          return try body(self)
+        }
+      }
+    } onCancel: {
+      if let number = listeningDescriptor { StreamSocket.shutDown(number) }
+    }
+    return try result.get()
+  }
+
+  /// Serves a session on a connection, on a thread of its own, and says in the report what came of it.
+  private func serve(
+    _ connection: Connection, _ report: inout SessionReport,
+    place: @escaping @Sendable (PageServerObject) throws(SluiceError) -> SessionRun.Place
+  ) async -> Result<Void, SluiceError> {
+    let began = ContinuousClock.now
+    let session = ReceivingSession(connection, mostBytes: configuration.mostBytes)
+    let run = SessionRun(configuration: configuration, session: session, runtime: runtime, place: place)
+    let (runtime, started) = (runtime, report)
+    let told = Locked(report)
+    let result = await withTaskCancellationHandler {
+      await Result { () async throws(SluiceError) in
+        try await runtime.coordinate { () async throws(SluiceError) in
+          var report = started
+          defer { told.withLock { [report] in $0 = report } }
+          try await run.run(&report)
+        }
+      }
+    } onCancel: {
+      connection.interrupt()
+    }
+    report = told.withLock { $0 }
+    report.duration = ContinuousClock.now - began
+    switch result {
+    case .success:
+      if configuration.dedups, report.parentDirectory != nil { await dedup(report) }
+      return .success(())
+    case .failure(var error):
+      if Task.isCancelled || connection.wasInterrupted && error.code == .io {
+        error = SluiceError(.cancelled, "the session was cancelled; nothing was kept")
+      }
+      report.reason = error.message
+      report.failure = error.code
+      return .failure(error)
+    }
+  }
+
+  private func dedup(_ report: SessionReport) async {
+    guard let directory = report.directory else { return }
+    var dedup = DedupImages(directory: directory)
+    dedup.trustsParents = configuration.trustsParents
+    do throws(SluiceError) { _ = try await dedup.run() } catch {
+      configuration.logger.warning(
+        "the pages in \(directory) are complete, but no space of older images is given back (--auto-dedup): \(error)"
+      )
+    }
+  }
+}
+
+extension PageServer.Configuration {
+  /// The images that a single session's pages build on; nil where none were named.
+  func openParent() throws(SluiceError) -> ParentImages? {
+    guard let parentDirectory else { return nil }
+    return try onImages { () throws(ImagesError) in
+      try ParentImages(path: parentDirectory, trust: Trust(everybody: trustsParents))
+    }
+  }
+}
