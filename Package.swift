@@ -127,8 +127,8 @@ let package = Package(
     .testTarget(
       name: "SluiceStagesTests",
       dependencies: [
-        "Sluice", "SluiceImages", "SluicePipeline", "SluiceSystem", "SluiceTarget", "CSluiceLinux",
-        "SluiceTestSupport",
+        "Sluice", "SluiceImages", "SluicePipeline", "SluiceSystem", "SluiceTarget", "SluiceWire",
+        "CSluiceLinux", "SluiceTestSupport",
       ],
       path: "Tests/StagesTests", swiftSettings: swiftSettings),
     .testTarget(

@@ -159,7 +159,8 @@ struct PageServerCommand: AsyncParsableCommand {
 
   func run() async throws {
     guard daemon else {
-      try await runOptions.run(logsIn: imagesDir) { () async throws(SluiceError) in try await serveSessions() }
+      try await runOptions.run(logsIn: imagesDir) { () async throws(SluiceError) in try await serveSessions()
+      }
       return
     }
     try startDaemon()
@@ -222,7 +223,8 @@ extension PageServerCommand {
     let given = Array(CommandLine.arguments.dropFirst())
     let own =
       CriuName.isOurs
-      ? [Self.configuration.commandName ?? ""] + (try CriuOptions(given, for: .criu, in: .ours)).arguments : given
+      ? [Self.configuration.commandName ?? ""] + (try CriuOptions(given, for: .criu, in: .ours)).arguments
+      : given
     var arguments = own.filter { !["--daemon", "-d"].contains($0) }
     var listening: (descriptor: Int32, port: UInt16)?
     if let psSocket {

@@ -72,7 +72,8 @@ struct CriuOptions {
       throw Problem(message: "\(option) is none of CRIU's options that Sluice knows")
     }
     guard others.count == 1, let verb = Verb(rawValue: others[0]) else {
-      throw Problem(message: "Sluice makes pre-dumps and is a page server, and does nothing else, by one command")
+      throw Problem(
+        message: "Sluice makes pre-dumps and is a page server, and does nothing else, by one command")
     }
     return verb
   }
@@ -245,7 +246,7 @@ extension CriuOptions {
       leave(choice.option, because: "Sluice reads the memory in its own way")
     case .pageServer: if hasPageServer { arguments.append("--page-server") }
     case .ofPageServer:
-      guard hasPageServer || !isForCriu && !choice.isFromFile else {
+      guard hasPageServer else {
         return leave(choice.option, because: CriuOption.Reason.server.rawValue)
       }
       add("--\(choice.option.name)", value)

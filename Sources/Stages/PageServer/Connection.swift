@@ -1,4 +1,5 @@
 internal import CSluiceLinux
+internal import Glibc
 internal import SluicePipeline
 internal import SluiceSystem
 
@@ -42,7 +43,9 @@ final class Connection: Sendable {
     while done < count {
       let left = min(socket.patience, deadline - .now)
       guard left > .zero else {
-        throw SocketError(.timedOut, "\(peer) has sent \(done) of \(count) bytes in \(limit)")
+        throw SocketError(
+          .timedOut, "\(peer) has sent \(done) of \(count) bytes in \(limit)",
+          errno: SystemErrno(code: ETIMEDOUT))
       }
       var rest = room._mutatingExtracting(done..<count)
       let got = try socket.receiveSome(into: &rest, within: left)

@@ -291,7 +291,7 @@ public final class PageServer: Sendable {
       if configuration.dedups, report.parentDirectory != nil { await dedup(report) }
       return .success(())
     case .failure(var error):
-      if Task.isCancelled || connection.wasInterrupted && error.code == .io {
+      if Task.isCancelled {
         error = SluiceError(.cancelled, "the session was cancelled; nothing was kept")
       }
       report.reason = error.message
