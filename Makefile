@@ -35,8 +35,9 @@ soak_programs := $(addprefix $(programs)/,trial-target image-compare images)
 packages_toolchain := binutils g++ git libc6-dev libcurl4 libncurses6 libsqlite3-0 libxml2
 packages_build := $(packages_toolchain) libgnutls28-dev libprotobuf-c-dev liburing-dev libxxhash-dev
 # criu brings crit, which decodes our images in the tests.
-# groff-base lays out the manual pages; bsdutils has script, a terminal for the progress bar.
-packages_test := $(packages_build) bsdutils criu groff-base python3 strace
+# groff-base lays out the manual pages; bsdutils has script, a terminal for the progress bar; openssl makes certificates,
+# and is at the other end of TLS.
+packages_test := $(packages_build) bsdutils criu groff-base openssl python3 strace
 # The manual is made from what the program says of itself.
 packages_install := python3
 packages_package := $(packages_install) binutils dpkg-dev

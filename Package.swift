@@ -85,13 +85,16 @@ let package = Package(
       ],
       path: "Sources/App", swiftSettings: swiftSettings),
 
-    // Tests of System, Pipeline, Wire and Images.
+    // Tests of System, Pipeline, TLS, Wire and Images.
     .testTarget(
       name: "SluiceSystemTests", dependencies: ["SluiceSystem", "CSluiceLinux", "SluiceTestSupport"],
       path: "Tests/SystemTests", swiftSettings: swiftSettings),
     .testTarget(
       name: "SluicePipelineTests", dependencies: ["SluicePipeline", "CSluiceLinux", "SluiceTestSupport"],
       path: "Tests/PipelineTests", swiftSettings: swiftSettings),
+    .testTarget(
+      name: "SluiceTLSTests", dependencies: ["SluiceTLS", "CSluiceLinux", "SluiceTestSupport"],
+      path: "Tests/TLSTests", swiftSettings: swiftSettings),
     .testTarget(
       name: "SluiceWireTests", dependencies: ["SluiceWire"], path: "Tests/WireTests",
       swiftSettings: swiftSettings),
