@@ -151,15 +151,19 @@ import Testing
     unsafe action.__sigaction_handler.sa_handler = { _ in }
     unsafe sigaction(SIGUSR2, &action, nil)
     let connection = try Connection()
-    let (_, heard) = try await connection.sessions { [server = connection.server] session in
-      let thread = pthread_t(try session.receiveText(), radix: 10) ?? 0
-      #expect(server >= 0)
+    let (_, heard) = try await connection.sessions { session in
+      let thread = try #require(pthread_t(try session.receiveText(), radix: 10))
       for _ in 0..<20 {
         pthread_kill(thread, SIGUSR2)
         usleep(5000)
       }
       try session.send("heard")
-    } server: { session in
+    } server: { session throws -> [UInt8] in
+      // Threads of the pool have signals blocked, and so has one that they start.
+      var signals = sigset_t()
+      unsafe sigemptyset(&signals)
+      unsafe sigaddset(&signals, SIGUSR2)
+      unsafe pthread_sigmask(SIG_UNBLOCK, &signals, nil)
       try session.send("\(pthread_self())")
       return try session.receive()
     }
