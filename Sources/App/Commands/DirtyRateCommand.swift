@@ -62,7 +62,7 @@ struct DirtyRateCommand: AsyncParsableCommand {
     case .success(let report):
       var policy = RoundPolicy()
       policy.rounds = rounds
-      let output = try DirtyRateOutput(pid: pid, report, copyRate: copyRate.bytes, policy)
+      let output = try DirtyRateOutput(report, copyRate: copyRate.bytes, policy)
       guard json ? Terminal.json(output) : Terminal.data(output.text) else {
         throw CommandFailure.outputFailed
       }

@@ -17,18 +17,16 @@ struct PreDumpOutput: Encodable {
     self.end = end
   }
 
-  private enum CodingKeys: CodingKey {
-    case round
-    case roundsEnd
-    case peakRssBytes
+  /// What only the command knows of it.
+  private struct Whole: Encodable {
+    let round: Int?
+    let roundsEnd: RoundPolicy.End?
+    let peakRssBytes: UInt64?
   }
 
   func encode(to encoder: any Encoder) throws {
-    try report.encode(to: encoder)
-    var container = encoder.container(keyedBy: CodingKeys.self)
-    try container.encodeIfPresent(round, forKey: .round)
-    try container.encodeIfPresent(end?.rawValue, forKey: .roundsEnd)
-    try container.encodeIfPresent(peakMemory, forKey: .peakRssBytes)
+    let whole = Whole(round: round, roundsEnd: end, peakRssBytes: peakMemory)
+    try JoinedObject(report, whole).encode(to: encoder)
   }
 
   var summary: String {

@@ -24,7 +24,7 @@ public struct ContentsCheck: Sendable {
   }
 
   /// How many pages are as they should be, and how many are not.
-  public struct Pages: Hashable, Sendable {
+  public struct Pages: Hashable, Sendable, Codable {
     /// The same in the images and in memory.
     public var equal: UInt64 = 0
     /// In both, with other contents.
@@ -43,19 +43,23 @@ public struct ContentsCheck: Sendable {
   }
 
   /// A mapping of which some pages are not as in the images.
-  public struct Mapping: Sendable {
+  public struct Mapping: Hashable, Sendable, Codable {
     /// The first address.
-    public let start: UInt64
+    @Hexadecimal public private(set) var start: UInt64
     /// The address after the last.
-    public let end: UInt64
+    @Hexadecimal public private(set) var end: UInt64
     /// The path of the file, a name in brackets, or nothing.
     public let name: String
-    /// Its pages.
-    public let pages: Pages
+    /// Pages with other contents.
+    public let differing: UInt64
+    /// Pages that are not in the images.
+    public let missing: UInt64
+    /// Pages of the images that are not in memory any more.
+    public let gone: UInt64
   }
 
-  /// What became of one task.
-  public struct ProcessReport: Sendable {
+  /// What became of one process.
+  public struct ProcessReport: Hashable, Sendable, Codable {
     /// The process, by the pid that we see it under.
     public let pid: Int32
     /// The pid that its images are named by.
@@ -68,13 +72,51 @@ public struct ContentsCheck: Sendable {
     public internal(set) var unmapped: UInt64 = 0
     /// Those mappings that are not as in the images.
     public internal(set) var mappings: [Mapping] = []
+    /// Whether a restore would make of the images what the process has.
+    public var isEqual: Bool { pages.differing == 0 && pages.missing == 0 }
+
+    private enum CodingKeys: String, CodingKey {
+      case pid
+      case namespacePid = "namespace_pid"
+      case hasImages = "has_images"
+      case unmapped
+      case mappings
+    }
+
+    init(pid: Int32, namespacePid: Int32, hasImages: Bool) {
+      self.pid = pid
+      self.namespacePid = namespacePid
+      self.hasImages = hasImages
+    }
+
+    /// Reads the members of the pages among its own.
+    public init(from decoder: any Decoder) throws {
+      let container = try decoder.container(keyedBy: CodingKeys.self)
+      pid = try container.decode(Int32.self, forKey: .pid)
+      namespacePid = try container.decode(Int32.self, forKey: .namespacePid)
+      hasImages = try container.decode(Bool.self, forKey: .hasImages)
+      pages = try Pages(from: decoder)
+      unmapped = try container.decode(UInt64.self, forKey: .unmapped)
+      mappings = try container.decode([Mapping].self, forKey: .mappings)
+    }
+
+    /// Writes the members of the pages among its own.
+    public func encode(to encoder: any Encoder) throws {
+      try pages.encode(to: encoder)
+      var container = encoder.container(keyedBy: CodingKeys.self)
+      try container.encode(pid, forKey: .pid)
+      try container.encode(namespacePid, forKey: .namespacePid)
+      try container.encode(hasImages, forKey: .hasImages)
+      try container.encode(unmapped, forKey: .unmapped)
+      try container.encode(mappings, forKey: .mappings)
+    }
   }
 
   /// Runs to the end.
   ///
   /// Where their time is over, and the images' disk does not answer for ten seconds, what waits for it is left behind.
   ///
-  /// - Returns: a report for each task of the tree.
+  /// - Returns: a report for each process of the tree.
   /// - Throws: `SluiceError`. The processes go on in any case.
   public func run() async throws(SluiceError) -> [ProcessReport] {
     try PreDump.Configuration.check(stopTimeLimit: stopTimeLimit)

@@ -95,7 +95,9 @@ actor ContentsComparer {
       report.pages += pages
       if pages.differing + pages.missing + pages.gone > 0 {
         report.mappings.append(
-          ContentsCheck.Mapping(start: vma.start, end: vma.end, name: vma.name, pages: pages))
+          ContentsCheck.Mapping(
+            start: vma.start, end: vma.end, name: vma.name, differing: pages.differing,
+            missing: pages.missing, gone: pages.gone))
       }
     }
     report.unmapped += try images.skip(to: UInt64.max)
