@@ -40,7 +40,7 @@ struct PreDumpOutput: Encodable {
     if let parent = report.parentDirectory {
       lines.append("  \(report.pagesSkippedParent) pages were not written since and are left to \(parent)")
     }
-    for (pid, reason) in report.tasksSkipped.sorted(by: { "\($0.key)" < "\($1.key)" }) {
+    for (pid, reason) in report.processesSkipped.sorted(by: { "\($0.key)" < "\($1.key)" }) {
       lines.append("  process \(pid) was left out: \(reason)")
     }
     if report.holeBytes > 0 {
@@ -89,10 +89,10 @@ struct PreDumpOutput: Encodable {
   }
 
   private var subject: String {
-    switch report.tasks.count {
+    switch report.processes.count {
     case 1: "process \(report.pid)"
     case 2: "process \(report.pid) and a descendant"
-    default: "process \(report.pid) and \(report.tasks.count - 1) descendants"
+    default: "process \(report.pid) and \(report.processes.count - 1) descendants"
     }
   }
 

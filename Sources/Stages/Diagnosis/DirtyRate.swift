@@ -210,12 +210,12 @@ private actor DirtySampler {
   private func written(
     of sampled: Sampled, in duration: Duration
   ) throws(TargetError) -> [DirtyRate.Mapping] {
-    var set = DirtySet(byteCount: Self.setBytes, taskCount: 1)
-    set.beginTask()
+    var set = DirtySet(byteCount: Self.setBytes, processCount: 1)
+    set.beginProcess()
     try sampled.sampler.collect(into: &set)
     try sampled.process.checkStillTheSame()
     joinedGap = max(joinedGap, set.joinedGap)
-    var cursor = set.cursor(ofTask: 0)
+    var cursor = set.cursor(ofProcess: 0)
     var map = MemoryMap(of: sampled.process)
     var mappings: [DirtyRate.Mapping] = []
     while let vma = try map.next() {

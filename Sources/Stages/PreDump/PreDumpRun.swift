@@ -58,7 +58,7 @@ struct PreDumpRun: Sendable {
   ) async throws(SluiceError) -> PreDumpReport {
     let journal = RunJournal(logger: configuration.logger)
     let preparer = RoundPreparer(
-      configuration: configuration, part: role, dirtyBytes: subject.dirtyBytes, journal: journal,
+      configuration: configuration, role: role, dirtyBytes: subject.dirtyBytes, journal: journal,
       executor: lease.threads.starter)
     do throws(SluiceError) {
       return try await copy(subject, to: destination, by: lease, place, preparer, journal)
@@ -135,7 +135,7 @@ struct PreDumpRun: Sendable {
     async let _ = preparer.waitUntilOverdue(heedsCancellation: true)
     let tracked = try round.trackedTasks()
     let failures = Dictionary(
-      uniqueKeysWithValues: round.tasks.compactMap { task in task.error.map { (task.owner, "\($0)") } })
+      uniqueKeysWithValues: round.tasks.compactMap { dumped in dumped.error.map { (dumped.owner, "\($0)") } })
     let manifest = RunManifest(
       entries: counts.sink.order.map {
         RunManifest.Entry(

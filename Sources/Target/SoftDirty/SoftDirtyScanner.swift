@@ -41,7 +41,7 @@ public struct SoftDirtyScanner: ~Copyable {
     return scan
   }
 
-  /// Adds the pages of a process that were written to a set, as those of its current task.
+  /// Adds the pages of a process that were written to a set, as those of its current process.
   ///
   /// Pages of files and shared memory are left out, but for areas that are taken whole: nothing writes those, but
   /// since an execve they may be where other memory was. For the rest, more pages may be named than a pre-dump

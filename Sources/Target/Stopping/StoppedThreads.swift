@@ -82,7 +82,7 @@ public struct StoppedThreads: ~Copyable {
   ///   that waits for a dead disk. Some threads are stopped then, until `resume`.
   public mutating func stop(within limit: Duration = patience) throws(TargetError) {
     checkThread()
-    reaper.watch()
+    reaper.work()
     defer { reaper.rest() }
     let deadline = ContinuousClock.now + limit
     while true {

@@ -22,7 +22,7 @@ enum ThreadLook {
       self = .hasEnded
     case -ECHILD: self = .isNotTraced
     case let result:
-      throw TargetError(.systemCall, "watching thread \(thread.id)", errno: SystemErrno(returned: result))
+      throw TargetError(.systemCall, "looking at thread \(thread.id)", errno: SystemErrno(returned: result))
     }
   }
 }
