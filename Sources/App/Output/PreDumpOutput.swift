@@ -9,7 +9,7 @@ struct PreDumpOutput: Encodable {
   /// Why there is no further round; nil where there is, or where there is but one.
   private let end: RoundPolicy.End?
   /// The most memory that this program has taken so far, everything included.
-  private let peakMemory = OwnMemory.peakBytes
+  private let peakMemory = SluiceRuntime.peakMemoryBytes
 
   init(_ report: PreDumpReport, round: Int? = nil, end: RoundPolicy.End? = nil) {
     self.report = report

@@ -73,7 +73,8 @@ struct MemoryWalker: Sendable {
     var known = try ParentBase.known(of: dumped, by: base)
     let hasBase = known.hasBase
     guard
-      var walk = try dumped.attempt({ () throws(TargetError) in try pages(of: dumped, leavesToParent: hasBase)
+      var walk = try dumped.attempt({ () throws(TargetError) in
+        try pages(of: dumped, leavesToParent: hasBase)
       })
     else { return }
     while true {

@@ -69,7 +69,6 @@ struct PreDumpRun: Sendable {
         case .resume: await preparer.resume()
         case .abortSink: await destination.sink.abort()
         case .putParentBack: journal.putParentBack()
-        case .leaveParentAside: break
         }
       }
       throw error
