@@ -20,21 +20,24 @@ struct DirtyRateCommand: AsyncParsableCommand {
 
   @Option(
     name: [.customShort("t"), .customLong("tree")],
+    parsing: .unconditional,
     help: ArgumentHelp("The process that is measured, with its descendants.", valueName: "pid"))
   var pid: Int32
 
-  @Option(help: ArgumentHelp("For how long.", valueName: "n"))
+  @Option(parsing: .unconditional, help: ArgumentHelp("For how long.", valueName: "n"))
   var seconds = 10.0
 
   @Flag(help: "Use the soft-dirty bits: there is no chain of images yet that goes by them.")
   var clearSoftDirty = false
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "How much would be copied in a second, such as 500M: what disk or network take.", valueName: "size"))
   var copyRate = ByteCount(bytes: 1 << 30)
 
-  @Option(help: ArgumentHelp("The most rounds that are reckoned with.", valueName: "n"))
+  @Option(
+    parsing: .unconditional, help: ArgumentHelp("The most rounds that are reckoned with.", valueName: "n"))
   var rounds = 8
 
   @Flag(help: "Print it as one JSON object.")

@@ -22,7 +22,9 @@ struct FlattenCommand: AsyncParsableCommand {
       "Where the images go. It is made where there is none, and must hold no images yet.", valueName: "dir"))
   var output: String
 
-  @Option(help: ArgumentHelp("The memory that may be used, such as 16M or 1GiB.", valueName: "size"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("The memory that may be used, such as 16M or 1GiB.", valueName: "size"))
   var memoryBudget = ByteCount(bytes: 64 << 20)
 
   @OptionGroup

@@ -23,6 +23,7 @@ struct VerifyCommand: AsyncParsableCommand {
 
   @Option(
     name: [.customShort("t"), .customLong("tree")],
+    parsing: .unconditional,
     help: ArgumentHelp("The process to compare with. It is stopped meanwhile.", valueName: "pid"))
   var pid: Int32?
 
