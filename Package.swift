@@ -72,7 +72,7 @@ let package = Package(
     .target(
       name: "Sluice",
       dependencies: [
-        "SluicePipeline", "SluiceImages", "SluiceSystem", "SluiceTarget", "SluiceWire",
+        "SluicePipeline", "SluiceImages", "SluiceSystem", "SluiceTarget", "SluiceTLS", "SluiceWire",
         .product(name: "Logging", package: "swift-log"),
       ],
       path: "Sources/Stages", swiftSettings: swiftSettings),

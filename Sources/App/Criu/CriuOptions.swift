@@ -249,7 +249,10 @@ extension CriuOptions {
       guard hasPageServer else {
         return leave(choice.option, because: CriuOption.Reason.server.rawValue)
       }
-      add("--\(choice.option.name)", value)
+      switch choice.option.value {
+      case .required: add("--\(choice.option.name)", value)
+      case .none, .optional: if !choice.isTakenBack { arguments.append("--\(choice.option.name)") }
+      }
     case .aboutTheProgram:
       guard !isForCriu else { throw Problem(message: "--\(choice.option.name) asks about CRIU") }
       arguments.append("--\(choice.option.name)")
