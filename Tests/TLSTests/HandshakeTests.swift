@@ -80,6 +80,26 @@ import Testing
     }
   }
 
+  /// By TLS 1.3 the server looks at the client's certificate when the client has its handshake behind it and sends.
+  @Test func `a client that only sends is told why the server has gone`() async throws {
+    try await Parties.make { parties in
+      let connection = try Connection()
+      let (client, server) = (try TLSCredentials(parties.strangeClient), try TLSCredentials(parties.server))
+      async let refusal = failure {
+        defer { connection.close(.server) }
+        try await connection.session(.server, server) { _ in }
+      }
+      let error = try await failure {
+        try await connection.session(.client, client) { session in
+          while true { try session.send([UInt8](repeating: 1, count: 1 << 20)) }
+        }
+      }
+      #expect(try await refusal?.code == .untrusted)
+      #expect(error?.code == .refused)
+      #expect(error?.description == "the server refuses TLS with us: CA is unknown")
+    }
+  }
+
   @Test func `a certificate that was revoked is refused`() async throws {
     try await Parties.make { parties in
       var careful = parties.server

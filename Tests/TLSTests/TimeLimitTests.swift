@@ -53,6 +53,7 @@ import Testing
         guard unsafe send(client, [byte], 1, Int32(MSG_NOSIGNAL)) == 1 else { return }
         usleep(10_000)
       }
+      shutdown(client, Int32(SHUT_WR))
     } server: { [short, server = connection.server] session throws -> TLSError? in
       defer { shutdown(server, Int32(SHUT_RDWR)) }
       do throws(TLSError) { _ = try session.receive(timeout: short) } catch { return error }
@@ -151,15 +152,24 @@ import Testing
     unsafe action.__sigaction_handler.sa_handler = { _ in }
     unsafe sigaction(SIGUSR2, &action, nil)
     let connection = try Connection()
-    let (_, heard) = try await connection.sessions { [server = connection.server] session in
-      let thread = pthread_t(try session.receiveText(), radix: 10) ?? 0
-      #expect(server >= 0)
+    let (_, heard) = try await connection.sessions { session in
+      let thread = try #require(pthread_t(try session.receiveText(), radix: 10))
       for _ in 0..<20 {
         pthread_kill(thread, SIGUSR2)
         usleep(5000)
       }
       try session.send("heard")
-    } server: { session in
+    } server: { session throws -> [UInt8] in
+      // Threads of the pool have signals blocked, and so has one that they start.
+      var signals = sigset_t()
+      unsafe sigemptyset(&signals)
+      unsafe sigaddset(&signals, SIGUSR2)
+      unsafe pthread_sigmask(SIG_UNBLOCK, &signals, nil)
+      // The thread is there for as long as it is sent signals, whatever comes of them.
+      defer {
+        unsafe pthread_sigmask(SIG_BLOCK, &signals, nil)
+        usleep(500_000)
+      }
       try session.send("\(pthread_self())")
       return try session.receive()
     }

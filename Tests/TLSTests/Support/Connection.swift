@@ -35,6 +35,13 @@ final class Connection: Sendable {
 
   func descriptor(of role: TLSSession.Role) -> Int32 { role == .client ? client : server }
 
+  /// Closes an end before its time: there is something else by its number then.
+  func close(_ role: TLSSession.Role) {
+    let other = unsafe open("/dev/null", O_RDWR | O_CLOEXEC)
+    dup2(other, descriptor(of: role))
+    Glibc.close(other)
+  }
+
   /// Runs `body` with a session, on a thread of its own.
   func session<Result: Sendable>(
     _ role: TLSSession.Role, _ credentials: TLSCredentials, peerName: String? = nil,
