@@ -53,6 +53,7 @@ import Testing
         guard unsafe send(client, [byte], 1, Int32(MSG_NOSIGNAL)) == 1 else { return }
         usleep(10_000)
       }
+      shutdown(client, Int32(SHUT_WR))
     } server: { [short, server = connection.server] session throws -> TLSError? in
       defer { shutdown(server, Int32(SHUT_RDWR)) }
       do throws(TLSError) { _ = try session.receive(timeout: short) } catch { return error }
@@ -164,6 +165,11 @@ import Testing
       unsafe sigemptyset(&signals)
       unsafe sigaddset(&signals, SIGUSR2)
       unsafe pthread_sigmask(SIG_UNBLOCK, &signals, nil)
+      // The thread is there for as long as it is sent signals, whatever comes of them.
+      defer {
+        unsafe pthread_sigmask(SIG_BLOCK, &signals, nil)
+        usleep(500_000)
+      }
       try session.send("\(pthread_self())")
       return try session.receive()
     }
