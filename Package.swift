@@ -49,8 +49,7 @@ let package = Package(
       linkerSettings: [.linkedLibrary("protobuf-c")]),
     .target(
       name: "CSluiceTLS", path: "Sources/CTLS",
-      cSettings: [.define("SLUICE_TLS", .when(traits: ["TLS"]))],
-      linkerSettings: [.linkedLibrary("gnutls", .when(traits: ["TLS"]))]),
+      cSettings: [.define("SLUICE_TLS", .when(traits: ["TLS"]))]),
     .target(
       name: "SluiceSystem", dependencies: ["CSluiceLinux"], path: "Sources/System",
       swiftSettings: swiftSettings),

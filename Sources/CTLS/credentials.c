@@ -3,9 +3,6 @@
 #define _GNU_SOURCE
 #include "sluice_tls_credentials.h"
 
-#include <gnutls/abstract.h>
-#include <gnutls/gnutls.h>
-#include <gnutls/x509.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +10,8 @@
 #include "session.h"
 
 int sluice_tls_credentials_make(struct sluice_tls_credentials **credentials) {
+  int loaded = load_gnutls();
+  if (loaded < 0) return loaded;
   struct sluice_tls_credentials *made = calloc(1, sizeof *made);
   if (made == NULL) return GNUTLS_E_MEMORY_ERROR;
   int error = gnutls_certificate_allocate_credentials(&made->held);

@@ -3,7 +3,6 @@
 #define _GNU_SOURCE
 #include "session.h"
 
-#include <gnutls/x509.h>
 #include <stdlib.h>
 #include <string.h>
 

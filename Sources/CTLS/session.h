@@ -2,8 +2,8 @@
 #ifndef SLUICE_TLS_SESSION_INTERNAL_H
 #define SLUICE_TLS_SESSION_INTERNAL_H
 
-#include <gnutls/gnutls.h>
 
+#include "gnutls_functions.h"
 #include "sluice_tls_errors.h"
 #include "sluice_tls_session.h"
 

@@ -6,7 +6,7 @@ internal import SluiceSystem
 public struct TLSError: Error, CustomStringConvertible {
   /// The kinds that a caller may want to tell apart.
   public enum Code: Hashable, Sendable {
-    /// This build of Sluice has no TLS.
+    /// This build of Sluice has no TLS, or GnuTLS is not installed.
     case unavailable
     /// One of our own files cannot be read, or does not hold what it should.
     case file
@@ -39,6 +39,8 @@ public struct TLSError: Error, CustomStringConvertible {
   init(_ code: Code, _ doing: String, returned result: some SignedInteger) {
     if result == SLUICE_TLS_ABSENT.rawValue {
       self = .unavailable
+    } else if result == SLUICE_TLS_NOT_INSTALLED.rawValue {
+      self.init(.unavailable, "there is no GnuTLS, which encrypts connections: install it (libgnutls30)")
     } else {
       self.init(code, "\(doing): \(Self.text(of: Int32(result)))")
     }

@@ -258,7 +258,11 @@ extension PreDumpCommand {
         let rounds = completed == 1 ? "1 round was" : "\(completed) rounds were"
         Terminal.message("sluice: \(rounds) completed before, and what they made stays in \(imagesDir)")
         // What ended the rounds is what is reported, not that these cannot be looked at.
-        if let newest = try? await ImagesSummary(path: "\(imagesDir)/\(completed)"), newest.isSetAside {
+        // In a task of its own, since ours may be cancelled.
+        let summary = Task { [imagesDir, completed] in
+          try? await ImagesSummary(path: "\(imagesDir)/\(completed)")
+        }
+        if let newest = await summary.value, newest.isSetAside {
           Terminal.message(
             "sluice: those in \(imagesDir)/\(completed) are complete and set aside: no further round can build on them, and 'sluice flatten' can"
           )

@@ -20,6 +20,8 @@ enum sluice_tls_error {
   SLUICE_TLS_NOT_SPOKEN = -65007,
   /// The peer shows no certificate, and has to.
   SLUICE_TLS_NO_CERTIFICATE = -65008,
+  /// The library that does it is not installed.
+  SLUICE_TLS_NOT_INSTALLED = -65009,
 };
 
 /// What GnuTLS says of one of its numbers, such as "Base64 decoding error.".

@@ -226,9 +226,6 @@ struct SwrkCommandTests {
 
   @Test(arguments: [
     (WireMessage.request(dump, [(1, .integer(5))]), false), (WireMessage.request(77), false),
-    (
-      WireMessage.request(preDump, [(1, .integer(5)), (11, .message(WireMessage([(2, .integer(9))])))]), false
-    ),
     // Pages that come when they are needed, and an option of a newer CRIU.
     (WireMessage.request(preDump, [(1, .integer(5)), (48, .integer(1))]), false),
     (WireMessage.request(singlePreDump, [(1, .integer(5)), (172, .text("new"))]), false),

@@ -69,13 +69,13 @@ import Testing
 
   @Test func `what is in one and unknown is CRIU's in its place`() throws {
     let files = [
-      "/etc/criu/default.conf": "unknown-to-us 7\n", "odd.conf": "log-file a b", "server.conf": "page-server",
+      "/etc/criu/default.conf": "unknown-to-us 7\n", "odd.conf": "log-file a b", "lazy.conf": "lazy-pages",
     ]
     #expect(try translated("-t 1", for: .sluice, files) == "--tree=1")
     for caller in [CriuOptions.Caller.criu, .engine(configuration: nil)] {
       let verb = if case .criu = caller { "pre-dump " } else { "" }
       #expect(throws: CriuOptions.Problem.self) { try translated("\(verb)-t 1", for: caller, files) }
-      for file in ["odd.conf", "server.conf"] {
+      for file in ["odd.conf", "lazy.conf"] {
         #expect(throws: CriuOptions.Problem.self) {
           try translated("\(verb)-t 1 --config \(file)", for: caller, files)
         }

@@ -5,9 +5,10 @@ import Testing
 
 @Suite struct RequestOrderTests {
   private func request(
-    _ type: Int, keepsOpen: Bool = false, pageServer: Bool = false
+    _ type: Int, keepsOpen: Bool = false, pageServer: Bool = false, lazyPages: Bool = false
   ) throws -> EngineRequest {
-    let options: [(number: Int, value: WireMessage.Value)] = pageServer ? [(11, .message(WireMessage()))] : []
+    var options: [(number: Int, value: WireMessage.Value)] = pageServer ? [(11, .message(WireMessage()))] : []
+    if lazyPages { options.append((48, .integer(1))) }
     return try #require(EngineRequest(packet: WireMessage.request(type, options, keepsOpen: keepsOpen)))
   }
 
@@ -17,6 +18,8 @@ import Testing
       let expected: RequestOrder.Action =
         switch type {
         case 4, 13: .preDump
+        case 5, 12: .startPageServer
+        case 11: .waitForProcess
         case 9: .answerFeatures
         case 10: .answerVersion
         default: .handOn
@@ -26,6 +29,10 @@ import Testing
     }
     for type in [4, 13] {
       let action = order.action(for: try request(type, pageServer: true))
+      #expect(action == .preDump)
+    }
+    for type in [4, 5, 12, 13] {
+      let action = order.action(for: try request(type, lazyPages: true))
       #expect(action == .handOn)
     }
   }
@@ -42,7 +49,7 @@ import Testing
       default: if case .refuse = action {} else { Issue.record("type \(type): \(action)") }
       }
     }
-    let action = order.action(for: try request(4, pageServer: true))
+    let action = order.action(for: try request(4, lazyPages: true))
     #expect(action == .handOn)
   }
 

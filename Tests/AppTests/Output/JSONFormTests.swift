@@ -126,6 +126,7 @@ struct JSONFormTests {
   private static let show = """
     images_dir: string
     finished: bool
+    received: bool
     set_aside: bool
     ?deduplicated: string
     dump_uptime_us: integer
