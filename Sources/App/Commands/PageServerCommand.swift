@@ -196,6 +196,7 @@ extension PageServerCommand {
         try PageServer(
           serverConfiguration, listeningOn: listenFd ?? ServiceManager.listeningDescriptor)
       }
+    if !serve { try await server.checkDirectory() }
     if server.port > 0, listenFd == nil {
       Terminal.message("sluice: listening at \(address), port \(server.port)")
     }

@@ -213,6 +213,13 @@ extension PreDumpCommand {
 
   /// - Returns: the exit status.
   private func runRounds() async throws(SluiceError) -> Int32 {
+    if let command = rounds.then, pageServer.pageServer, !pageServer.keepPages,
+      !command.contains("page-server")
+    {
+      Terminal.message(
+        "sluice: warning: the pages of the rounds go to the page server, and the command of --then does not name one: what it dumps here cannot be restored without them (criu dump --page-server, or --keep-pages)"
+      )
+    }
     let (limit, watch) = rate.start()
     defer { watch?.cancel() }
     return try await runRounds(configuration(limitedBy: limit))

@@ -31,11 +31,16 @@ struct PreDumpOutput: Encodable {
 
   var summary: String {
     var lines = [
-      "sluice: \(subject): \(ByteCount.text(Int(report.bytesWritten))) (\(report.pagesWritten) pages) into \(report.imagesDirectory)"
+      "sluice: \(subject): \(ByteCount.text(Int(report.bytesWritten))) (\(report.pagesWritten) pages) \(destination)"
         + " in \(Elapsed.text(report.duration)), \(rate)",
       "  buffers: \(ByteCount.text(report.buffersBytes)) of a budget of \(ByteCount.text(report.memoryBudget));"
         + " the process was stopped for \(Elapsed.text(report.frozen))",
     ]
+    if let server = report.pageServer, !report.hasPages {
+      lines.append(
+        "  the pages are at \(server): a final dump must send its own there, too (criu dump --page-server), or nothing can be restored; --keep-pages keeps them here as well"
+      )
+    }
     lines.append("  tracker: " + trackerText)
     if let parent = report.parentDirectory {
       lines.append("  \(report.pagesSkippedParent) pages were not written since and are left to \(parent)")
@@ -86,6 +91,13 @@ struct PreDumpOutput: Encodable {
     case .none:
       "none (this kernel keeps no soft-dirty bit, so 'criu dump' cannot take these images as a parent)"
     }
+  }
+
+  private var destination: String {
+    guard let server = report.pageServer else { return "into \(report.imagesDirectory)" }
+    return report.hasPages
+      ? "to the page server \(server) and into \(report.imagesDirectory)"
+      : "to the page server \(server), their list into \(report.imagesDirectory)"
   }
 
   private var subject: String {

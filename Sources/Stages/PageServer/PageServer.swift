@@ -122,19 +122,45 @@ public final class PageServer: Sendable {
 
   // MARK: One session
 
-  /// Serves one session, the first that comes. Cancelling the task ends it, and nothing is kept.
+  /// Makes sure that a session can be kept: that the directory can be made and holds no pages, and that the earlier images
+  /// are there. Nothing is left of it.
+  ///
+  /// - Throws: `SluiceError`.
+  public func checkDirectory() async throws(SluiceError) {
+    let configuration = configuration
+    try await runtime.coordinate { () async throws(SluiceError) in
+      let parent = try configuration.openParent()
+      try onImages { () throws(ImagesError) in
+        _ = try UnfinishedImages.create(forSessionAt: configuration.directory, parent: parent)
+      }
+    }
+  }
+
+  /// Serves one session, the first in which pages are sent or asked for. Clients that go again before that, such as a port
+  /// scan, or send anything else, are passed over. Cancelling the task ends it, and nothing is kept.
   ///
   /// - Throws: `SluiceError`: `io` where the client fails, `malformedImages` where it breaks the protocol or leaves pages to
   ///   earlier images that lack them; `cancelled`.
   public func runOnce() async throws(SluiceError) -> SessionReport {
+    while true {
+      if let report = try await runOneClient() { return report }
+    }
+  }
+
+  /// - Returns: nil where the client did not begin, and others may come.
+  private func runOneClient() async throws(SluiceError) -> SessionReport? {
     let connection = try await connect()
+    let hasBegun = Locked(false)
     var report = SessionReport(number: nextNumber(), client: connection.peer)
     let parents = Locked<Result<ParentImages?, SluiceError>?>(nil)
     let configuration = configuration
     let name = configuration.address
     let result = await serve(
       connection, &report, peerName: name.isEmpty || name == "0.0.0.0" || name == "::" ? nil : name
-    ) { (_) throws(SluiceError) in
+    ) { [self] (_) throws(SluiceError) in
+      // Nobody else is to wait here for a session that will not come.
+      hasBegun.withLock { $0 = true }
+      if let number = listeningDescriptor { StreamSocket.shutDown(number) }
       let parent = parents.withLock { opened in
         if let opened { return opened }
         let made = Result { () throws(SluiceError) in try configuration.openParent() }
@@ -142,6 +168,12 @@ public final class PageServer: Sendable {
         return made
       }
       return SessionRun.Place(directory: configuration.directory, parent: try parent.get())
+    }
+    if case .failure(let error) = result, error.code != .cancelled, listeningDescriptor != nil,
+      !hasBegun.withLock({ $0 })
+    {
+      configuration.logger.warning("a client is passed over: \(error)")
+      return nil
     }
     if isOwnRuntime { await runtime.shutdown() }
     try result.get()

@@ -44,6 +44,12 @@ public struct PreDumpReport: Sendable, Codable {
   public let tries: Int
   /// The images that these build on; nil where everything was copied.
   public let parentDirectory: String?
+  /// The page server that the pages went to, as it was named; nil where they went into the images directory.
+  public let pageServer: String?
+  /// Whether pages that went to a page server were kept in the images directory as well; nil where there is no server.
+  private let keepsPages: Bool?
+  /// Whether the pages are in the images directory.
+  public var hasPages: Bool { keepsPages ?? true }
   /// What tracks the writes since.
   public let tracker: Tracker
   /// Bytes.
@@ -112,6 +118,8 @@ public struct PreDumpReport: Sendable, Codable {
     case imagesDirectory = "images_dir"
     case tries
     case parentDirectory = "parent_dir"
+    case pageServer = "page_server"
+    case keepsPages = "pages_kept"
     case tracker
     case pageSize = "page_size"
     case pagesScanned = "pages_scanned"
@@ -153,6 +161,8 @@ public struct PreDumpReport: Sendable, Codable {
     imagesDirectory = configuration.imagesDirectory
     self.tries = tries
     parentDirectory = parent
+    pageServer = configuration.pageServer.map { "\($0)" }
+    keepsPages = configuration.pageServer?.keepsPages
     tracker = start.tracker
     pageSize = UInt64(ring.layout.pageSize)
     pagesScanned = total.walker.pagesFound

@@ -93,6 +93,11 @@ extension StagesTests {
         }
       }
 
+      /// Whether it asks for anything before it fails. A server for one session passes over who does not.
+      var begins: Bool {
+        ![.nothing, .garbage, .halfHeader, .silent, .unknownObject].contains(self)
+      }
+
       /// Whether it goes on to be connected, and waits until the server has enough of it.
       var stays: Bool {
         ![.nothing, .halfHeader, .endInPages, .endAfterPages].contains(self)
@@ -129,10 +134,29 @@ extension StagesTests {
     @Test(arguments: Client.allCases)
     func `the session ends with its reason, and nothing is left of it`(client: Client) async throws {
       try await withTemporaryDirectory { directory in
-        let server = try PageServer(Self.configuration("\(directory)/images"))
+        let log = RecordedLog()
+        var configuration = Self.configuration("\(directory)/images")
+        configuration.logger = log.logger
+        let server = try PageServer(configuration)
         let session = Task { try await server.runOnce() }
         let port = server.port
         try await blocking { try Self.run(client, at: port) }
+        // The next client is served, and has nothing to send.
+        if !client.begins {
+          try await blocking {
+            let socket = try Self.connect(port)
+            try socket.send(
+              unsafe PageServerClient(layout: .bytes32).close(keepsConnection: true).span.bytes)
+            var bytes: [UInt8] = [1, 1, 1, 1]
+            var span = bytes.mutableSpan
+            var room = unsafe span.mutableBytes
+            #expect(try socket.receiveSome(into: &room) == 4)
+          }
+          #expect(try await session.value.number == 2)
+          #expect(
+            log.lines.contains { $0.contains(client.reason) && $0.contains("passed over") }, "\(log.lines)")
+          return
+        }
         let error = await #expect(throws: SluiceError.self) { try await session.value }
         #expect(
           error?.message.contains(client.reason) == true || error?.errno?.name == client.reason,
