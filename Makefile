@@ -61,7 +61,8 @@ soak_short_kills := 60
 # Each in a process of its own: those of one stop, burden and count what those of another wait for.
 test_modules := $(addprefix Sluice,$(notdir $(wildcard Tests/*Tests)))
 # Beside tests that have a sanitizer in them; the others bring their own.
-test_programs := $(addprefix $(programs)/,$(notdir $(wildcard Tests/Programs/*)))
+# Those in C: what embeds the library is built with it.
+test_programs := $(addprefix $(programs)/,$(notdir $(filter-out %/embedder %/embedder-concurrent,$(wildcard Tests/Programs/*))))
 
 help: ## List these targets
 	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))

@@ -111,7 +111,7 @@ struct PageServerCommand: AsyncParsableCommand {
   @Flag(help: "Print a JSON object for each session on standard output.")
   var json = false
 
-  @OptionGroup(title: "Encryption")
+  @OptionGroup
   var tlsOptions: TLSOptions
 
   @Flag(name: [.short, .long], help: "Tell what is being done; given twice, tell more.")

@@ -74,7 +74,7 @@ struct PreDumpCommand: AsyncParsableCommand {
   @OptionGroup
   var rounds: RoundOptions
 
-  @OptionGroup(title: "Page server")
+  @OptionGroup
   var pageServer: PageServerOptions
 
   @Option(
