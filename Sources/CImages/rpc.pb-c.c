@@ -232,9 +232,68 @@ void   sluice__rpc_response__free_unpacked
   assert(message->base.descriptor == &sluice__rpc_response__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-#define sluice__rpc_page_server__field_descriptors NULL
-#define sluice__rpc_page_server__field_indices_by_name NULL
-#define sluice__rpc_page_server__number_ranges NULL
+static const ProtobufCFieldDescriptor sluice__rpc_page_server__field_descriptors[4] =
+{
+  {
+    "address",
+    1,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__RpcPageServer, address),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "port",
+    2,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_INT32,
+    offsetof(Sluice__RpcPageServer, has_port),
+    offsetof(Sluice__RpcPageServer, port),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "pid",
+    3,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_INT32,
+    offsetof(Sluice__RpcPageServer, has_pid),
+    offsetof(Sluice__RpcPageServer, pid),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "fd",
+    4,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_INT32,
+    offsetof(Sluice__RpcPageServer, has_fd),
+    offsetof(Sluice__RpcPageServer, fd),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned sluice__rpc_page_server__field_indices_by_name[] = {
+  0,   /* field[0] = address */
+  3,   /* field[3] = fd */
+  2,   /* field[2] = pid */
+  1,   /* field[1] = port */
+};
+static const ProtobufCIntRange sluice__rpc_page_server__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
 const ProtobufCMessageDescriptor sluice__rpc_page_server__descriptor =
 {
   PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
@@ -243,17 +302,17 @@ const ProtobufCMessageDescriptor sluice__rpc_page_server__descriptor =
   "Sluice__RpcPageServer",
   "sluice",
   sizeof(Sluice__RpcPageServer),
-  0,
+  4,
   sluice__rpc_page_server__field_descriptors,
   sluice__rpc_page_server__field_indices_by_name,
-  0,  sluice__rpc_page_server__number_ranges,
+  1,  sluice__rpc_page_server__number_ranges,
   (ProtobufCMessageInit) sluice__rpc_page_server__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const int32_t sluice__rpc_options__images_dir_fd__default_value = -1;
 static const int32_t sluice__rpc_options__log_level__default_value = 2;
 static const int32_t sluice__rpc_options__work_dir_fd__default_value = -1;
-static const ProtobufCFieldDescriptor sluice__rpc_options__field_descriptors[15] =
+static const ProtobufCFieldDescriptor sluice__rpc_options__field_descriptors[21] =
 {
   {
     "images_dir_fd",
@@ -400,6 +459,78 @@ static const ProtobufCFieldDescriptor sluice__rpc_options__field_descriptors[15]
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "tls_cacert",
+    54,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__RpcOptions, tls_cacert),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "tls_cacrl",
+    55,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__RpcOptions, tls_cacrl),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "tls_cert",
+    56,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__RpcOptions, tls_cert),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "tls_key",
+    57,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__RpcOptions, tls_key),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "tls",
+    58,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_BOOL,
+    offsetof(Sluice__RpcOptions, has_tls),
+    offsetof(Sluice__RpcOptions, tls),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "tls_no_cn_verify",
+    59,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_BOOL,
+    offsetof(Sluice__RpcOptions, has_tls_no_cn_verify),
+    offsetof(Sluice__RpcOptions, tls_no_cn_verify),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "images_dir",
     68,
     PROTOBUF_C_LABEL_OPTIONAL,
@@ -440,20 +571,26 @@ static const unsigned sluice__rpc_options__field_indices_by_name[] = {
   6,   /* field[6] = auto_dedup */
   11,   /* field[11] = config_file */
   8,   /* field[8] = freeze_cgroup */
-  12,   /* field[12] = images_dir */
+  18,   /* field[18] = images_dir */
   0,   /* field[0] = images_dir_fd */
   10,   /* field[10] = lazy_pages */
-  13,   /* field[13] = leave_stopped */
+  19,   /* field[19] = leave_stopped */
   3,   /* field[3] = log_file */
   2,   /* field[2] = log_level */
-  14,   /* field[14] = log_to_stderr */
+  20,   /* field[20] = log_to_stderr */
   5,   /* field[5] = parent_img */
   1,   /* field[1] = pid */
   4,   /* field[4] = ps */
   9,   /* field[9] = timeout */
+  16,   /* field[16] = tls */
+  12,   /* field[12] = tls_cacert */
+  13,   /* field[13] = tls_cacrl */
+  14,   /* field[14] = tls_cert */
+  15,   /* field[15] = tls_key */
+  17,   /* field[17] = tls_no_cn_verify */
   7,   /* field[7] = work_dir_fd */
 };
-static const ProtobufCIntRange sluice__rpc_options__number_ranges[9 + 1] =
+static const ProtobufCIntRange sluice__rpc_options__number_ranges[10 + 1] =
 {
   { 1, 0 },
   { 9, 2 },
@@ -462,9 +599,10 @@ static const ProtobufCIntRange sluice__rpc_options__number_ranges[9 + 1] =
   { 44, 8 },
   { 48, 10 },
   { 51, 11 },
-  { 68, 12 },
-  { 71, 14 },
-  { 0, 15 }
+  { 54, 12 },
+  { 68, 18 },
+  { 71, 20 },
+  { 0, 21 }
 };
 const ProtobufCMessageDescriptor sluice__rpc_options__descriptor =
 {
@@ -474,10 +612,10 @@ const ProtobufCMessageDescriptor sluice__rpc_options__descriptor =
   "Sluice__RpcOptions",
   "sluice",
   sizeof(Sluice__RpcOptions),
-  15,
+  21,
   sluice__rpc_options__field_descriptors,
   sluice__rpc_options__field_indices_by_name,
-  9,  sluice__rpc_options__number_ranges,
+  10,  sluice__rpc_options__number_ranges,
   (ProtobufCMessageInit) sluice__rpc_options__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -545,7 +683,7 @@ const ProtobufCMessageDescriptor sluice__rpc_features__descriptor =
   (ProtobufCMessageInit) sluice__rpc_features__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor sluice__rpc_request__field_descriptors[4] =
+static const ProtobufCFieldDescriptor sluice__rpc_request__field_descriptors[5] =
 {
   {
     "type",
@@ -595,18 +733,31 @@ static const ProtobufCFieldDescriptor sluice__rpc_request__field_descriptors[4] 
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "pid",
+    6,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Sluice__RpcRequest, has_pid),
+    offsetof(Sluice__RpcRequest, pid),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned sluice__rpc_request__field_indices_by_name[] = {
   3,   /* field[3] = features */
   2,   /* field[2] = keep_open */
   1,   /* field[1] = opts */
+  4,   /* field[4] = pid */
   0,   /* field[0] = type */
 };
 static const ProtobufCIntRange sluice__rpc_request__number_ranges[2 + 1] =
 {
   { 1, 0 },
   { 4, 2 },
-  { 0, 4 }
+  { 0, 5 }
 };
 const ProtobufCMessageDescriptor sluice__rpc_request__descriptor =
 {
@@ -616,14 +767,14 @@ const ProtobufCMessageDescriptor sluice__rpc_request__descriptor =
   "Sluice__RpcRequest",
   "sluice",
   sizeof(Sluice__RpcRequest),
-  4,
+  5,
   sluice__rpc_request__field_descriptors,
   sluice__rpc_request__field_indices_by_name,
   2,  sluice__rpc_request__number_ranges,
   (ProtobufCMessageInit) sluice__rpc_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor sluice__rpc_response__field_descriptors[5] =
+static const ProtobufCFieldDescriptor sluice__rpc_response__field_descriptors[7] =
 {
   {
     "type",
@@ -645,6 +796,18 @@ static const ProtobufCFieldDescriptor sluice__rpc_response__field_descriptors[5]
     0,   /* quantifier_offset */
     offsetof(Sluice__RpcResponse, success),
     NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "ps",
+    6,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Sluice__RpcResponse, ps),
+    &sluice__rpc_page_server__descriptor,
     NULL,
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
@@ -685,19 +848,34 @@ static const ProtobufCFieldDescriptor sluice__rpc_response__field_descriptors[5]
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "status",
+    11,
+    PROTOBUF_C_LABEL_OPTIONAL,
+    PROTOBUF_C_TYPE_INT32,
+    offsetof(Sluice__RpcResponse, has_status),
+    offsetof(Sluice__RpcResponse, status),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned sluice__rpc_response__field_indices_by_name[] = {
-  4,   /* field[4] = cr_errmsg */
-  2,   /* field[2] = cr_errno */
-  3,   /* field[3] = features */
+  5,   /* field[5] = cr_errmsg */
+  3,   /* field[3] = cr_errno */
+  4,   /* field[4] = features */
+  2,   /* field[2] = ps */
+  6,   /* field[6] = status */
   1,   /* field[1] = success */
   0,   /* field[0] = type */
 };
-static const ProtobufCIntRange sluice__rpc_response__number_ranges[2 + 1] =
+static const ProtobufCIntRange sluice__rpc_response__number_ranges[3 + 1] =
 {
   { 1, 0 },
-  { 7, 2 },
-  { 0, 5 }
+  { 6, 2 },
+  { 11, 6 },
+  { 0, 7 }
 };
 const ProtobufCMessageDescriptor sluice__rpc_response__descriptor =
 {
@@ -707,10 +885,10 @@ const ProtobufCMessageDescriptor sluice__rpc_response__descriptor =
   "Sluice__RpcResponse",
   "sluice",
   sizeof(Sluice__RpcResponse),
-  5,
+  7,
   sluice__rpc_response__field_descriptors,
   sluice__rpc_response__field_indices_by_name,
-  2,  sluice__rpc_response__number_ranges,
+  3,  sluice__rpc_response__number_ranges,
   (ProtobufCMessageInit) sluice__rpc_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

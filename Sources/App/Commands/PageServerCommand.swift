@@ -51,6 +51,9 @@ struct PageServerCommand: AsyncParsableCommand {
     help: ArgumentHelp("Write a byte of zero here when the server listens, and close it.", valueName: "fd"))
   var statusFd: Int32?
 
+  @Option(help: ArgumentHelp("Listen with this socket.", visibility: .hidden))
+  var listenFd: Int32?
+
   @Flag(name: [.customShort("d"), .long], help: "Go on in the background when the server listens.")
   var daemon = false
 
@@ -148,11 +151,18 @@ struct PageServerCommand: AsyncParsableCommand {
           "with --daemon, --ps-socket takes a descriptor from 3 up: those below are closed")
       }
     }
-    guard daemonPidFile == nil || daemon else { throw ValidationError("--pidfile takes --daemon") }
+    // The process that goes on has both from the one that was called.
+    guard daemonPidFile == nil || daemon || listenFd != nil || psSocket != nil else {
+      throw ValidationError("--pidfile takes --daemon")
+    }
   }
 
   func run() async throws {
-    try await runOptions.run(logsIn: imagesDir) { () async throws(SluiceError) in try await serveSessions() }
+    guard daemon else {
+      try await runOptions.run(logsIn: imagesDir) { () async throws(SluiceError) in try await serveSessions() }
+      return
+    }
+    try startDaemon()
   }
 }
 
@@ -178,10 +188,15 @@ extension PageServerCommand {
       if let psSocket {
         try PageServer(serverConfiguration, connection: psSocket)
       } else {
-        try PageServer(serverConfiguration)
+        try PageServer(
+          serverConfiguration, listeningOn: listenFd ?? ServiceManager.listeningDescriptor)
       }
-    if server.port > 0 { Terminal.message("sluice: listening at \(address), port \(server.port)") }
+    if server.port > 0, listenFd == nil {
+      Terminal.message("sluice: listening at \(address), port \(server.port)")
+    }
     tellReady()
+    ServiceManager.tell("READY=1")
+    defer { ServiceManager.tell("STOPPING=1") }
     if serve {
       var sessions = PageServer.Sessions()
       sessions.most = maxSessions
@@ -195,8 +210,60 @@ extension PageServerCommand {
   private func tellReady() {
     guard let statusFd else { return }
     var zero: UInt8 = 0
-    _ = unsafe write(statusFd, &zero, 1)
+    _ = unsafe Glibc.write(statusFd, &zero, 1)
     _ = close(statusFd)
+  }
+
+  /// Listens, and has the server go on in a process of its own. Whoever has called may connect when this returns.
+  private func startDaemon() throws {
+    let configuration = serverConfiguration
+    var inherited: [Int32] = []
+    // What another process has no use for, or is told otherwise.
+    let given = Array(CommandLine.arguments.dropFirst())
+    let own =
+      CriuName.isOurs
+      ? [Self.configuration.commandName ?? ""] + (try CriuOptions(given, for: .criu, in: .ours)).arguments : given
+    var arguments = own.filter { !["--daemon", "-d"].contains($0) }
+    var listening: (descriptor: Int32, port: UInt16)?
+    if let psSocket {
+      inherited.append(psSocket)
+    } else if listenFd == nil {
+      do throws(SluiceError) {
+        listening = try PageServer.listen(at: configuration.address, port: configuration.port)
+      } catch {
+        throw CommandFailure.report(error)
+      }
+      if let listening {
+        inherited.append(listening.descriptor)
+        arguments.append("--listen-fd=\(listening.descriptor)")
+        Terminal.message("sluice: listening at \(address), port \(listening.port)")
+      }
+    }
+    defer { if let listening { close(listening.descriptor) } }
+    if let statusFd { inherited.append(statusFd) }
+    let child: pid_t
+    do throws(OwnProgram.Failed) {
+      child = try OwnProgram.start(arguments, inheriting: inherited, isDetached: true)
+    } catch {
+      Terminal.message("sluice: \(error.message)")
+      throw ExitCode(71)
+    }
+    guard let daemonPidFile else { return }
+    do { try Self.write(child, to: daemonPidFile) } catch {
+      kill(child, SIGKILL)
+      throw error
+    }
+  }
+
+  /// Writes the pid as CRIU's server does: into a new file, without the end of a line.
+  private static func write(_ pid: pid_t, to path: String) throws {
+    let file = unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0o600)
+    guard file >= 0 else { throw CommandFailure.cannotCreate("creating the pid file \(path)", errno: errno) }
+    defer { close(file) }
+    let text = Array("\(pid)".utf8)
+    guard unsafe Glibc.write(file, text, text.count) == text.count else {
+      throw CommandFailure.cannotCreate("writing the pid file \(path)", errno: errno)
+    }
   }
 
   private static func show(_ report: SessionReport, json: Bool) {

@@ -97,6 +97,9 @@ struct PreDumpCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("How many writes are in flight at most.", valueName: "n"))
   var queueDepth = 8
 
+  @OptionGroup
+  var rate: RateOptions
+
   @Option(
     help: ArgumentHelp(
       "What becomes of pages in swap: read or skip.",
@@ -196,7 +199,7 @@ extension PreDumpCommand {
   ///
   /// - Returns: whether the figures could be written where they were asked for.
   func runOnce() async throws(SluiceError) -> Bool {
-    let report = try await PreDump(configuration).run()
+    let report = try await PreDump(configuration(limitedBy: nil)).run()
     Terminal.message(PreDumpOutput(report).summary)
     return try await finish(report)
   }
@@ -206,6 +209,12 @@ extension PreDumpCommand {
 
   /// - Returns: the exit status.
   private func runRounds() async throws(SluiceError) -> Int32 {
+    let (limit, watch) = rate.start()
+    defer { watch?.cancel() }
+    return try await runRounds(configuration(limitedBy: limit))
+  }
+
+  private func runRounds(_ configuration: PreDump.Configuration) async throws(SluiceError) -> Int32 {
     guard let policy = rounds.policy else {
       let report = try await run(PreDump(configuration))
       return try await finish(report) && show(PreDumpOutput(report)) ? 0 : Self.notWritten
@@ -329,7 +338,7 @@ extension PreDumpCommand {
     return false
   }
 
-  private var configuration: PreDump.Configuration {
+  private func configuration(limitedBy rateLimit: RateLimit?) -> PreDump.Configuration {
     var configuration = PreDump.Configuration(pid: pid, imagesDirectory: imagesDir)
     configuration.parentDirectory = prevImagesDir.map {
       ParentPath.resolve($0, imagesDirectory: imagesDir)
@@ -340,6 +349,7 @@ extension PreDumpCommand {
     configuration.freezeCgroup = freezeCgroup
     configuration.stopTimeLimit = stopOptions.limit
     configuration.memoryBudget = memoryBudget.bytes
+    configuration.rateLimit = rateLimit
     configuration.readers = readers
     configuration.queueDepth = queueDepth
     configuration.io = io.value

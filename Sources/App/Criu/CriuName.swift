@@ -24,7 +24,10 @@ enum CriuName {
     }
     do {
       let options = try CriuOptions(given, for: .criu, in: .ours)
-      return (try PreDumpCommand.parse(options.arguments), options.leftOut)
+      switch options.verb {
+      case .preDump: return (try PreDumpCommand.parse(options.arguments), options.leftOut)
+      case .pageServer: return (try PageServerCommand.parse(options.arguments), options.leftOut)
+      }
     } catch let problem as CriuOptions.Problem {
       handOn(because: problem.message)
     } catch {

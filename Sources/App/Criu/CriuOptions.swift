@@ -21,6 +21,12 @@ struct CriuOptions {
     case engine(configuration: String?)
   }
 
+  /// What is to be done.
+  enum Verb: String, Sendable {
+    case preDump = "pre-dump"
+    case pageServer = "page-server"
+  }
+
   /// What is looked at beside the arguments.
   struct Surroundings {
     /// The user's home directory, where a configuration file may be.
@@ -41,6 +47,8 @@ struct CriuOptions {
 
   /// Whether pages go to a page server.
   private var hasPageServer = false
+  /// What is to be done.
+  private(set) var verb = Verb.preDump
   private let caller: Caller
   private let surroundings: Surroundings
 
@@ -51,21 +59,22 @@ struct CriuOptions {
     self.caller = caller
     self.surroundings = surroundings
     let own = try parse(arguments)
-    if case .criu = caller { try Self.checkVerb(own.others) }
+    if case .criu = caller { verb = try Self.verb(own.others) }
     var given = try configured(before: own) + own.given.map { Choice($0, isFromFile: false) }
     if case .engine(let file?) = caller { given += try options(in: file) }
     try take(given)
     if case .sluice = caller { self.arguments += own.others }
   }
 
-  /// Whether a pre-dump is asked for, and nothing else.
-  private static func checkVerb(_ others: [String]) throws(Problem) {
+  /// What is asked for, if it is something that Sluice does, and nothing else.
+  private static func verb(_ others: [String]) throws(Problem) -> Verb {
     if let option = others.first(where: { $0.hasPrefix("-") }) {
       throw Problem(message: "\(option) is none of CRIU's options that Sluice knows")
     }
-    guard others == [PreDumpCommand.configuration.commandName] else {
-      throw Problem(message: "Sluice makes pre-dumps, and nothing else, by one command")
+    guard others.count == 1, let verb = Verb(rawValue: others[0]) else {
+      throw Problem(message: "Sluice makes pre-dumps and is a page server, and does nothing else, by one command")
     }
+    return verb
   }
 }
 
@@ -173,12 +182,32 @@ extension CriuOptions {
 
   private mutating func take(_ choice: Choice) throws(Problem) {
     let (option, value) = (choice.option, choice.value)
+    guard verb == .preDump else { return try takeForServer(option, value ?? "", choice) }
     switch option.treatment {
     case .done(let meaning): try take(meaning, value ?? "", choice)
     case .leftOut(let reason): leave(option, because: reason.rawValue)
     case .handedOn(let advice):
       guard !choice.isTakenBack else { return }
       throw Problem(message: "--\(option.name) is not something that a pre-dump by Sluice does: \(advice)")
+    }
+  }
+
+  /// The same for a page server.
+  private mutating func takeForServer(
+    _ option: CriuOption, _ value: String, _ choice: Choice
+  ) throws(Problem) {
+    switch option.name {
+    case "images-dir", "prev-images-dir", "address", "ps-socket", "status-fd", "log-file", "pidfile",
+      "tls-cacert", "tls-cacrl", "tls-cert", "tls-key":
+      add("--\(option.name)", value)
+    case "port": add("--port", value)
+    case "auto-dedup", "daemon", "tls", "tls-no-cn-verify":
+      if !choice.isTakenBack { arguments.append("--\(option.name)") }
+    case "lazy-pages":
+      throw Problem(message: "a page server of Sluice's gives no pages to a restore")
+    case "verbosity", "config", "no-default-config": break
+    case "help", "version": throw Problem(message: "--\(option.name) asks about CRIU")
+    default: leave(option, because: "a page server has no use for it")
     }
   }
 

@@ -13,9 +13,6 @@ struct EnginePreDump {
   /// The arguments of the command.
   private let arguments: [String]
 
-  /// As CRIU calls it where the engine does not say.
-  private static let logName = "criu.log"
-
   /// Finds the directories, so that what else may be wrong can be told in the log.
   ///
   /// - Parameter engine: the process whose descriptors are spoken of.
@@ -24,20 +21,9 @@ struct EnginePreDump {
     guard let options, let pid = options.pid else {
       throw Self.invalid("the request for a pre-dump names no process")
     }
-    let images: String
-    if let descriptor = options.imagesDescriptor {
-      images = try Self.directory(descriptor, of: engine, "images")
-    } else if let path = options.imagesDirectory {
-      images = path
-    } else {
-      throw Self.invalid("the request for a pre-dump names no directory for the images")
-    }
-    let work = try options.workDescriptor.map { descriptor throws(EngineAnswer.Failure) in
-      try Self.directory(descriptor, of: engine, "work")
-    }
-    let log = options.logFile ?? Self.logName
-    logPath =
-      options.logsToStandardError ? nil : log.hasPrefix("/") ? log : "\(work ?? images)/\(log)"
+    let place = try EnginePlace(options, engine: engine)
+    logPath = place.log
+    let (images, work) = (place.images, place.work)
 
     // With the values attached, whatever they begin with.
     var arguments = ["--tree=\(pid)", "--images-dir=\(images)", "-v\(options.logLevel)"]
@@ -46,6 +32,13 @@ struct EnginePreDump {
     if options.dedups { arguments.append("--auto-dedup") }
     if let cgroup = options.freezeCgroup { arguments.append("--freeze-cgroup=\(cgroup)") }
     if let timeout = options.timeout { arguments.append("--timeout=\(timeout)") }
+    if let server = options.pageServer {
+      arguments.append("--page-server")
+      if let address = server.address { arguments.append("--address=\(address)") }
+      if let port = server.port { arguments.append("--port=\(port)") }
+      if let descriptor = server.descriptor { arguments.append("--ps-socket=\(descriptor)") }
+      arguments += options.tls?.arguments ?? []
+    }
     self.arguments = arguments
     configuration = options.configurationFile
     unused = options.leftOut
@@ -70,41 +63,6 @@ struct EnginePreDump {
   /// threads are stopped one by one.
   static func freezes(_ cgroup: String) -> Bool {
     unsafe access("\(cgroup)/cgroup.freeze", W_OK) == 0
-  }
-
-  /// A directory that the engine has open: the descriptor stays one, and it is the engine's directory whatever becomes of
-  /// its path.
-  private static func directory(
-    _ descriptor: Int32, of engine: Int32, _ what: String
-  ) throws(EngineAnswer.Failure) -> String {
-    let link = "/proc/\(engine)/fd/\(descriptor)"
-    var opened = stat()
-    guard unsafe stat(link, &opened) == 0 else {
-      let error = errno
-      throw EngineAnswer.Failure(
-        errno: error,
-        message:
-          "the \(what) directory is to be descriptor \(descriptor) of process \(engine), which cannot be looked"
-          + " at: \(CommandFailure.text(error))")
-    }
-    guard opened.st_mode & S_IFMT == S_IFDIR else {
-      throw EngineAnswer.Failure(
-        errno: ENOTDIR,
-        message:
-          "the \(what) directory is to be descriptor \(descriptor) of process \(engine), which is no directory"
-      )
-    }
-    let ours = unsafe open(link, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    guard ours >= 0 else {
-      let error = errno
-      throw EngineAnswer.Failure(
-        errno: error,
-        message:
-          "opening the \(what) directory, descriptor \(descriptor) of process \(engine): \(CommandFailure.text(error))"
-      )
-    }
-    // Held until the process ends, which makes this one pre-dump or a few.
-    return "/proc/self/fd/\(ours)"
   }
 
   private static func invalid(_ message: String) -> EngineAnswer.Failure {

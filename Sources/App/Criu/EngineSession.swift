@@ -78,10 +78,34 @@ extension EngineSession {
       case .preDump:
         try await preDump(request.options)
         return .success(EngineAnswer(request.kind).packet())
+      case .startPageServer:
+        let server = try EngineServer(request.options, engine: socket.peer)
+        var answer = EngineAnswer(request.kind)
+        answer.pageServer = try server.start(isDetached: request.kind == .pageServer)
+        return .success(answer.packet())
+      case .waitForProcess: return .success(try wait(for: request.pid).packet())
       }
     } catch {
       return .failure(error)
     }
+  }
+
+  /// Waits until a process has ended that was started for an earlier request.
+  private func wait(for pid: Int32?) throws(EngineAnswer.Failure) -> EngineAnswer {
+    guard let pid, pid > 0 else {
+      throw EngineAnswer.Failure(errno: EINVAL, message: "the request to wait for a process names none")
+    }
+    var status: Int32 = 0
+    while unsafe waitpid(pid, &status, 0) < 0 {
+      let error = errno
+      guard error == EINTR else {
+        throw EngineAnswer.Failure(
+          errno: error, message: "waiting for the end of process \(pid): \(CommandFailure.text(error))")
+      }
+    }
+    var answer = EngineAnswer(.waitForProcess)
+    answer.status = status
+    return answer
   }
 
   /// Says why not, to the engine and to whoever reads the messages. CRIU ends after that, whatever was to follow.

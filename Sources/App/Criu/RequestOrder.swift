@@ -7,6 +7,8 @@ struct RequestOrder {
     case answerVersion
     case answerFeatures
     case preDump
+    case startPageServer
+    case waitForProcess
     /// CRIU is to read the request, which is left where it is, and all that follow.
     case handOn
     /// It cannot be meant, for this reason.
@@ -19,13 +21,16 @@ struct RequestOrder {
   func action(for request: EngineRequest) -> Action {
     let isForCriu = request.options?.forCriu.isEmpty == false
     switch request.kind {
-    // Images of ours go into directories only, and what is not known here CRIU may know.
+    // What is not known here CRIU may know.
     case .preDump: return isForCriu ? .handOn : .preDump
     case .dump where isAfterPreDump: return .handOn
     case _ where isAfterPreDump:
       return .refuse(
         "after a pre-dump only another one or a dump may be asked for, not \(request.kind.rawValue)")
     case .singlePreDump: return isForCriu ? .handOn : .preDump
+    case .pageServer, .pageServerChild: return isForCriu ? .handOn : .startPageServer
+    // Those that CRIU has started it has handed on to itself.
+    case .waitForProcess: return .waitForProcess
     case .version: return .answerVersion
     case .featureCheck: return .answerFeatures
     default: return .handOn

@@ -28,15 +28,25 @@ typedef struct Sluice__RpcResponse Sluice__RpcResponse;
 /* --- messages --- */
 
 /*
- * Where pages are to be sent to. What is in it is left to CRIU.
+ * Where pages are to be sent to, or where a page server is that was started.
  */
 struct  Sluice__RpcPageServer
 {
   ProtobufCMessage base;
+  char *address;
+  protobuf_c_boolean has_port;
+  int32_t port;
+  protobuf_c_boolean has_pid;
+  int32_t pid;
+  /*
+   * A connected socket, of the process that answers.
+   */
+  protobuf_c_boolean has_fd;
+  int32_t fd;
 };
 #define SLUICE__RPC_PAGE_SERVER__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&sluice__rpc_page_server__descriptor) \
-     }
+    , NULL, 0, 0, 0, 0, 0, 0 }
 
 
 struct  Sluice__RpcOptions
@@ -70,6 +80,14 @@ struct  Sluice__RpcOptions
   protobuf_c_boolean has_lazy_pages;
   protobuf_c_boolean lazy_pages;
   char *config_file;
+  char *tls_cacert;
+  char *tls_cacrl;
+  char *tls_cert;
+  char *tls_key;
+  protobuf_c_boolean has_tls;
+  protobuf_c_boolean tls;
+  protobuf_c_boolean has_tls_no_cn_verify;
+  protobuf_c_boolean tls_no_cn_verify;
   /*
    * Instead of images_dir_fd.
    */
@@ -81,7 +99,7 @@ struct  Sluice__RpcOptions
 };
 #define SLUICE__RPC_OPTIONS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&sluice__rpc_options__descriptor) \
-    , 0, -1, 0, 0, 0, 2, NULL, NULL, NULL, 0, 0, 0, -1, NULL, 0, 0, 0, 0, NULL, NULL, 0, 0, 0, 0 }
+    , 0, -1, 0, 0, 0, 2, NULL, NULL, NULL, 0, 0, 0, -1, NULL, 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, NULL, 0, 0, 0, 0 }
 
 
 struct  Sluice__RpcFeatures
@@ -110,10 +128,15 @@ struct  Sluice__RpcRequest
   protobuf_c_boolean has_keep_open;
   protobuf_c_boolean keep_open;
   Sluice__RpcFeatures *features;
+  /*
+   * The process that is to be waited for.
+   */
+  protobuf_c_boolean has_pid;
+  uint32_t pid;
 };
 #define SLUICE__RPC_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&sluice__rpc_request__descriptor) \
-    , 0, NULL, 0, 0, NULL }
+    , 0, NULL, 0, 0, NULL, 0, 0 }
 
 
 struct  Sluice__RpcResponse
@@ -121,6 +144,7 @@ struct  Sluice__RpcResponse
   ProtobufCMessage base;
   int32_t type;
   protobuf_c_boolean success;
+  Sluice__RpcPageServer *ps;
   /*
    * Of errno.h.
    */
@@ -128,10 +152,15 @@ struct  Sluice__RpcResponse
   int32_t cr_errno;
   Sluice__RpcFeatures *features;
   char *cr_errmsg;
+  /*
+   * With which a process ended that was waited for, as wait(2) has it.
+   */
+  protobuf_c_boolean has_status;
+  int32_t status;
 };
 #define SLUICE__RPC_RESPONSE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&sluice__rpc_response__descriptor) \
-    , 0, 0, 0, 0, NULL, NULL }
+    , 0, 0, NULL, 0, 0, NULL, NULL, 0, 0 }
 
 
 /* Sluice__RpcPageServer methods */

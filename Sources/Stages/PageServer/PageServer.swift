@@ -52,6 +52,25 @@ public final class PageServer: Sendable {
     self.init(configuration, listener, port: port, connected: nil, in: runtime)
   }
 
+  /// Makes a socket that listens, for a server in another process.
+  ///
+  /// - Parameters:
+  ///   - address: in numbers; empty for all of IPv4.
+  ///   - port: 0 for any that is free.
+  /// - Returns: a descriptor, which the caller closes, and the port.
+  /// - Throws: `SluiceError`.
+  public static func listen(
+    at address: String, port: UInt16
+  ) throws(SluiceError) -> (descriptor: Int32, port: UInt16) {
+    do throws(SocketError) {
+      let listener = try Listener(at: SocketAddress(host: address, port: port), backlog: backlog)
+      let port = listener.port
+      return (listener.take().take(), port)
+    } catch {
+      throw SluiceError(error)
+    }
+  }
+
   /// Takes a connection that there is already, and serves one session on it.
   ///
   /// - Parameter descriptor: a connected socket, which the server has from now on.

@@ -40,6 +40,7 @@ actor SinkStage {
   private let capacity: Int
   private let pageSize: Int
   private let expected: UInt64
+  private let rate: RateLimit?
   private var result = Result()
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
@@ -48,10 +49,11 @@ actor SinkStage {
   /// - Parameters:
   ///   - layout: of the buffers.
   ///   - expected: how much is written of the first process, as far as can be told, in bytes.
+  ///   - rate: how fast chunks are written at most.
   ///   - executor: the sink's, or a thread of the runtime.
   init(
     sink: any PageSink, source: any PageSource, chunks: ChunkChannel, progress: ProgressFeed,
-    layout: BufferLayout, expected: UInt64, executor: any SinkExecutor
+    layout: BufferLayout, expected: UInt64, rate: RateLimit?, executor: any SinkExecutor
   ) {
     self.sink = sink
     self.source = source
@@ -59,6 +61,7 @@ actor SinkStage {
     self.progress = progress
     self.executor = executor
     self.expected = expected
+    self.rate = rate
     capacity = layout.count
     pageSize = layout.pageSize
   }
@@ -97,6 +100,7 @@ actor SinkStage {
       result.owners[chunk.owner, default: Counts()] += Counts(
         pagesWritten: UInt64(byteCount / pageSize), bytesWritten: UInt64(byteCount),
         zeroPages: UInt64(chunk.zeroPages), holeBytes: UInt64(byteCount - chunk.data.byteCount))
+      try await rate?.pass(byteCount)
       do { try await sink.write(chunk) } catch { throw SluiceError(of: error) }
       progress.add(written: readBytes)
     case .end(let owner, _):

@@ -151,11 +151,13 @@ extension Stages {
   ///   - expected: how much is written of the first process, as far as can be told, in bytes.
   ///   - waitingChunks: how many messages may wait for the sink; nil for what suits a run that stops nothing. Where the
   ///     processes stand still until all is read, it waits in all buffers that there are.
+  ///   - rate: how fast chunks are written at most; nil for no limit.
   /// - Throws: `SluiceError` with `system` where there is no thread.
   init(
     from source: any PageSource, through filter: (any PageFilter)? = nil, to sink: any PageSink,
     by lease: RuntimeLease, expecting expected: UInt64 = 0, waitingChunks: Int? = nil,
-    readTimeLimit: Duration = .seconds(30), hashSeed: UInt64? = nil, progress: ProgressFeed,
+    readTimeLimit: Duration = .seconds(30), hashSeed: UInt64? = nil, rate: RateLimit? = nil,
+    progress: ProgressFeed,
     observer: any StageObserver
   ) throws(SluiceError) {
     let (ring, threads) = (lease.ring, lease.threads)
@@ -186,7 +188,7 @@ extension Stages {
       if let own = sink.executor { own } else { try lease.resources.threadForSink() }
     self.sink = SinkStage(
       sink: sink, source: source, chunks: filtered ?? chunks, progress: progress, layout: ring.layout,
-      expected: expected, executor: executor)
+      expected: expected, rate: rate, executor: executor)
     self.progress = progress
     self.observer = observer
   }

@@ -106,6 +106,8 @@ extension PreDump {
     public var io = IO.automatic
     /// What does the writes.
     public var writeEngine = WriteEngine.automatic
+    /// How fast pages are written, or sent, at most, in rounds that leave the processes running; nil for no limit.
+    public var rateLimit: RateLimit?
     /// Whether the kernel pins the buffers once rather than for each write. Where it refuses (RLIMIT_MEMLOCK),
     /// writes go without.
     public var registersBuffers = true

@@ -109,7 +109,8 @@ struct PreDumpRun: Sendable {
       expecting: subject.parent == nil ? subject.expected : 0,
       // All that is read, and the beginnings and ends of processes.
       waitingChunks: role.isLast ? lease.ring.limit + 2 * round.tasks.count : nil,
-      readTimeLimit: configuration.readTimeLimit, hashSeed: round.contents?.seed, progress: progress,
+      readTimeLimit: configuration.readTimeLimit, hashSeed: round.contents?.seed,
+      rate: role.isLast ? nil : configuration.rateLimit, progress: progress,
       observer: observer)
     if let began = round.devicesBegan { try await WriteProtectMode.waitForDevices(since: began) }
     journal.reach(.reading)

@@ -43,6 +43,9 @@ public struct Listener: ~Copyable, Sendable {
   /// The number of the descriptor, which stays open as long as this value lives.
   public var number: Int32 { descriptor.number }
 
+  /// Hands the descriptor to somebody else, who closes it.
+  public consuming func take() -> Descriptor { descriptor }
+
   /// What a wait for a connection has come to.
   public enum Event: ~Copyable, Sendable {
     /// A client has connected.

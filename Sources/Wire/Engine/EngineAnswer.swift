@@ -23,6 +23,10 @@ public struct EngineAnswer: Hashable, Sendable {
   public var failure: Failure?
   /// What was asked about, where it was a question for features.
   public var features: EngineFeatures?
+  /// The page server that was started.
+  public var pageServer: EnginePageServer?
+  /// How the process has ended that was waited for, as wait(2) has it.
+  public var status: Int32?
 
   /// It was done, unless there is a failure.
   public init(_ kind: EngineRequest.Kind, failure: Failure? = nil, features: EngineFeatures? = nil) {
@@ -47,6 +51,8 @@ public struct EngineAnswer: Hashable, Sendable {
     let message = unsafe answer.cr_errmsg.map { unsafe String(cString: $0) } ?? ""
     failure = unsafe answer.success != 0 ? nil : Failure(errno: answer.cr_errno, message: message)
     features = unsafe answer.features.map { unsafe EngineFeatures($0.pointee) }
+    pageServer = unsafe answer.ps.map { unsafe EnginePageServer($0.pointee) }
+    status = unsafe answer.has_status != 0 ? answer.status : nil
   }
 
   /// The bytes of the packet.
@@ -60,11 +66,16 @@ public struct EngineAnswer: Hashable, Sendable {
     let text = unsafe failure.map { unsafe strdup($0.message) } ?? nil
     defer { unsafe free(text) }
     unsafe message.cr_errmsg = text
-    guard let features else { return unsafe ProtobufMessage.bytes(of: message) }
-    var nested = unsafe features.message
-    return unsafe withUnsafeMutablePointer(to: &nested) { pointer in
-      unsafe message.features = pointer
-      return unsafe ProtobufMessage.bytes(of: message)
+    if let status { unsafe (message.has_status, message.status) = (1, status) }
+    var (nested, server) = unsafe ((features ?? EngineFeatures()).message, Sluice__RpcPageServer.blank)
+    unsafe (server.has_pid, server.pid) = (pageServer?.pid == nil ? 0 : 1, pageServer?.pid ?? 0)
+    unsafe (server.has_port, server.port) = (pageServer?.port == nil ? 0 : 1, pageServer?.port ?? 0)
+    return unsafe withUnsafeMutablePointer(to: &nested) { nested in
+      unsafe withUnsafeMutablePointer(to: &server) { server in
+        if features != nil { unsafe message.features = nested }
+        if pageServer != nil { unsafe message.ps = server }
+        return unsafe ProtobufMessage.bytes(of: message)
+      }
     }
   }
 }

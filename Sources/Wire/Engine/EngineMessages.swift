@@ -10,6 +10,14 @@ extension Sluice__RpcFeatures {
   }
 }
 
+extension Sluice__RpcPageServer {
+  static var blank: Self {
+    var message = unsafe Self()
+    unsafe sluice__rpc_page_server__init(&message)
+    return unsafe message
+  }
+}
+
 extension Sluice__RpcRequest {
   static var blank: Self {
     var message = unsafe Self()

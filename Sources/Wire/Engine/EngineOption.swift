@@ -25,8 +25,6 @@ struct EngineOption: Hashable, Sendable {
     EngineOption(43, "cgroup_dump_controller"),
     EngineOption(46, "tcp_skip_in_flight"), EngineOption(47, "weak_sysctls"), EngineOption(49, "status_fd"),
     EngineOption(50, "orphan_pts_master"), EngineOption(52, "tcp_close"), EngineOption(53, "lsm_profile"),
-    EngineOption(54, "tls_cacert"), EngineOption(55, "tls_cacrl"), EngineOption(56, "tls_cert"),
-    EngineOption(57, "tls_key"), EngineOption(58, "tls"), EngineOption(59, "tls_no_cn_verify"),
     EngineOption(60, "cgroup_yard"),
     // Sluice reads the memory in its own way.
     EngineOption(61, "pre_dump_mode"),

@@ -18,6 +18,12 @@ public struct EngineRequest: Hashable, Sendable {
     public static let dump = Kind(rawValue: 1)
     /// A pre-dump, after which another or the final dump may be asked for.
     public static let preDump = Kind(rawValue: 4)
+    /// A page server in the background.
+    public static let pageServer = Kind(rawValue: 5)
+    /// A page server that is waited for (`waitForProcess`).
+    public static let pageServerChild = Kind(rawValue: 12)
+    /// How a process has ended that was started for an earlier request.
+    public static let waitForProcess = Kind(rawValue: 11)
     /// Whether something is supported.
     public static let featureCheck = Kind(rawValue: 9)
     /// Which CRIU this is.
@@ -38,8 +44,10 @@ public struct EngineRequest: Hashable, Sendable {
     public var logLevel: Int32
     /// Where messages go, in the work directory.
     public var logFile: String?
-    /// Whether the pages are to be sent to a page server.
-    public var hasPageServer: Bool
+    /// The page server that the pages are to be sent to, or that is to be started.
+    public var pageServer: EnginePageServer?
+    /// Whether, and by which files, the connection with the page server is encrypted.
+    public var tls: EngineTLS?
     /// Earlier images, relative to the directory for the images.
     public var parent: String?
     /// Whether to give back what the parent has of pages that the images have anew.
@@ -67,7 +75,8 @@ public struct EngineRequest: Hashable, Sendable {
       pid = unsafe options.has_pid != 0 ? options.pid : nil
       logLevel = unsafe options.log_level
       logFile = unsafe Self.text(options.log_file)
-      hasPageServer = unsafe options.ps != nil
+      pageServer = unsafe options.ps.map { unsafe EnginePageServer($0.pointee) }
+      tls = unsafe EngineTLS(options)
       // An empty one is a mistake, and not the wish for none.
       parent = unsafe options.parent_img.map { unsafe String(cString: $0) }
       dedups = unsafe options.auto_dedup != 0
@@ -77,7 +86,6 @@ public struct EngineRequest: Hashable, Sendable {
       logsToStandardError = unsafe options.log_to_stderr != 0
       if unsafe options.lazy_pages != 0 { forCriu.append("lazy_pages") }
       if unsafe options.leave_stopped != 0 { forCriu.append("leave_stopped") }
-      if hasPageServer { forCriu.append("ps") }
       for index in unsafe 0..<Int(options.base.n_unknown_fields) {
         let number = unsafe options.base.unknown_fields[index].tag
         if let known = EngineOption.leftOut.first(where: { $0.number == number }) {
@@ -88,7 +96,7 @@ public struct EngineRequest: Hashable, Sendable {
       }
     }
 
-    private static func text(_ string: UnsafePointer<CChar>?) -> String? {
+    static func text(_ string: UnsafePointer<CChar>?) -> String? {
       guard let string = unsafe string else { return nil }
       let text = unsafe String(cString: string)
       return text.isEmpty ? nil : text
@@ -103,6 +111,8 @@ public struct EngineRequest: Hashable, Sendable {
   public var keepsOpen: Bool
   /// What is asked about, where it is a question for features.
   public var features: EngineFeatures?
+  /// The process that is to be waited for.
+  public var pid: Int32?
 
   /// Reads a packet.
   ///
@@ -120,6 +130,7 @@ public struct EngineRequest: Hashable, Sendable {
     unsafe options = request.opts.map { unsafe Options($0.pointee) }
     unsafe keepsOpen = request.keep_open != 0
     unsafe features = request.features.map { unsafe EngineFeatures($0.pointee) }
+    unsafe pid = request.has_pid != 0 ? Int32(exactly: request.pid) : nil
   }
 }
 
