@@ -119,12 +119,12 @@ public final class PageServer: Sendable {
   public func runOnce() async throws(SluiceError) -> SessionReport {
     let connection = try await connect()
     var report = SessionReport(number: nextNumber(), client: connection.peer, clientName: nil)
-    let parents = Locked<Result<ParentImages?, SluiceError>?>(nil)
+    let parents = Locked<Result<SessionParent, SluiceError>?>(nil)
     let configuration = configuration
     let result = await serve(connection, &report) { (_) throws(SluiceError) in
       let parent = parents.withLock { opened in
         if let opened { return opened }
-        let made = Result { () throws(SluiceError) in try configuration.openParent() }
+        let made = Result { () throws(SluiceError) in SessionParent(try configuration.openParent()) }
         opened = made
         return made
       }
@@ -179,9 +179,9 @@ public final class PageServer: Sendable {
           var report = SessionReport(number: self.nextNumber(), client: connection.peer, clientName: nil)
           let client = connection.clientAddress
           let chosen = Locked<SessionRun.Place?>(nil)
-          _ = await self.serve(connection, &report) { (object) throws(SluiceError) in
+          _ = await self.serve(connection, &report) { (_) throws(SluiceError) in
             if let place = chosen.withLock({ $0 }) { return place }
-            let place = try directories.place(for: object, of: client)
+            let place = try directories.place(of: client)
             chosen.withLock { $0 = place }
             return place
           }
