@@ -2,7 +2,8 @@
 //
 //   wire LISTEN SERVER flip    passes everything on, and flips a bit in one page: "flipped ADDRESS"
 //   wire LISTEN SERVER stall   passes on what comes until pages come, and then nothing more: "stalled"; when one end has
-//                              gone, the connection to the other is ended, too
+//                              gone, the connection to the other is ended, too. What comes meanwhile is lost: behind it
+//                              comes the word that an end has gone.
 //
 // LISTEN and SERVER are ports of this machine. Says "listening" first; one connection, then it ends.
 #define _GNU_SOURCE
@@ -125,13 +126,18 @@ static size_t pass(int from, int to, bool is_from_client) {
     return (size_t)count;
 }
 
+// Whether there may be more.
+static bool lose(int from) {
+    static unsigned char bytes[64 * 1024];
+    return read(from, bytes, sizeof bytes) > 0;
+}
+
 int main(int count, char **arguments) {
     if (count != 4 || (strcmp(arguments[3], "flip") && strcmp(arguments[3], "stall")))
         errx(2, "usage: wire LISTEN SERVER flip|stall");
     flips = !strcmp(arguments[3], "flip");
     int client = accept_at(arguments[1]), server = connect_to(arguments[2]);
-    struct pollfd ends[2] = {{.fd = client, .events = POLLIN | POLLRDHUP}, {.fd = server, .events = POLLIN | POLLRDHUP}};
-    const short has_gone = POLLRDHUP | POLLHUP | POLLERR;
+    struct pollfd ends[2] = {{.fd = client, .events = POLLIN}, {.fd = server, .events = POLLIN}};
     size_t passed = 0;
     while (flips || passed < STALL_AFTER) {
         if (poll(ends, 2, -1) < 0)
@@ -147,10 +153,10 @@ int main(int count, char **arguments) {
     }
     if (!flips && passed >= STALL_AFTER) {
         say("stalled");
-        ends[0].events = ends[1].events = POLLRDHUP;
-        while (!(ends[0].revents & has_gone) && !(ends[1].revents & has_gone))
+        do {
             if (poll(ends, 2, -1) < 0)
                 err(1, "poll");
+        } while ((!ends[0].revents || lose(client)) && (!ends[1].revents || lose(server)));
     }
     return 0;
 }
