@@ -22,8 +22,9 @@ endif
 release_flags := -c release --static-swift-stdlib --disable-local-rpath -Xswiftc -use-ld=lld
 program := .build/release/sluice
 # The same with nothing left outside of it, the C library included; in a place of its own, for all is compiled anew.
+# Without TLS: GnuTLS needs p11-kit, of which Debian has no static library, as it loads others when it runs.
 static_build := .build/static
-static_flags := $(release_flags) -Xswiftc -static-executable
+static_flags := $(release_flags) --disable-default-traits -Xswiftc -static-executable
 packages := .build/packages
 programs := .build/programs
 bench_programs := $(addprefix $(programs)/,memory-target bare-read bare-copy watch-target slow-disk)
@@ -32,10 +33,11 @@ soak_programs := $(addprefix $(programs)/,trial-target image-compare images)
 # What a bare toolchain lacks on Debian 12: the libraries of its own programs, and the C and C++ headers and start
 # files that it takes from the system (g++).
 packages_toolchain := binutils g++ git libc6-dev libcurl4 libncurses6 libsqlite3-0 libxml2
-packages_build := $(packages_toolchain) libprotobuf-c-dev liburing-dev libxxhash-dev
+packages_build := $(packages_toolchain) libgnutls28-dev libprotobuf-c-dev liburing-dev libxxhash-dev
 # criu brings crit, which decodes our images in the tests.
-# groff-base lays out the manual pages; bsdutils has script, a terminal for the progress bar.
-packages_test := $(packages_build) bsdutils criu groff-base python3 strace
+# groff-base lays out the manual pages; bsdutils has script, a terminal for the progress bar; openssl makes certificates,
+# and is at the other end of TLS.
+packages_test := $(packages_build) bsdutils criu groff-base openssl python3 strace
 # The manual is made from what the program says of itself.
 packages_install := python3
 packages_package := $(packages_install) binutils dpkg-dev

@@ -30,6 +30,10 @@ let package = Package(
     .library(name: "Sluice", targets: ["Sluice"]),
     .executable(name: "sluice", targets: ["sluice"]),
   ],
+  traits: [
+    .trait(name: "TLS", description: "TLS by the system's GnuTLS, for connections of page servers"),
+    .default(enabledTraits: ["TLS"]),
+  ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
@@ -44,6 +48,10 @@ let package = Package(
       name: "CSluiceImages", path: "Sources/CImages", exclude: ["proto"],
       linkerSettings: [.linkedLibrary("protobuf-c")]),
     .target(
+      name: "CSluiceTLS", path: "Sources/CTLS",
+      cSettings: [.define("SLUICE_TLS", .when(traits: ["TLS"]))],
+      linkerSettings: [.linkedLibrary("gnutls", .when(traits: ["TLS"]))]),
+    .target(
       name: "SluiceSystem", dependencies: ["CSluiceLinux"], path: "Sources/System",
       swiftSettings: swiftSettings),
     .target(
@@ -51,6 +59,9 @@ let package = Package(
       swiftSettings: swiftSettings),
     .target(
       name: "SluiceWire", dependencies: ["CSluiceImages"], path: "Sources/Wire", swiftSettings: swiftSettings),
+    .target(
+      name: "SluiceTLS", dependencies: ["CSluiceLinux", "CSluiceTLS", "SluiceSystem"], path: "Sources/TLS",
+      swiftSettings: swiftSettings),
     .target(
       name: "SluiceImages", dependencies: ["CSluiceImages", "CSluiceLinux", "SluiceSystem", "SluiceWire"],
       path: "Sources/Images",
@@ -61,7 +72,7 @@ let package = Package(
     .target(
       name: "Sluice",
       dependencies: [
-        "SluicePipeline", "SluiceImages", "SluiceSystem", "SluiceTarget", "SluiceWire",
+        "SluicePipeline", "SluiceImages", "SluiceSystem", "SluiceTarget", "SluiceTLS", "SluiceWire",
         .product(name: "Logging", package: "swift-log"),
       ],
       path: "Sources/Stages", swiftSettings: swiftSettings),
@@ -74,13 +85,16 @@ let package = Package(
       ],
       path: "Sources/App", swiftSettings: swiftSettings),
 
-    // Tests of System, Pipeline, Wire and Images.
+    // Tests of System, Pipeline, TLS, Wire and Images.
     .testTarget(
       name: "SluiceSystemTests", dependencies: ["SluiceSystem", "CSluiceLinux", "SluiceTestSupport"],
       path: "Tests/SystemTests", swiftSettings: swiftSettings),
     .testTarget(
       name: "SluicePipelineTests", dependencies: ["SluicePipeline", "CSluiceLinux", "SluiceTestSupport"],
       path: "Tests/PipelineTests", swiftSettings: swiftSettings),
+    .testTarget(
+      name: "SluiceTLSTests", dependencies: ["SluiceTLS", "CSluiceLinux", "SluiceTestSupport"],
+      path: "Tests/TLSTests", swiftSettings: swiftSettings),
     .testTarget(
       name: "SluiceWireTests", dependencies: ["SluiceWire"], path: "Tests/WireTests",
       swiftSettings: swiftSettings),
@@ -127,8 +141,8 @@ let package = Package(
     .testTarget(
       name: "SluiceStagesTests",
       dependencies: [
-        "Sluice", "SluiceImages", "SluicePipeline", "SluiceSystem", "SluiceTarget", "CSluiceLinux",
-        "SluiceTestSupport",
+        "Sluice", "SluiceImages", "SluicePipeline", "SluiceSystem", "SluiceTarget", "SluiceWire",
+        "CSluiceLinux", "SluiceTestSupport",
       ],
       path: "Tests/StagesTests", swiftSettings: swiftSettings),
     .testTarget(

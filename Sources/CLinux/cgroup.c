@@ -14,20 +14,20 @@
 #include "faults.h"
 
 void sluice_wait_for_cgroup_events(int file, int milliseconds) {
-  struct pollfd watched = {.fd = file, .events = POLLPRI};
-  (void)poll(&watched, 1, milliseconds);
+  struct pollfd polled = {.fd = file, .events = POLLPRI};
+  (void)poll(&polled, 1, milliseconds);
 }
 
-int sluice_cgroup_watch_start(void) {
-  int watch = FAULTY(SLUICE_FAULT_OPEN, inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
-  return watch < 0 ? -errno : watch;
+int sluice_cgroup_monitor_start(void) {
+  int monitor = FAULTY(SLUICE_FAULT_OPEN, inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  return monitor < 0 ? -errno : monitor;
 }
 
-int sluice_cgroup_watch_add(int watch, int directory) {
+int sluice_cgroup_monitor_add(int monitor, int directory) {
   // The call takes paths only; this one leads to the very directory that is open.
   char path[64];
   snprintf(path, sizeof path, "/proc/self/fd/%d", directory);
-  return inotify_add_watch(watch, path, IN_MODIFY | IN_ONLYDIR) < 0 ? -errno : 0;
+  return inotify_add_watch(monitor, path, IN_MODIFY | IN_ONLYDIR) < 0 ? -errno : 0;
 }
 
 // cgroup.events, which the kernel itself has changed, is none of them.
@@ -39,11 +39,11 @@ static bool decides_what_runs(const struct inotify_event *event) {
   return false;
 }
 
-int sluice_cgroup_watch_saw(int watch) {
+int sluice_cgroup_monitor_saw(int monitor) {
   _Alignas(struct inotify_event) char block[4096];
   bool saw = false;
   for (;;) {
-    ssize_t length = TEMP_FAILURE_RETRY(read(watch, block, sizeof block));
+    ssize_t length = TEMP_FAILURE_RETRY(read(monitor, block, sizeof block));
     if (length < 0) return errno == EAGAIN ? saw : -errno;
     for (ssize_t at = 0; at < length;) {
       const struct inotify_event *event = (const struct inotify_event *)(block + at);

@@ -30,13 +30,13 @@ static void thaw(int file) {
 
 // Waits for whoever is guarded to say something. 0 at the end of the time.
 static int wait_until(int socket, int64_t deadline) {
-  struct pollfd watched = {.fd = socket, .events = POLLIN};
+  struct pollfd polled = {.fd = socket, .events = POLLIN};
   for (;;) {
     int64_t left = deadline - now_ms();
     if (left <= 0) return 0;
     struct timespec limit = {.tv_sec = (time_t)(left / 1000), .tv_nsec = (long)(left % 1000 * 1000000)};
     // Interrupted: nothing has been said.
-    long ready = RAW(SYS_ppoll, &watched, 1, &limit, NULL, 0);
+    long ready = RAW(SYS_ppoll, &polled, 1, &limit, NULL, 0);
     if (ready != 0 && ready != -EINTR) return 1;
   }
 }

@@ -9,13 +9,17 @@
 
 // In a helper, too: no function of the C library.
 
+static void begin(struct msghdr *message, struct iovec *part) {
+  clear_bytes(message, sizeof *message);
+  message->msg_iov = part;
+  message->msg_iovlen = 1;
+}
+
 int send_message(int socket, const void *bytes, size_t length, int file) {
   _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof file)];
   struct iovec part = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = length};
   struct msghdr message;
-  clear_bytes(&message, sizeof message);
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
+  begin(&message, &part);
   if (file >= 0) {
     clear_bytes(control, sizeof control);
     message.msg_control = control;
@@ -36,9 +40,7 @@ int receive_message(int socket, void *bytes, size_t length, int *file) {
   _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof *file)];
   struct iovec part = {.iov_base = bytes, .iov_len = length};
   struct msghdr message;
-  clear_bytes(&message, sizeof message);
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
+  begin(&message, &part);
   message.msg_control = control;
   message.msg_controllen = sizeof control;
   *file = -1;

@@ -25,8 +25,8 @@ int sluice_pidfd_open(pid_t pid) {
 }
 
 int sluice_pidfd_is_alive(int pidfd) {
-  struct pollfd watched = {.fd = pidfd, .events = POLLIN};
-  int ready = TEMP_FAILURE_RETRY(FAULTY(SLUICE_FAULT_PIDFD_POLL, poll(&watched, 1, 0)));
+  struct pollfd polled = {.fd = pidfd, .events = POLLIN};
+  int ready = TEMP_FAILURE_RETRY(FAULTY(SLUICE_FAULT_PIDFD_POLL, poll(&polled, 1, 0)));
   if (ready < 0) return -errno;
   return ready == 0;
 }

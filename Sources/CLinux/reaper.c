@@ -32,7 +32,7 @@ struct sluice_reaper {
   pthread_cond_t changed;
   struct traced *processes;
   size_t count;
-  bool watches;
+  bool works;
   bool is_to_end;
 };
 
@@ -66,7 +66,7 @@ static void *run(void *context) {
   sluice_name_this_thread("sluice-reaper");
   pthread_mutex_lock(&reaper->mutex);
   while (!reaper->is_to_end) {
-    if (!reaper->watches) {
+    if (!reaper->works) {
       pthread_cond_wait(&reaper->changed, &reaper->mutex);
       continue;
     }
@@ -79,7 +79,7 @@ static void *run(void *context) {
       until.tv_nsec -= 1000000000;
     }
     int result = pthread_cond_timedwait(&reaper->changed, &reaper->mutex, &until);
-    if (result != ETIMEDOUT || !reaper->watches || atomic_load(&reaper->steps) != before) continue;
+    if (result != ETIMEDOUT || !reaper->works || atomic_load(&reaper->steps) != before) continue;
     for (size_t at = 0; at < reaper->count; at++) note_ends(reaper->processes[at]);
   }
   pthread_mutex_unlock(&reaper->mutex);
@@ -127,9 +127,9 @@ int sluice_reaper_add(struct sluice_reaper *reaper, int directory, pid_t pid) {
   return grown == NULL ? -ENOMEM : 0;
 }
 
-void sluice_reaper_watch(struct sluice_reaper *reaper) {
+void sluice_reaper_work(struct sluice_reaper *reaper) {
   pthread_mutex_lock(&reaper->mutex);
-  reaper->watches = true;
+  reaper->works = true;
   pthread_cond_signal(&reaper->changed);
   pthread_mutex_unlock(&reaper->mutex);
 }
@@ -140,7 +140,7 @@ void sluice_reaper_step(struct sluice_reaper *reaper) {
 
 void sluice_reaper_rest(struct sluice_reaper *reaper) {
   pthread_mutex_lock(&reaper->mutex);
-  reaper->watches = false;
+  reaper->works = false;
   pthread_mutex_unlock(&reaper->mutex);
 }
 

@@ -65,6 +65,20 @@ static int transfer(long request, pid_t thread, long set, void *bytes, size_t si
   struct iovec part = {.iov_base = bytes, .iov_len = size};
   return (int)RAW(SYS_ptrace, request, thread, set, &part);
 }
+
+// Of the system calls that outlive a stop, those that do so on each of these processors.
+static bool survives_anywhere(long number) {
+  switch (number) {
+    case SYS_rt_sigsuspend:
+    case SYS_read:
+    case SYS_wait4:
+    case SYS_waitid:
+    case SYS_msgrcv:
+      return true;
+    default:
+      return false;
+  }
+}
 #endif
 
 #if defined(__x86_64__)
@@ -115,14 +129,9 @@ bool survives_stop(long number) {
     case SYS_select:
     case SYS_pselect6:
     case SYS_pause:
-    case SYS_rt_sigsuspend:
-    case SYS_read:
-    case SYS_wait4:
-    case SYS_waitid:
-    case SYS_msgrcv:
       return true;
     default:
-      return false;
+      return survives_anywhere(number);
   }
 }
 
@@ -206,18 +215,7 @@ void set_call(struct registers *registers, uint64_t address, long number, long f
 long call_result(const struct registers *registers) { return (long)registers->general.regs[0]; }
 
 // Of those that go on with the time that is left (restart_syscall), the kernel forgets that they did.
-bool survives_stop(long number) {
-  switch (number) {
-    case SYS_rt_sigsuspend:
-    case SYS_read:
-    case SYS_wait4:
-    case SYS_waitid:
-    case SYS_msgrcv:
-      return true;
-    default:
-      return false;
-  }
-}
+bool survives_stop(long number) { return survives_anywhere(number); }
 
 // The kernel has decided by the time that the thread stands (arch/arm64/kernel/signal.c), and the first argument, which
 // the result has replaced, is not shown.

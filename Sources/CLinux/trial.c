@@ -51,8 +51,8 @@ struct sluice_trial *sluice_trial_start(pid_t thread, int *error) {
 }
 
 bool sluice_trial_has_ended(struct sluice_trial *trial, int milliseconds) {
-  struct pollfd watched = {.fd = trial->pidfd, .events = POLLIN};
-  return poll(&watched, 1, milliseconds) == 1;
+  struct pollfd polled = {.fd = trial->pidfd, .events = POLLIN};
+  return poll(&polled, 1, milliseconds) == 1;
 }
 
 void sluice_trial_end(struct sluice_trial *trial) {

@@ -21,13 +21,13 @@ int sluice_userfault_enable(int descriptor) {
   return FAULTY(SLUICE_FAULT_USERFAULT, ioctl(descriptor, UFFDIO_API, &api)) < 0 ? -errno : 0;
 }
 
-int sluice_userfault_watch(int descriptor, uint64_t start, uint64_t end) {
-  struct uffdio_register watched = {
+int sluice_userfault_register(int descriptor, uint64_t start, uint64_t end) {
+  struct uffdio_register registration = {
       .range = {.start = start, .len = end - start}, .mode = UFFDIO_REGISTER_MODE_WP};
-  return FAULTY(SLUICE_FAULT_USERFAULT, ioctl(descriptor, UFFDIO_REGISTER, &watched)) < 0 ? -errno : 0;
+  return FAULTY(SLUICE_FAULT_USERFAULT, ioctl(descriptor, UFFDIO_REGISTER, &registration)) < 0 ? -errno : 0;
 }
 
-int sluice_userfault_unwatch(int descriptor, uint64_t start, uint64_t end) {
+int sluice_userfault_unregister(int descriptor, uint64_t start, uint64_t end) {
   struct uffdio_range range = {.start = start, .len = end - start};
   return FAULTY(SLUICE_FAULT_USERFAULT, ioctl(descriptor, UFFDIO_UNREGISTER, &range)) < 0 ? -errno : 0;
 }

@@ -1,4 +1,4 @@
-/// How much may pass in a time: so many bytes a second on average, and no more than a tenth of a second's worth at once.
+/// How much may pass in a time: so many bytes a second on average, and no more than a twentieth of a second's worth at once.
 ///
 /// A piece that is larger than that passes whole, and what follows waits for it.
 public struct TokenBucket: Hashable, Sendable {
@@ -9,16 +9,16 @@ public struct TokenBucket: Hashable, Sendable {
   private var filledAt: UInt64
 
   /// The time whose worth may pass at once, in seconds.
-  private static let burst = 0.1
+  private static let burst = 0.05
 
-  /// A full bucket.
+  /// A bucket from which nothing has passed yet.
   ///
   /// - Parameters:
   ///   - rate: bytes a second, 1 at least; nil for no limit.
   ///   - now: in nanoseconds of a clock that never goes back.
   public init(rate: UInt64?, now: UInt64) {
     self.rate = rate.map { max(1, $0) }
-    level = Double(self.rate ?? 0) * Self.burst
+    level = 0
     filledAt = now
   }
 
@@ -30,6 +30,7 @@ public struct TokenBucket: Hashable, Sendable {
     // What is owed takes as many seconds as it would have.
     if let old, let new = self.rate, level < 0 { level *= Double(new) / Double(old) }
     level = min(level, Double(self.rate ?? 0) * Self.burst)
+    if self.rate == nil { level = 0 }
   }
 
   /// Lets bytes pass.

@@ -19,6 +19,8 @@ package enum SymbolicLink {
     }
     guard count != -Int(EINVAL) else { throw SystemError(refusing: "\(path) is no symbolic link") }
     guard count >= 0 else { throw SystemError("reading the link \(path)", returned: count) }
+    // What the text has beyond that is not told.
+    guard count < text.count else { throw SystemError("reading the link \(path)", returned: -ENAMETOOLONG) }
     return String(decoding: text[..<count], as: UTF8.self)
   }
 }

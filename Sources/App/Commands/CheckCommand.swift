@@ -17,7 +17,7 @@ struct CheckCommand: AsyncParsableCommand {
 
   @Option(
     name: [.customShort("t"), .customLong("tree")],
-    help: ArgumentHelp("The process that is to be copied.", valueName: "pid"))
+    parsing: .unconditional, help: ArgumentHelp("The process that is to be copied.", valueName: "pid"))
   var pid: Int32?
 
   @Option(

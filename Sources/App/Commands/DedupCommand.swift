@@ -34,7 +34,7 @@ struct DedupCommand: AsyncParsableCommand {
     Terminal.message(
       "sluice: \(report.pages) pages, \(ByteCount.text(Int(report.bytes))), given back by the parents of \(imagesDir)"
     )
-    let figures = DirectoryReport(imagesDir: imagesDir, report: report)
+    let figures = JoinedObject(report, ImagesPaths(imagesDir: imagesDir))
     if json, !Terminal.json(figures) { throw CommandFailure.outputFailed }
   }
 }

@@ -20,21 +20,24 @@ struct DirtyRateCommand: AsyncParsableCommand {
 
   @Option(
     name: [.customShort("t"), .customLong("tree")],
+    parsing: .unconditional,
     help: ArgumentHelp("The process that is measured, with its descendants.", valueName: "pid"))
   var pid: Int32
 
-  @Option(help: ArgumentHelp("For how long.", valueName: "n"))
+  @Option(parsing: .unconditional, help: ArgumentHelp("For how long.", valueName: "n"))
   var seconds = 10.0
 
   @Flag(help: "Use the soft-dirty bits: there is no chain of images yet that goes by them.")
   var clearSoftDirty = false
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "How much would be copied in a second, such as 500M: what disk or network take.", valueName: "size"))
   var copyRate = ByteCount(bytes: 1 << 30)
 
-  @Option(help: ArgumentHelp("The most rounds that are reckoned with.", valueName: "n"))
+  @Option(
+    parsing: .unconditional, help: ArgumentHelp("The most rounds that are reckoned with.", valueName: "n"))
   var rounds = 8
 
   @Flag(help: "Print it as one JSON object.")
@@ -62,7 +65,7 @@ struct DirtyRateCommand: AsyncParsableCommand {
     case .success(let report):
       var policy = RoundPolicy()
       policy.rounds = rounds
-      let output = try DirtyRateOutput(pid: pid, report, copyRate: copyRate.bytes, policy)
+      let output = try DirtyRateOutput(report, copyRate: copyRate.bytes, policy)
       guard json ? Terminal.json(output) : Terminal.data(output.text) else {
         throw CommandFailure.outputFailed
       }

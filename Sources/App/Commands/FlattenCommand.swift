@@ -22,7 +22,9 @@ struct FlattenCommand: AsyncParsableCommand {
       "Where the images go. It is made where there is none, and must hold no images yet.", valueName: "dir"))
   var output: String
 
-  @Option(help: ArgumentHelp("The memory that may be used, such as 16M or 1GiB.", valueName: "size"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("The memory that may be used, such as 16M or 1GiB.", valueName: "size"))
   var memoryBudget = ByteCount(bytes: 64 << 20)
 
   @OptionGroup
@@ -55,25 +57,10 @@ struct FlattenCommand: AsyncParsableCommand {
           "sluice: no round can build on \(output), as none can on \(imagesDir): one was, or was to be, built on that already"
         )
       }
-      let figures = FlattenOutput(
-        imagesDir: imagesDir, output: output, depth: report.depth, pagemaps: report.pagemaps,
-        pages: report.pages, bytes: report.bytes, holeBytes: report.holeBytes,
-        isBase: report.isBase)
+      let figures = JoinedObject(report, ImagesPaths(imagesDir: imagesDir, output: output))
       if json, !Terminal.json(figures) { throw CommandFailure.outputFailed }
     case .failure(let error):
       throw CommandFailure.report(error, after: cause)
     }
   }
-}
-
-/// The figures as JSON (in snake_case).
-private struct FlattenOutput: Encodable {
-  let imagesDir: String
-  let output: String
-  let depth: Int
-  let pagemaps: Int
-  let pages: UInt64
-  let bytes: UInt64
-  let holeBytes: UInt64
-  let isBase: Bool
 }

@@ -111,6 +111,9 @@ struct PageServerCommand: AsyncParsableCommand {
   @Flag(help: "Print a JSON object for each session on standard output.")
   var json = false
 
+  @OptionGroup(title: "Encryption")
+  var tlsOptions: TLSOptions
+
   @Flag(name: [.short, .long], help: "Tell what is being done; given twice, tell more.")
   var verbose: Int
 
@@ -159,7 +162,8 @@ struct PageServerCommand: AsyncParsableCommand {
 
   func run() async throws {
     guard daemon else {
-      try await runOptions.run(logsIn: imagesDir) { () async throws(SluiceError) in try await serveSessions() }
+      try await runOptions.run(logsIn: imagesDir) { () async throws(SluiceError) in try await serveSessions()
+      }
       return
     }
     try startDaemon()
@@ -177,6 +181,7 @@ extension PageServerCommand {
     configuration.memoryBudget = memoryBudget.bytes
     configuration.io = io.value
     configuration.syncs = sync
+    configuration.tls = tlsOptions.files
     configuration.idleTimeLimit = .seconds(idleTimeout)
     configuration.mostBytes = maxBytes.map { UInt64($0.bytes) }
     configuration.logger = StandardErrorLog.logger(verbosity: verbose)
@@ -194,6 +199,11 @@ extension PageServerCommand {
     if server.port > 0, listenFd == nil {
       Terminal.message("sluice: listening at \(address), port \(server.port)")
     }
+    if tlsOptions.files == nil, !PageServer.isLoopback(address), psSocket == nil {
+      Terminal.message(
+        "sluice: warning: what clients send is memory, and whoever is on the way can read and change it: encrypt it (--tls), or listen at 127.0.0.1"
+      )
+    }
     tellReady()
     ServiceManager.tell("READY=1")
     defer { ServiceManager.tell("STOPPING=1") }
@@ -201,7 +211,14 @@ extension PageServerCommand {
       var sessions = PageServer.Sessions()
       sessions.most = maxSessions
       sessions.name = sessionName
-      try await server.run(sessions) { [json] report in Self.show(report, json: json) }
+      do throws(SluiceError) {
+        try await server.run(sessions) { [json] report in Self.show(report, json: json) }
+      } catch {
+        // Whoever has it stop has what they wanted.
+        guard error.code == .cancelled else { throw error }
+        Terminal.message(
+          "sluice: the page server has stopped; of sessions that were under way nothing is kept")
+      }
     } else {
       Self.show(try await server.runOnce(), json: json)
     }
@@ -222,7 +239,8 @@ extension PageServerCommand {
     let given = Array(CommandLine.arguments.dropFirst())
     let own =
       CriuName.isOurs
-      ? [Self.configuration.commandName ?? ""] + (try CriuOptions(given, for: .criu, in: .ours)).arguments : given
+      ? [Self.configuration.commandName ?? ""] + (try CriuOptions(given, for: .criu, in: .ours)).arguments
+      : given
     var arguments = own.filter { !["--daemon", "-d"].contains($0) }
     var listening: (descriptor: Int32, port: UInt16)?
     if let psSocket {

@@ -17,6 +17,7 @@ struct PreDumpCommand: AsyncParsableCommand {
 
   @Option(
     name: [.customShort("t"), .customLong("tree")],
+    parsing: .unconditional,
     help: ArgumentHelp("The process to copy, with all of its descendants.", valueName: "pid"))
   var pid: Int32
 
@@ -77,6 +78,7 @@ struct PreDumpCommand: AsyncParsableCommand {
   var pageServer: PageServerOptions
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "The memory that may be used for the copying, such as 16M or 1GiB.",
       discussion: """
@@ -87,6 +89,7 @@ struct PreDumpCommand: AsyncParsableCommand {
   var memoryBudget = ByteCount(bytes: 64 << 20)
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "How many threads read the process' memory.",
       discussion:
@@ -94,7 +97,8 @@ struct PreDumpCommand: AsyncParsableCommand {
       valueName: "n"))
   var readers = 1
 
-  @Option(help: ArgumentHelp("How many writes are in flight at most.", valueName: "n"))
+  @Option(
+    parsing: .unconditional, help: ArgumentHelp("How many writes are in flight at most.", valueName: "n"))
   var queueDepth = 8
 
   @OptionGroup

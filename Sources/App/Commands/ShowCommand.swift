@@ -39,6 +39,7 @@ struct ShowCommand: AsyncParsableCommand {
 
   @Option(
     name: [.customShort("t"), .customLong("tree")],
+    parsing: .unconditional,
     help: ArgumentHelp(
       "With --mappings: the process that the images begin with, where it has another pid here than in its own pid namespace. The others are sought among its descendants.",
       valueName: "pid"))

@@ -23,6 +23,7 @@ struct VerifyCommand: AsyncParsableCommand {
 
   @Option(
     name: [.customShort("t"), .customLong("tree")],
+    parsing: .unconditional,
     help: ArgumentHelp("The process to compare with. It is stopped meanwhile.", valueName: "pid"))
   var pid: Int32?
 
@@ -63,75 +64,45 @@ struct VerifyCommand: AsyncParsableCommand {
 
 /// What was found, for people and as JSON (in snake_case).
 private struct VerifyOutput: Encodable {
-  struct Process: Encodable {
-    let pid: Int32
-    let namespacePid: Int32
-    let hasImages: Bool
-    let equal: UInt64
-    let differing: UInt64
-    let missing: UInt64
-    let gone: UInt64
-    /// Those of the gone ones whose mapping is gone, too.
-    let unmapped: UInt64
-    let mappings: [Mapping]
-
-    var isEqual: Bool { differing == 0 && missing == 0 }
+  /// What only the command knows of it.
+  private struct Whole: Encodable {
+    let imagesDir: String
+    let ok: Bool
+    let tasks: [ContentsCheck.ProcessReport]?
   }
 
-  struct Mapping: Encodable {
-    let start: String
-    let end: String
-    let name: String
-    let differing: UInt64
-    let missing: UInt64
-    let gone: UInt64
+  private let images: VerifyImages.Report
+  private let whole: Whole
+
+  init(_ directory: String, _ images: VerifyImages.Report, _ contents: [ContentsCheck.ProcessReport]?) {
+    self.images = images
+    let isEqual = (contents ?? []).allSatisfy(\.isEqual)
+    whole = Whole(imagesDir: directory, ok: images.problems.isEmpty && isEqual, tasks: contents)
   }
 
-  let imagesDir: String
-  let ok: Bool
-  let depth: Int
-  let pagemaps: Int
-  let pages: UInt64
-  let problems: [String]
-  let notes: [String]
-  let tasks: [Process]?
+  /// Whether all is well.
+  var ok: Bool { whole.ok }
 
-  init(_ directory: String, _ report: VerifyImages.Report, _ contents: [ContentsCheck.ProcessReport]?) {
-    imagesDir = directory
-    depth = report.depth
-    pagemaps = report.pagemaps
-    pages = report.pages
-    problems = report.problems
-    notes = report.notes
-    tasks = contents?.map { process in
-      Process(
-        pid: process.pid, namespacePid: process.namespacePid, hasImages: process.hasImages,
-        equal: process.pages.equal,
-        differing: process.pages.differing, missing: process.pages.missing, gone: process.pages.gone,
-        unmapped: process.unmapped,
-        mappings: process.mappings.map { mapping in
-          Mapping(
-            start: Address.text(mapping.start), end: Address.text(mapping.end), name: mapping.name,
-            differing: mapping.pages.differing, missing: mapping.pages.missing, gone: mapping.pages.gone)
-        })
-    }
-    ok = problems.isEmpty && (tasks ?? []).allSatisfy(\.isEqual)
+  func encode(to encoder: any Encoder) throws {
+    try JoinedObject(images, whole).encode(to: encoder)
   }
 
   var text: String {
-    var lines = ["\(imagesDir): \(pages) pages in \(pagemaps) pagemaps, \(depth) directories in the chain"]
-    lines += problems.map { "  WRONG: \($0)" }
-    lines += notes.map { "  note: \($0)" }
-    for process in tasks ?? [] {
+    var lines = [
+      "\(whole.imagesDir): \(images.pages) pages in \(images.pagemaps) pagemaps, \(images.depth) directories in the chain"
+    ]
+    lines += images.problems.map { "  WRONG: \($0)" }
+    lines += images.notes.map { "  note: \($0)" }
+    for process in whole.tasks ?? [] {
       lines.append(
-        "  process \(process.pid): \(process.isEqual ? "equal" : "DIFFERS"): \(process.equal) pages the same, \(process.differing) differing, "
-          + "\(process.missing) missing, \(process.gone) gone since"
+        "  process \(process.pid): \(process.isEqual ? "equal" : "DIFFERS"): \(process.pages.equal) pages the same, \(process.pages.differing) differing, "
+          + "\(process.pages.missing) missing, \(process.pages.gone) gone since"
           + (process.hasImages ? "" : " (it has no images)")
       )
       for mapping in process.mappings {
         let name = mapping.name.isEmpty ? "" : " \(mapping.name)"
         lines.append(
-          "    \(mapping.start)-\(mapping.end)\(name): \(mapping.differing) differing, \(mapping.missing) missing, \(mapping.gone) gone"
+          "    \(Address.range(mapping.start, mapping.end))\(name): \(mapping.differing) differing, \(mapping.missing) missing, \(mapping.gone) gone"
         )
       }
       if process.unmapped > 0 { lines.append("    no longer mapped: \(process.unmapped) gone") }

@@ -72,7 +72,8 @@ struct CriuOptions {
       throw Problem(message: "\(option) is none of CRIU's options that Sluice knows")
     }
     guard others.count == 1, let verb = Verb(rawValue: others[0]) else {
-      throw Problem(message: "Sluice makes pre-dumps and is a page server, and does nothing else, by one command")
+      throw Problem(
+        message: "Sluice makes pre-dumps and is a page server, and does nothing else, by one command")
     }
     return verb
   }
@@ -245,10 +246,13 @@ extension CriuOptions {
       leave(choice.option, because: "Sluice reads the memory in its own way")
     case .pageServer: if hasPageServer { arguments.append("--page-server") }
     case .ofPageServer:
-      guard hasPageServer || !isForCriu && !choice.isFromFile else {
+      guard hasPageServer else {
         return leave(choice.option, because: CriuOption.Reason.server.rawValue)
       }
-      add("--\(choice.option.name)", value)
+      switch choice.option.value {
+      case .required: add("--\(choice.option.name)", value)
+      case .none, .optional: if !choice.isTakenBack { arguments.append("--\(choice.option.name)") }
+      }
     case .aboutTheProgram:
       guard !isForCriu else { throw Problem(message: "--\(choice.option.name) asks about CRIU") }
       arguments.append("--\(choice.option.name)")

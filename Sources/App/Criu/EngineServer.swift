@@ -61,7 +61,8 @@ struct EngineServer {
     _ server: EnginePageServer?
   ) throws(EngineAnswer.Failure) -> (descriptor: Int32, port: UInt16) {
     guard let port = UInt16(exactly: server?.port ?? 0) else {
-      throw EngineAnswer.Failure(errno: EINVAL, message: "a page server cannot have port \(server?.port ?? 0)")
+      throw EngineAnswer.Failure(
+        errno: EINVAL, message: "a page server cannot have port \(server?.port ?? 0)")
     }
     do throws(SluiceError) {
       return try PageServer.listen(at: server?.address ?? "", port: port)
@@ -74,7 +75,8 @@ struct EngineServer {
 extension EngineTLS {
   /// The options of the command that say the same.
   var arguments: [String] {
-    ["--tls"] + (authorities.map { ["--tls-cacert=\($0)"] } ?? []) + (revoked.map { ["--tls-cacrl=\($0)"] } ?? [])
+    ["--tls"] + (authorities.map { ["--tls-cacert=\($0)"] } ?? [])
+      + (revoked.map { ["--tls-cacrl=\($0)"] } ?? [])
       + (certificate.map { ["--tls-cert=\($0)"] } ?? []) + (key.map { ["--tls-key=\($0)"] } ?? [])
       + (acceptsAnyName ? ["--tls-no-cn-verify"] : [])
   }

@@ -45,6 +45,9 @@ struct PageServerOptions: ParsableArguments {
       valueName: "bytes"))
   var pageServerLayout = Layout.auto
 
+  @OptionGroup
+  var tlsOptions: TLSOptions
+
   @Flag(help: "With --page-server, write the pages into the images directory as well.")
   var keepPages = false
 
@@ -53,11 +56,17 @@ struct PageServerOptions: ParsableArguments {
       let given = [
         ("--address", address != nil), ("--port", port != nil), ("--ps-socket", psSocket != nil),
         ("--keep-pages", keepPages), ("--page-server-layout", pageServerLayout != .auto),
+        ("--tls", tlsOptions.tls),
       ]
       if let option = given.first(where: \.1)?.0 {
         throw ValidationError("\(option) takes --page-server")
       }
       return
+    }
+    guard !tlsOptions.tls || pageServerLayout != .auto else {
+      throw ValidationError(
+        "with --tls, --page-server-layout takes 24 (servers up to CRIU 4.1.1) or 32 (from 4.2 on; sluice takes both): it cannot be found out then"
+      )
     }
     if let psSocket {
       guard psSocket >= 0 else { throw ValidationError("--ps-socket takes a descriptor from 0 up") }
@@ -85,6 +94,7 @@ struct PageServerOptions: ParsableArguments {
       }
     target.layout = pageServerLayout.value
     target.keepsPages = keepPages
+    target.tls = tlsOptions.files
     return target
   }
 }

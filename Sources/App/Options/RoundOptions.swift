@@ -4,6 +4,7 @@ import Sluice
 /// The options that say how many rounds there are.
 struct RoundOptions: ParsableArguments {
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "Make up to N rounds, each on top of the one before, into DIR/1, DIR/2 and so on.",
       discussion:
@@ -11,20 +12,25 @@ struct RoundOptions: ParsableArguments {
       valueName: "n"))
   var rounds: Int?
 
-  @Option(help: ArgumentHelp("A round that copies fewer pages than this is the last.", valueName: "pages"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("A round that copies fewer pages than this is the last.", valueName: "pages"))
   var untilPages = RoundPolicy().untilPages
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "A round that finds at least so much of the memory unchanged is the last.", valueName: "percent"))
   var untilSkipped = RoundPolicy().untilSkippedPercent
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "A round that copies at least so many pages more than the one before is the last.", valueName: "pages"))
   var maxGrowth = RoundPolicy().maxGrowthPages
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp("No round begins when so much time has passed since the first.", valueName: "seconds"))
   var maxTime: Double?
 

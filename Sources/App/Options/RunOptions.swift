@@ -5,6 +5,7 @@ import Sluice
 /// The options about the run as a whole: how long it may take, and where it tells of itself.
 struct RunOptions: ParsableArguments {
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "End the run when it takes longer, as a signal would end it, with exit code 124.",
       discussion: "Rounds that are finished by then are kept.",

@@ -4,6 +4,7 @@ import Sluice
 /// The option that says how long processes may be stopped.
 struct StopOptions: ParsableArguments {
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "Where the processes have to be stopped: for so long at most, until all of them run again.",
       discussion: "What would take longer fails, and they run on.", valueName: "seconds"))

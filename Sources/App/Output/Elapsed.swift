@@ -9,10 +9,4 @@ enum Elapsed {
     let hundredths = attoseconds / 10_000_000_000_000_000
     return "\(seconds).\(hundredths < 10 ? "0" : "")\(hundredths) s"
   }
-
-  /// - Parameter seconds: not negative.
-  static func text(seconds: Double) -> String {
-    // More than anybody waits for, and less than a Duration holds.
-    text(.seconds(min(seconds, 1e15)))
-  }
 }

@@ -31,7 +31,9 @@ struct MappingsListing {
         of: mappings)
     else { return false }
     while let mapping = try mappings.next() {
-      guard json ? Terminal.json(Line(mapping, namespacePid: namespacePid)) : Terminal.data(text(of: mapping))
+      guard
+        json
+          ? Terminal.json(JoinedObject(mapping, Owner(pid: namespacePid))) : Terminal.data(text(of: mapping))
       else {
         return false
       }
@@ -84,29 +86,9 @@ private struct Head: Encodable {
   let reason: String?
 }
 
-/// A mapping as JSON (in snake_case).
-private struct Line: Encodable {
+/// Which process a mapping is of, as JSON (in snake_case).
+private struct Owner: Encodable {
   let pid: Int32
-  let start: String
-  let end: String
-  let permissions: String
-  let name: String
-  let pagesPresent: UInt64
-  let pagesInParent: UInt64
-  let pagesMissing: UInt64
-  let skipped: String?
-
-  init(_ mapping: LiveMappings.Mapping, namespacePid: Int32) {
-    pid = namespacePid
-    start = Address.text(mapping.start)
-    end = Address.text(mapping.end)
-    permissions = mapping.permissions
-    name = mapping.name
-    pagesPresent = mapping.pages.present
-    pagesInParent = mapping.pages.inParent
-    pagesMissing = mapping.pages.missing
-    skipped = mapping.skipped
-  }
 }
 
 /// What comes after the mappings, as JSON (in snake_case).

@@ -9,7 +9,7 @@ struct PreDumpOutput: Encodable {
   /// Why there is no further round; nil where there is, or where there is but one.
   private let end: RoundPolicy.End?
   /// The most memory that this program has taken so far, everything included.
-  private let peakMemory = OwnMemory.peakBytes
+  private let peakMemory = SluiceRuntime.peakMemoryBytes
 
   init(_ report: PreDumpReport, round: Int? = nil, end: RoundPolicy.End? = nil) {
     self.report = report
@@ -17,18 +17,16 @@ struct PreDumpOutput: Encodable {
     self.end = end
   }
 
-  private enum CodingKeys: CodingKey {
-    case round
-    case roundsEnd
-    case peakRssBytes
+  /// What only the command knows of it.
+  private struct Whole: Encodable {
+    let round: Int?
+    let roundsEnd: RoundPolicy.End?
+    let peakRssBytes: UInt64?
   }
 
   func encode(to encoder: any Encoder) throws {
-    try report.encode(to: encoder)
-    var container = encoder.container(keyedBy: CodingKeys.self)
-    try container.encodeIfPresent(round, forKey: .round)
-    try container.encodeIfPresent(end?.rawValue, forKey: .roundsEnd)
-    try container.encodeIfPresent(peakMemory, forKey: .peakRssBytes)
+    let whole = Whole(round: round, roundsEnd: end, peakRssBytes: peakMemory)
+    try JoinedObject(report, whole).encode(to: encoder)
   }
 
   var summary: String {
@@ -42,7 +40,7 @@ struct PreDumpOutput: Encodable {
     if let parent = report.parentDirectory {
       lines.append("  \(report.pagesSkippedParent) pages were not written since and are left to \(parent)")
     }
-    for (pid, reason) in report.tasksSkipped.sorted(by: { "\($0.key)" < "\($1.key)" }) {
+    for (pid, reason) in report.processesSkipped.sorted(by: { "\($0.key)" < "\($1.key)" }) {
       lines.append("  process \(pid) was left out: \(reason)")
     }
     if report.holeBytes > 0 {
@@ -91,10 +89,10 @@ struct PreDumpOutput: Encodable {
   }
 
   private var subject: String {
-    switch report.tasks.count {
+    switch report.processes.count {
     case 1: "process \(report.pid)"
     case 2: "process \(report.pid) and a descendant"
-    default: "process \(report.pid) and \(report.tasks.count - 1) descendants"
+    default: "process \(report.pid) and \(report.processes.count - 1) descendants"
     }
   }
 

@@ -11,7 +11,7 @@ final class PidFile: Sendable {
   /// The directory that the file is in, whatever becomes of its path, and the name there.
   private let directory: NamedDirectory
   private let name: String
-  private let descriptor: Int32
+  private let file: OpenFile
 
   /// Makes the file, or takes over one that a killed run has left.
   ///
@@ -26,27 +26,18 @@ final class PidFile: Sendable {
       guard let errno = error.errno else { throw CommandFailure.cannotCreate("\(doing): \(error)") }
       throw CommandFailure.cannotCreate(doing, errno: errno.code)
     }
-    descriptor = try Self.open(name, in: directory, path)
-    do throws(ExitCode) {
-      try Self.checkContent(of: descriptor, path)
-      do throws(ExitCode) { try Self.writePid(to: descriptor, path) } catch {
-        // Half a number could be somebody else's.
-        _ = unsafe unlinkat(directory.descriptor, name, 0)
-        throw error
-      }
-    } catch {
-      close(descriptor)
+    file = try Self.open(name, in: directory, path)
+    try Self.checkContent(of: file.descriptor, path)
+    do throws(ExitCode) { try Self.writePid(to: file.descriptor, path) } catch {
+      // Half a number could be somebody else's.
+      _ = unsafe unlinkat(directory.descriptor, name, 0)
       throw error
     }
   }
 
-  deinit {
-    close(descriptor)
-  }
-
   /// Removes the file, unless somebody has put another in its place.
   func remove() {
-    guard Self.isOpen(descriptor, at: name, in: directory) else { return }
+    guard Self.isOpen(file.descriptor, at: name, in: directory) else { return }
     if unsafe unlinkat(directory.descriptor, name, 0) != 0 {
       Terminal.message("sluice: removing the pid file \(path): \(CommandFailure.text(errno))")
     }
@@ -55,25 +46,24 @@ final class PidFile: Sendable {
   /// Opens the file and locks it.
   private static func open(
     _ name: String, in directory: borrowing NamedDirectory, _ path: String
-  ) throws(ExitCode) -> Int32 {
+  ) throws(ExitCode) -> OpenFile {
     while true {
       let flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK
-      let file = unsafe openat(directory.descriptor, name, flags, 0o644)
-      guard file >= 0 else {
+      let opened = unsafe openat(directory.descriptor, name, flags, 0o644)
+      guard opened >= 0 else {
         throw CommandFailure.cannotCreate("creating the pid file \(path)", errno: errno)
       }
-      guard flock(file, LOCK_EX | LOCK_NB) == 0 else {
+      let file = OpenFile(owning: opened)
+      guard flock(file.descriptor, LOCK_EX | LOCK_NB) == 0 else {
         let error = errno
-        close(file)
         guard error == EWOULDBLOCK else {
           throw CommandFailure.cannotCreate("locking the pid file \(path)", errno: error)
         }
         throw CommandFailure.cannotCreate(
           "the pid file \(path) is that of another run, which is still at work: choose another")
       }
-      if isOpen(file, at: name, in: directory) { return file }
+      if isOpen(file.descriptor, at: name, in: directory) { return file }
       // The run that had it has ended, and removed it, since we opened it.
-      close(file)
     }
   }
 

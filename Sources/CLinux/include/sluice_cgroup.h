@@ -13,15 +13,15 @@ void sluice_wait_for_cgroup_events(int file, int milliseconds);
 
 /// Starts to take note of writes to files of cgroups (inotify(7)). Returns a descriptor or -errno: EMFILE where the user
 /// has as many of these as are allowed.
-int sluice_cgroup_watch_start(void);
+int sluice_cgroup_monitor_start(void);
 
-/// Takes note, from now on, of writes to the files of an open cgroup. 0 or -errno: ENOSPC where the user watches as much
+/// Takes note, from now on, of writes to the files of an open cgroup. 0 or -errno: ENOSPC where the user monitors as much
 /// as is allowed.
-int sluice_cgroup_watch_add(int watch, int directory);
+int sluice_cgroup_monitor_add(int monitor, int directory);
 
 /// Whether anybody has written to a file that freezes and thaws a cgroup, or moves processes into it, since this was
 /// asked last. Our own writes count, too. 1, 0, or -errno.
-int sluice_cgroup_watch_saw(int watch);
+int sluice_cgroup_monitor_saw(int monitor);
 
 /// The processor time that all threads of a process have taken so far, in nanoseconds (clock_getcpuclockid(3)). 0 or
 /// -errno: ESRCH when there is no such process.

@@ -16,12 +16,12 @@ struct sluice_reaper;
 struct sluice_reaper *sluice_reaper_start(int *error);
 
 /// Adds a process: its open /proc/PID/task, which stays open until `sluice_reaper_rest`, and its pid. Not while it
-/// watches. 0 or -errno.
+/// works. 0 or -errno.
 int sluice_reaper_add(struct sluice_reaper *reaper, int directory, pid_t pid);
 
 /// From now on the reaper takes note of threads that have ended (all but the first one of each process, whose end is for
 /// the process' parent to note), whenever no `sluice_reaper_step` comes for some milliseconds.
-void sluice_reaper_watch(struct sluice_reaper *reaper);
+void sluice_reaper_work(struct sluice_reaper *reaper);
 
 /// Says that the tracer gets on. It costs next to nothing.
 void sluice_reaper_step(struct sluice_reaper *reaper);

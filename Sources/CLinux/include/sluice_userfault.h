@@ -9,15 +9,16 @@
 /// (UFFD_FEATURE_WP_ASYNC, Linux 6.7). 0 or -errno: EINVAL where the kernel cannot do that.
 int sluice_userfault_enable(int descriptor);
 
-/// Has the mappings between two addresses watched (UFFDIO_REGISTER). 0 or -errno: EBUSY when another descriptor
-/// watches one of them, EINVAL or EPERM when one cannot be watched, ENOENT (EINVAL) when there is none.
-int sluice_userfault_watch(int descriptor, uint64_t start, uint64_t end);
+/// Registers the mappings between two addresses for write protection (UFFDIO_REGISTER). 0 or -errno: EBUSY when one of
+/// them is registered with another descriptor, EINVAL or EPERM when one cannot be registered, ENOENT (EINVAL) when there
+/// is none.
+int sluice_userfault_register(int descriptor, uint64_t start, uint64_t end);
 
 /// Ends that, and lifts the protection of all pages there (UFFDIO_UNREGISTER). 0 or -errno.
-int sluice_userfault_unwatch(int descriptor, uint64_t start, uint64_t end);
+int sluice_userfault_unregister(int descriptor, uint64_t start, uint64_t end);
 
-/// Lifts the protection of the pages between two addresses, which goes on being watched (UFFDIO_WRITEPROTECT). 0 or
-/// -errno: ENOENT when not all of it is watched.
+/// Lifts the protection of the pages between two addresses, which stay registered (UFFDIO_WRITEPROTECT). 0 or -errno:
+/// ENOENT when not all of them are registered.
 int sluice_userfault_unprotect(int descriptor, uint64_t start, uint64_t end);
 
 #endif

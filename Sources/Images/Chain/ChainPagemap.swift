@@ -1,7 +1,7 @@
 internal import CSluiceLinux
 internal import SluiceSystem
 
-/// The pages of one task through a chain of images, from low addresses to high ones, in memory of a fixed size for
+/// The pages of one process through a chain of images, from low addresses to high ones, in memory of a fixed size for
 /// each directory of the chain.
 public final class ChainPagemap {
   /// Where pages are: in the pages file of one of the directories.

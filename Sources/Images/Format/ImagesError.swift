@@ -45,18 +45,6 @@ public struct ImagesError: Error, CustomStringConvertible {
 
   /// The message, and the kernel's reason.
   public var description: String {
-    errno.map { "\(message): \($0.name) (\($0.text))" } ?? message
-  }
-}
-
-extension SystemErrno {
-  /// The name that errno.h gives it, such as "ENOSPC".
-  var name: String { unsafe String(cString: cName) }
-  /// What it means, in a few words.
-  var text: String { unsafe String(cString: cText) }
-
-  /// The error that a C function of ours returned as a negative number.
-  init(returned result: some SignedInteger) {
-    self.init(code: Int32(-result))
+    errno.map { "\(message): \($0.reason)" } ?? message
   }
 }

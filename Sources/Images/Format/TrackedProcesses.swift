@@ -4,7 +4,7 @@ internal import CSluiceImages
 /// knows for sure what CRIU's inventory can only make likely: that it has the same processes before it.
 public struct TrackedProcesses: Hashable, Sendable {
   /// One of the processes.
-  public struct Task: Hashable, Sendable {
+  public struct Process: Hashable, Sendable {
     /// The pid in the process' own pid namespace.
     public let pid: Int32
     /// When it started, in clock ticks since the machine did.
@@ -23,12 +23,12 @@ public struct TrackedProcesses: Hashable, Sendable {
   /// Of /proc/sys/kernel/random/boot_id.
   public let bootID: String
   /// The processes, in the order of their pagemaps.
-  public let tasks: [Task]
+  public let processes: [Process]
 
   /// These processes, since that start of the machine.
-  public init(bootID: String, tasks: [Task]) {
+  public init(bootID: String, processes: [Process]) {
     self.bootID = bootID
-    self.tasks = tasks
+    self.processes = processes
   }
 
   /// The bytes of tracked.img.
@@ -39,10 +39,10 @@ public struct TrackedProcesses: Hashable, Sendable {
       unsafe head.boot_id = text.baseAddress
       var bytes = unsafe Records.file(
         magics: [ImageFormat.commonMagic, ImageFormat.trackedMagic], message: head)
-      for task in tasks {
+      for process in processes {
         var record = unsafe Sluice__TrackedTask.blank
-        unsafe record.pid = UInt32(bitPattern: task.pid)
-        unsafe record.start_time = task.startTime
+        unsafe record.pid = UInt32(bitPattern: process.pid)
+        unsafe record.start_time = process.startTime
         bytes += unsafe Records.file(magics: [], message: record)
       }
       return bytes
@@ -57,14 +57,16 @@ public struct TrackedProcesses: Hashable, Sendable {
       unsafe String(cString: $0.boot_id)
     }
     guard let bootID else { throw reader.malformed("it has no first record") }
-    var tasks: [Task] = []
-    while let task = try unsafe reader.next(
+    var processes: [Process] = []
+    while let process = try unsafe reader.next(
       like: Sluice__TrackedTask.blank,
-      body: { unsafe Task(pid: Int32(bitPattern: $0.pid), startTime: $0.start_time) })
+      body: { unsafe Process(pid: Int32(bitPattern: $0.pid), startTime: $0.start_time) })
     {
-      guard tasks.count < Self.most else { throw reader.malformed("it has more than \(Self.most) tasks") }
-      tasks.append(task)
+      guard processes.count < Self.most else {
+        throw reader.malformed("it has more than \(Self.most) processes")
+      }
+      processes.append(process)
     }
-    self.init(bootID: bootID, tasks: tasks)
+    self.init(bootID: bootID, processes: processes)
   }
 }

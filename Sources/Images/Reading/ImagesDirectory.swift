@@ -212,16 +212,12 @@ public struct ImagesDirectory: ~Copyable, Sendable {
   static func link(
     named name: String, in descriptor: Int32, path: String
   ) throws(ImagesError) -> String? {
-    var text = [UInt8](repeating: 0, count: 4096)
-    let count = unsafe text.withUnsafeMutableBytes {
-      unsafe sluice_read_link_at(descriptor, name, $0.baseAddress, $0.count)
+    do throws(SystemError) {
+      return try SymbolicLink.text(of: name, in: descriptor, called: "\(path)/\(name)")
+    } catch {
+      if error.code == .missing { return nil }
+      throw ImagesError(error, .io)
     }
-    if count < 0 {
-      let errno = SystemErrno(returned: count)
-      if errno.name == "ENOENT" { return nil }
-      throw ImagesError(.io, "reading the link \(path)/\(name)", errno: errno)
-    }
-    return String(decoding: text[..<count], as: UTF8.self)
   }
 
   /// The size of a pages file, and what it takes on its disk.

@@ -1,4 +1,4 @@
-internal import CSluiceLinux
+internal import SluiceSystem
 
 /// The way from one directory to another.
 enum RelativePath {
@@ -19,16 +19,10 @@ enum DirectoryPath {
   ///
   /// - Parameter name: how the directory is called in messages.
   static func real(of descriptor: Int32, named name: String) throws(ImagesError) -> String {
-    var text = [UInt8](repeating: 0, count: 4096)
-    let count = unsafe text.withUnsafeMutableBytes {
-      unsafe sluice_read_link_at(
-        sluice_current_directory(), "/proc/self/fd/\(descriptor)", $0.baseAddress, $0.count)
+    do throws(SystemError) {
+      return try SymbolicLink.text(of: "/proc/self/fd/\(descriptor)", called: name)
+    } catch {
+      throw ImagesError(.io, "asking where the directory \(name) is", errno: error.errno)
     }
-    guard count >= 0, count < text.count else {
-      throw ImagesError(
-        .io, "asking where the directory \(name) is",
-        errno: count < 0 ? SystemErrno(returned: count) : nil)
-    }
-    return String(decoding: text[..<count], as: UTF8.self)
   }
 }

@@ -160,11 +160,11 @@ public struct UnfinishedImages: ~Copyable {
   static func isUnfinished(_ name: String) -> Bool {
     guard name.hasSuffix(suffix) else { return false }
     let final = name.dropLast(suffix.count)
-    let isOfTask = ["pages-", "pagemap-", "hashes-"].contains { final.hasPrefix($0) }
+    let isOfProcess = ["pages-", "pagemap-", "hashes-"].contains { final.hasPrefix($0) }
     return final == ImageFormat.statsName || final == ImageFormat.inventoryName
       || final == ImageFormat.sessionName || final == ImageFormat.sentName
       || final == ImageFormat.trackedName
-      || isOfTask && final.hasSuffix(".img")
+      || isOfProcess && final.hasSuffix(".img")
   }
 
   deinit {
@@ -195,7 +195,7 @@ public struct UnfinishedImages: ~Copyable {
     try create(name)
   }
 
-  /// Creates the file for the hashes of a task's pages.
+  /// Creates the file for the hashes of a process's pages.
   ///
   /// - Parameter pagemap: the name of its pagemap.
   /// - Throws: `ImagesError` with `cannotCreate`.
@@ -234,12 +234,12 @@ public struct UnfinishedImages: ~Copyable {
     }
   }
 
-  /// The names of a task's files.
+  /// The names of a process's files.
   private static func names(pagesID: UInt32, pagemap: String) -> [String] {
     [ImageFormat.pagesName(id: pagesID), pagemap, ImageFormat.hashesName(pagemap: pagemap)]
   }
 
-  /// Ends the files of a task: nothing is written to them any more.
+  /// Ends the files of a process: nothing is written to them any more.
   ///
   /// - Parameter syncs: whether to wait until they are on the disk.
   /// - Throws: `ImagesError` with `io`.
@@ -267,7 +267,7 @@ public struct UnfinishedImages: ~Copyable {
     try createWhole(ImageFormat.sentName, bytes: mark.encoded())
   }
 
-  /// Removes the files of a task, which then has no images. What cannot be removed is not published.
+  /// Removes the files of a process, which then has no images. What cannot be removed is not published.
   public mutating func discard(pagesID: UInt32, pagemap: String) {
     for name in Self.names(pagesID: pagesID, pagemap: pagemap) {
       guard let index = files.firstIndex(where: { $0.name == name }) else { continue }

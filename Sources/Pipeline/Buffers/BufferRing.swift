@@ -38,7 +38,7 @@ public struct BufferLayout: Hashable, Sendable {
 public final class BufferRing: Sendable {
   private typealias Waiter = SuspendedTask<Int?>
 
-  private struct State: ~Copyable {
+  private struct State: WaitedFor, ~Copyable {
     var machine: BufferRingStateMachine<Waiter>
     var lastID: UInt64 = 0
     var shrinkWaiters = WaiterQueue<SuspendedTask<Bool>>()
@@ -97,22 +97,13 @@ public final class BufferRing: Sendable {
   ///
   /// - Returns: false when the task is cancelled before that.
   public func waitUntilWithinLimit() async -> Bool {
-    let id = state.withLock { state in
-      state.lastID += 1
-      return state.lastID
-    }
-    return await withTaskCancellationHandler {
-      await SuspendedTask<Bool>.suspend { waiter in
-        let result: Bool? = state.withLock { state in
-          if Task.isCancelled { return false }
-          if state.machine.isWithinLimit { return true }
-          state.shrinkWaiters.append(waiter, id: id)
-          return nil
-        }
-        if let result { waiter.resume(returning: result) }
-      }
-    } onCancel: {
-      state.withLock { $0.shrinkWaiters.remove(id: id) }?.resume(returning: false)
+    await state.waitInLine(orElse: false, isolation: #isolation) { state, id, waiter, isCancelled in
+      if isCancelled { return (waiter, false) }
+      if state.machine.isWithinLimit { return (waiter, true) }
+      state.shrinkWaiters.append(waiter, id: id)
+      return nil
+    } leave: { state, id in
+      state.shrinkWaiters.remove(id: id)
     }
   }
 
@@ -149,26 +140,11 @@ public final class BufferRing: Sendable {
   public func take() async -> PageBuffer? {
     let action = state.withLock { $0.machine.take() }
     if case .take(let index) = action { return buffer(at: index) }
-    guard let index = await waitForBuffer(isolation: #isolation) else { return nil }
-    return buffer(at: index)
-  }
-
-  private func waitForBuffer(isolation: isolated (any Actor)?) async -> Int? {
-    let id = state.withLock { state in
-      state.lastID += 1
-      return state.lastID
-    }
-    return await withTaskCancellationHandler {
-      // The capture keeps the body on the caller's actor.
-      await Waiter.suspend(isolation: isolation) { waiter in
-        let action = state.withLock {
-          $0.machine.waitToTake(id: id, waiter: waiter, isCancelled: Task.isCancelled)
-        }
-        if case .resume(let waiter, let index) = action { waiter.resume(returning: index) }
-      }
-    } onCancel: {
-      state.withLock { $0.machine.cancelWaiter(id: id) }?.resume(returning: nil)
-    }
+    let index = await state.waitInLine(
+      orElse: nil, isolation: #isolation,
+      enter: { $0.machine.waitToTake(id: $1, waiter: $2, isCancelled: $3).resumed },
+      leave: { $0.machine.cancelWaiter(id: $1) })
+    return index.map { buffer(at: $0) }
   }
 
   /// Has the kernel give memory, which it does else when a buffer is first written, to as many free buffers as so many

@@ -75,6 +75,12 @@ struct BufferRingStateMachine<Waiter>: ~Copyable {
     case suspend
     /// Resume the waiter now, with this buffer or with none.
     case resume(Waiter, Int?)
+
+    /// Who is resumed, and with what; nil where nobody is.
+    var resumed: (Waiter, Int?)? {
+      guard case .resume(let waiter, let index) = self else { return nil }
+      return (waiter, index)
+    }
   }
 
   mutating func waitToTake(id: UInt64, waiter: Waiter, isCancelled: Bool) -> WaitAction {

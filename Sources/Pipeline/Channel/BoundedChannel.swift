@@ -7,7 +7,7 @@ public final class BoundedChannel<Element: ~Copyable & Sendable, Failure: Error>
   private typealias Waiter = SuspendedTask<Bool>
   private typealias StateMachine = BoundedChannelStateMachine<Element, Failure, Waiter>
 
-  private struct State: ~Copyable {
+  private struct State: WaitedFor, ~Copyable {
     var machine: StateMachine
     var lastID: UInt64 = 0
   }
@@ -49,9 +49,9 @@ public final class BoundedChannel<Element: ~Copyable & Sendable, Failure: Error>
       case .giveBack(let refused):
         return refused
       case .wait(let waiting):
-        granted = await waitInLine(
-          isolation: #isolation,
-          enter: { $0.machine.waitToSend(id: $1, waiter: $2, isCancelled: $3) },
+        granted = await state.waitInLine(
+          orElse: false, isolation: #isolation,
+          enter: { $0.machine.waitToSend(id: $1, waiter: $2, isCancelled: $3).resumed },
           leave: { $0.machine.cancelSender(id: $1) })
         if !granted && Task.isCancelled { return waiting }
         element = consume waiting
@@ -79,9 +79,9 @@ public final class BoundedChannel<Element: ~Copyable & Sendable, Failure: Error>
       case .failed(let failure):
         throw failure
       case .wait:
-        granted = await waitInLine(
-          isolation: #isolation,
-          enter: { $0.machine.waitToReceive(id: $1, waiter: $2, isCancelled: $3) },
+        granted = await state.waitInLine(
+          orElse: false, isolation: #isolation,
+          enter: { $0.machine.waitToReceive(id: $1, waiter: $2, isCancelled: $3).resumed },
           leave: { $0.machine.cancelReceiver(id: $1) })
         if !granted && Task.isCancelled { return nil }
       }
@@ -124,31 +124,5 @@ public final class BoundedChannel<Element: ~Copyable & Sendable, Failure: Error>
   public func fail(_ failure: Failure) {
     let action = state.withLock { $0.machine.fail(failure) }
     for waiter in action.wake { waiter.resume(returning: false) }
-  }
-
-  /// Suspends until it is this task's turn (true), or the channel ends or the task is cancelled (false).
-  private func waitInLine(
-    isolation: isolated (any Actor)?,
-    enter: (inout State, UInt64, Waiter, Bool) -> StateMachine.WaitAction,
-    leave: @Sendable (inout State, UInt64) -> Waiter?
-  ) async -> Bool {
-    let id = state.withLock { state in
-      state.lastID += 1
-      return state.lastID
-    }
-    return await withTaskCancellationHandler {
-      // The capture keeps the body on the caller's actor.
-      await SuspendedTask.suspend(isolation: isolation) { task in
-        // `isCancelled` is read under the lock. A cancellation that comes later calls `leave` after this
-        // task has entered the line, and removes it from there.
-        let action = state.withLock { enter(&$0, id, task, Task.isCancelled) }
-        if case .resume(let waiter, let granted) = action {
-          waiter.resume(returning: granted)
-        }
-      }
-    } onCancel: {
-      let waiter = state.withLock { leave(&$0, id) }
-      waiter?.resume(returning: false)
-    }
   }
 }

@@ -71,6 +71,12 @@ struct BoundedChannelStateMachine<Element: ~Copyable, Failure: Error, Waiter>: ~
     case suspend
     /// Resume the waiter now.
     case resume(Waiter, granted: Bool)
+
+    /// Who is resumed, and with what; nil where nobody is.
+    var resumed: (Waiter, Bool)? {
+      guard case .resume(let waiter, let granted) = self else { return nil }
+      return (waiter, granted)
+    }
   }
 
   /// Puts a sender in line, unless there is room by now, the channel has ended, or the task was cancelled.

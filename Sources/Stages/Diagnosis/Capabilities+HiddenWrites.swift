@@ -40,9 +40,9 @@ extension Capabilities {
   private mutating func tryProbes(_ tree: ProcessTree) {
     do throws(TargetError) {
       for process in tree.processes where KernelSupport.probesHideWrites {
-        var areas = MappedAreas(of: process)
-        while try areas.next() != nil {}
-        guard areas.haveProbes else { continue }
+        var walk = try PageWalk(of: process)
+        while try walk.nextMapping() != nil {}
+        guard walk.haveProbes else { continue }
         add(
           Finding(
             .probes, false, "there are probes on the program of process \(process.pid), or were",

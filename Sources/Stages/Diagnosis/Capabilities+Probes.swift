@@ -1,6 +1,7 @@
 internal import CSluiceLinux
 internal import SluiceImages
 internal import SluicePipeline
+internal import SluiceSystem
 internal import SluiceTarget
 
 extension Capabilities {
@@ -218,8 +219,8 @@ extension Capabilities.Finding {
     case .yes: self.init(subject, true, yes)
     case .no: self.init(subject, false, no, fallback: fallback, advice: advice)
     case .refused(let errno):
-      let reason = "\(unsafe String(cString: errno.cName)) (\(unsafe String(cString: errno.cText)))"
-      self.init(subject, false, "the kernel gives us none: \(reason)", fallback: fallback, advice: advice)
+      self.init(
+        subject, false, "the kernel gives us none: \(errno.reason)", fallback: fallback, advice: advice)
     }
   }
 }

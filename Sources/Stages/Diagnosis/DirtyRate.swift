@@ -21,26 +21,48 @@ public struct DirtyRate: Sendable {
   }
 
   /// A mapping that was written to.
-  public struct Mapping: Hashable, Sendable {
+  public struct Mapping: Hashable, Sendable, Codable {
     /// The process, by the pid that we see it under.
     public let pid: Int32
     /// The first address.
-    public let start: UInt64
+    @Hexadecimal public private(set) var start: UInt64
     /// The address after the last.
-    public let end: UInt64
+    @Hexadecimal public private(set) var end: UInt64
     /// The path of the file, a name in brackets, or nothing.
     public let name: String
     /// Different pages that were written in the longest window.
     public let pages: UInt64
+    /// How many that was in a second.
+    public let pagesPerSecond: Double
+
+    private enum CodingKeys: String, CodingKey {
+      case pid
+      case start
+      case end
+      case name
+      case pages
+      case pagesPerSecond = "pages_per_second"
+    }
+
+    init(_ vma: VMA, of pid: Int32, pages: UInt64, in duration: Duration) {
+      self.pid = pid
+      start = vma.start
+      end = vma.end
+      name = vma.name
+      self.pages = pages
+      pagesPerSecond = Double(pages) / duration.inSeconds
+    }
   }
 
   /// What was measured.
-  public struct Report: Sendable {
+  public struct Report: Hashable, Sendable, Codable {
+    /// The process that was measured with its descendants, by the pid that we see it under.
+    public let pid: Int32
     /// How much, as it was measured, in windows from short to long. Processes do not write evenly: a longer one may have
     /// fewer pages.
     public let windows: [DirtyRateModel.Window]
-    /// What follows from that for rounds.
-    public let model: DirtyRateModel
+    /// The pages that a first round would copy.
+    public let totalPages: UInt64
     /// The size of a page in bytes.
     public let pageSize: UInt64
     /// Where, in the longest window: those that were written most first.
@@ -53,7 +75,24 @@ public struct DirtyRate: Sendable {
     /// a rule.
     public let joinedGap: UInt64
     /// Different pages a second, in the longest window.
-    public var pagesPerSecond: Double { windows.last.map { Double($0.pages) / $0.seconds } ?? 0 }
+    public let pagesPerSecond: Double
+    /// Bytes of these.
+    public let bytesPerSecond: Double
+    /// What follows from that for rounds.
+    public var model: DirtyRateModel { DirtyRateModel(totalPages: totalPages, windows: windows) }
+
+    private enum CodingKeys: String, CodingKey {
+      case pid
+      case windows
+      case totalPages = "total_pages"
+      case pageSize = "page_size"
+      case mappings
+      case tracker
+      case processes
+      case joinedGap = "joined_gap"
+      case pagesPerSecond = "pages_per_second"
+      case bytesPerSecond = "bytes_per_second"
+    }
   }
 
   /// Runs to the end of the time.
@@ -72,7 +111,7 @@ public struct DirtyRate: Sendable {
 
 /// Does the measuring, on a thread of its own: clearing bits and looking at page tables block.
 private actor DirtySampler {
-  private struct Task {
+  private struct Sampled {
     let process: TargetProcess
     let sampler: any WriteSampler
   }
@@ -80,7 +119,7 @@ private actor DirtySampler {
   private nonisolated let executor: ThreadExecutor
   private let measurement: DirtyRate
   private let claims = SoftDirtyClaims()
-  private var tasks: [Task] = []
+  private var processes: [Sampled] = []
   private var joinedGap: UInt64 = 0
   private let pageSize = UInt64(sluice_page_size())
   private static let setBytes = 4 << 20
@@ -99,20 +138,20 @@ private actor DirtySampler {
     var windows: [DirtyRateModel.Window] = []
     var mappings: [DirtyRate.Mapping] = []
     for seconds in DirtyRateModel.windowLengths(in: measurement.seconds) {
-      try forEachTask { (task) throws(TargetError) in try task.sampler.begin() }
+      try forEachProcess { (process) throws(TargetError) in try process.sampler.begin() }
       let began = sluice_monotonic_nanoseconds()
       try await wait(seconds)
-      let took = Double(sluice_monotonic_nanoseconds() - began) / 1e9
+      let took = Duration.nanoseconds(counted: sluice_monotonic_nanoseconds() - began)
       mappings = []
-      try forEachTask { (task) throws(TargetError) in mappings += try written(of: task) }
-      windows.append(DirtyRateModel.Window(seconds: took, pages: mappings.reduce(0) { $0 + $1.pages }))
+      try forEachProcess { (process) throws(TargetError) in mappings += try written(of: process, in: took) }
+      windows.append(DirtyRateModel.Window(duration: took, pages: mappings.reduce(0) { $0 + $1.pages }))
     }
+    let rate = windows.last.map { Double($0.pages) / $0.duration.inSeconds } ?? 0
     return DirtyRate.Report(
-      windows: windows, model: DirtyRateModel(totalPages: ownBytes / pageSize, windows: windows),
-      pageSize: pageSize,
+      pid: measurement.pid, windows: windows, totalPages: ownBytes / pageSize, pageSize: pageSize,
       mappings: mappings.sorted { ($1.pages, $0.pid, $0.start) < ($0.pages, $1.pid, $1.start) },
-      tracker: measurement.clearsSoftDirty ? .softDirty : .writeProtect, processes: tasks.count,
-      joinedGap: joinedGap)
+      tracker: measurement.clearsSoftDirty ? .softDirty : .writeProtect, processes: processes.count,
+      joinedGap: joinedGap, pagesPerSecond: rate, bytesPerSecond: rate * Double(pageSize))
   }
 
   /// Has the writes of all processes tracked.
@@ -125,7 +164,7 @@ private actor DirtySampler {
       var doubts = try SoftDirtyDoubts(about: tree.processes)
       try doubts.claim(tree.processes, for: claims)
       try doubts.checkMayClear()
-      tasks = tree.processes.map { Task(process: $0, sampler: SoftDirtySampler(of: $0)) }
+      processes = tree.processes.map { Sampled(process: $0, sampler: SoftDirtySampler(of: $0)) }
       return
     }
     guard case .yes = KernelSupport.asynchronousWriteProtect() else {
@@ -137,8 +176,8 @@ private actor DirtySampler {
     var injector = Injector()
     for process in tree.processes {
       do throws(TargetError) {
-        tasks.append(
-          Task(process: process, sampler: try WriteProtectSampler(of: process, by: &injector)))
+        processes.append(
+          Sampled(process: process, sampler: try WriteProtectSampler(of: process, by: &injector)))
       } catch {
         guard error.isOfEnd, process.pid != measurement.pid else { throw SluiceError(error) }
       }
@@ -146,36 +185,38 @@ private actor DirtySampler {
   }
 
   /// Runs `body` for each process. Descendants that have ended meanwhile are measured no longer.
-  private func forEachTask(_ body: (Task) throws(TargetError) -> Void) throws(SluiceError) {
-    var kept: [Task] = []
-    for task in tasks {
+  private func forEachProcess(_ body: (Sampled) throws(TargetError) -> Void) throws(SluiceError) {
+    var kept: [Sampled] = []
+    for sampled in processes {
       do throws(TargetError) {
-        try body(task)
-        kept.append(task)
+        try body(sampled)
+        kept.append(sampled)
       } catch {
-        guard error.code == .gone, task.process.pid != measurement.pid else { throw SluiceError(error) }
+        guard error.code == .gone, sampled.process.pid != measurement.pid else { throw SluiceError(error) }
       }
     }
-    tasks = kept
+    processes = kept
   }
 
   private func wait(_ seconds: Double) async throws(SluiceError) {
     do {
-      try await _Concurrency.Task.sleep(for: .seconds(seconds))
+      try await Task.sleep(for: .seconds(seconds))
     } catch {
       throw SluiceError(.cancelled, "the measurement was cancelled")
     }
   }
 
-  /// What a process has written, mapping by mapping.
-  private func written(of task: Task) throws(TargetError) -> [DirtyRate.Mapping] {
-    var set = DirtySet(byteCount: Self.setBytes, taskCount: 1)
-    set.beginTask()
-    try task.sampler.collect(into: &set)
-    try task.process.checkStillTheSame()
+  /// What a process has written in some time, mapping by mapping.
+  private func written(
+    of sampled: Sampled, in duration: Duration
+  ) throws(TargetError) -> [DirtyRate.Mapping] {
+    var set = DirtySet(byteCount: Self.setBytes, processCount: 1)
+    set.beginProcess()
+    try sampled.sampler.collect(into: &set)
+    try sampled.process.checkStillTheSame()
     joinedGap = max(joinedGap, set.joinedGap)
-    var cursor = set.cursor(ofTask: 0)
-    var map = MemoryMap(of: task.process)
+    var cursor = set.cursor(ofProcess: 0)
+    var map = MemoryMap(of: sampled.process)
     var mappings: [DirtyRate.Mapping] = []
     while let vma = try map.next() {
       var (position, bytes) = (vma.start, UInt64(0))
@@ -186,8 +227,7 @@ private actor DirtySampler {
       }
       guard bytes > 0 else { continue }
       mappings.append(
-        DirtyRate.Mapping(
-          pid: task.process.pid, start: vma.start, end: vma.end, name: vma.name, pages: bytes / pageSize))
+        DirtyRate.Mapping(vma, of: sampled.process.pid, pages: bytes / pageSize, in: duration))
     }
     return mappings
   }

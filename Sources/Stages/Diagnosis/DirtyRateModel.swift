@@ -5,27 +5,42 @@
 /// beyond the longest as it did at last, and never further than all the pages that there are.
 public struct DirtyRateModel: Hashable, Sendable {
   /// How many different pages were written in some time.
-  public struct Window: Hashable, Sendable {
-    /// How long it was, in seconds.
-    public let seconds: Double
+  public struct Window: Hashable, Sendable, Codable {
+    /// How long it was.
+    @Seconds public private(set) var duration: Duration
     /// The different pages.
     public let pages: UInt64
 
     /// A window.
-    public init(seconds: Double, pages: UInt64) {
-      self.seconds = seconds
+    public init(duration: Duration, pages: UInt64) {
+      self.duration = duration
       self.pages = pages
+    }
+
+    private enum CodingKeys: String, CodingKey {
+      case duration = "seconds"
+      case pages
     }
   }
 
   /// What rounds would be like.
-  public struct Forecast: Hashable, Sendable {
+  public struct Forecast: Hashable, Sendable, Codable {
     /// A round.
-    public struct Round: Hashable, Sendable {
+    public struct Round: Hashable, Sendable, Codable {
       /// Pages that it copies.
       public let pages: UInt64
-      /// How long that takes, in seconds.
-      public let seconds: Double
+      /// How long that takes.
+      @Seconds public private(set) var duration: Duration
+
+      init(pages: UInt64, duration: Duration) {
+        self.pages = pages
+        self.duration = duration
+      }
+
+      private enum CodingKeys: String, CodingKey {
+        case pages
+        case duration = "seconds"
+      }
     }
 
     /// The first copies everything.
@@ -34,8 +49,15 @@ public struct DirtyRateModel: Hashable, Sendable {
     public let end: RoundPolicy.End
     /// Pages that are left for the final dump, while which the process stands still.
     public let finalPages: UInt64
-    /// How long it takes to copy them, in seconds; a dump does more than that.
-    public let finalSeconds: Double
+    /// How long it takes to copy them; a dump does more than that.
+    @Seconds public private(set) var finalDuration: Duration
+
+    private enum CodingKeys: String, CodingKey {
+      case rounds
+      case end
+      case finalPages = "final_pages"
+      case finalDuration = "final_seconds"
+    }
   }
 
   /// The pages that there are to copy: no window has more.
@@ -50,23 +72,23 @@ public struct DirtyRateModel: Hashable, Sendable {
   public init(totalPages: UInt64, windows: [Window]) {
     self.totalPages = totalPages
     var (kept, most): ([Window], UInt64) = ([], 0)
-    for window in windows.filter({ $0.seconds > 0 }).sorted(by: { $0.seconds < $1.seconds }) {
+    for window in windows.filter({ $0.duration > .zero }).sorted(by: { $0.duration < $1.duration }) {
       most = min(max(most, window.pages), totalPages)
-      if kept.last?.seconds == window.seconds { kept.removeLast() }
-      kept.append(Window(seconds: window.seconds, pages: most))
+      if kept.last?.duration == window.duration { kept.removeLast() }
+      kept.append(Window(duration: window.duration, pages: most))
     }
     self.windows = kept
   }
 
-  /// How many different pages are written in some time, in seconds, as far as that can be told.
-  public func pages(in seconds: Double) -> UInt64 {
-    var (before, slope) = (Window(seconds: 0, pages: 0), 0.0)
+  /// How many different pages are written in some time, as far as that can be told.
+  public func pages(in duration: Duration) -> UInt64 {
+    var (before, slope) = (Window(duration: .zero, pages: 0), 0.0)
     for window in windows {
-      slope = Double(window.pages - before.pages) / (window.seconds - before.seconds)
-      if seconds <= window.seconds { break }
+      slope = Double(window.pages - before.pages) / (window.duration - before.duration).inSeconds
+      if duration <= window.duration { break }
       before = window
     }
-    let pages = Double(before.pages) + slope * max(0, seconds - before.seconds)
+    let pages = Double(before.pages) + slope * max(0, (duration - before.duration).inSeconds)
     return min(totalPages, UInt64(min(pages.rounded(), Double(UInt64.max / 2))))
   }
 
@@ -89,25 +111,29 @@ public struct DirtyRateModel: Hashable, Sendable {
     }
     var rounds: [Forecast.Round] = []
     var previous: RoundPolicy.Figures?
-    var (pages, elapsed) = (totalPages, 0.0)
+    var (pages, elapsed) = (totalPages, Duration.zero)
     while true {
-      // More than anybody waits for, and less than a Duration holds.
-      let seconds = min(Double(pages) / copyRate, 1e12)
-      rounds.append(Forecast.Round(pages: pages, seconds: seconds))
-      elapsed += seconds
+      let duration = Self.time(for: pages, at: copyRate)
+      rounds.append(Forecast.Round(pages: pages, duration: duration))
+      elapsed += duration
       let figures = RoundPolicy.Figures(
-        pagesWritten: pages, pagesSkippedParent: totalPages - pages, duration: .seconds(seconds),
-        elapsed: .seconds(elapsed))
+        pagesWritten: pages, pagesSkippedParent: totalPages - pages, duration: duration, elapsed: elapsed)
       switch policy.decide(number: rounds.count, last: figures, previous: previous) {
       case .end(let end):
-        let left = self.pages(in: seconds)
-        return Forecast(rounds: rounds, end: end, finalPages: left, finalSeconds: Double(left) / copyRate)
+        let left = self.pages(in: duration)
+        return Forecast(
+          rounds: rounds, end: end, finalPages: left, finalDuration: Self.time(for: left, at: copyRate))
       case .goOn(let pause):
-        elapsed += pause / .seconds(1)
-        pages = self.pages(in: seconds + pause / .seconds(1))
+        elapsed += pause
+        pages = self.pages(in: duration + pause)
         previous = figures
       }
     }
+  }
+
+  private static func time(for pages: UInt64, at copyRate: Double) -> Duration {
+    // More than anybody waits for, and less than a Duration holds, also ten thousand times.
+    .seconds(min(Double(pages) / copyRate, 1e12))
   }
 
   /// The lengths of the windows that fit into some time, in seconds: each is twice as long as the one before, and none

@@ -9,7 +9,7 @@ protocol WriteSampler: AnyObject {
   /// - Throws: `TargetError` when the process is gone or the kernel refuses.
   func begin() throws(TargetError)
 
-  /// Adds the pages that were written since `begin` to a set, as those of its current task.
+  /// Adds the pages that were written since `begin` to a set, as those of its current process.
   ///
   /// - Throws: `TargetError`, likewise.
   func collect(into set: inout DirtySet) throws(TargetError)

@@ -2,6 +2,19 @@ internal import CSluiceLinux
 internal import Glibc
 internal import SluiceSystem
 
+/// A file that a program has open beside the images; it is closed with its owner.
+public struct OpenFile: ~Copyable, Sendable {
+  private let file: Descriptor
+
+  /// Takes over an open descriptor.
+  public init(owning descriptor: Int32) {
+    file = Descriptor(owning: descriptor)
+  }
+
+  /// For system calls of the owner's own.
+  public var descriptor: Int32 { file.number }
+}
+
 /// A directory that the user has named, held open, for files that a program makes beside the images: a log, a pid file.
 ///
 /// It is opened by its path, whose links are the user's own; those that somebody else may have put there are not followed.

@@ -3,7 +3,7 @@ internal import Logging
 internal import SluiceImages
 internal import SluicePipeline
 
-/// The pages of one task as the last round found them, asked from low addresses to high ones.
+/// The pages of one process as the last round found them, asked from low addresses to high ones.
 struct LastPages: ~Copyable {
   private var hashes: PageHashReader
   private var coverage: PagemapCoverage
@@ -25,7 +25,7 @@ struct LastPages: ~Copyable {
   }
 }
 
-/// Compares the pages of one task with those of the last round, and notes what they are now for the next.
+/// Compares the pages of one process with those of the last round, and notes what they are now for the next.
 struct PageComparison: ~Copyable {
   private var last: LastPages?
   private var hashes: PageHashWriter

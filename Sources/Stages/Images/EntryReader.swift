@@ -10,7 +10,7 @@ final class EntryReader {
   /// - Throws: `ImagesError`.
   init(in directory: borrowing ImagesDirectory, pid: Int32) throws(ImagesError) {
     guard let pagemap = try PagemapImageReader(pid: pid, in: directory) else {
-      throw ImagesError(.noSuchDirectory, "\(directory.path) has no images of a task \(pid)")
+      throw ImagesError(.noSuchDirectory, "\(directory.path) has no images of a process \(pid)")
     }
     pageSize = directory.pageSize
     self.pagemap = pagemap

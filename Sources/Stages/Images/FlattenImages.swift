@@ -27,10 +27,10 @@ public struct FlattenImages: Sendable {
   }
 
   /// What was made.
-  public struct Report: Sendable {
+  public struct Report: Hashable, Sendable, Codable {
     /// Directories of the chain.
     public let depth: Int
-    /// Pagemaps, each of a task or of shared memory.
+    /// Pagemaps, each of a process or of shared memory.
     public let pagemaps: Int
     /// Pages of all of them.
     public let pages: UInt64
@@ -41,6 +41,15 @@ public struct FlattenImages: Sendable {
     /// Whether rounds can build on the copy as on the original; not where one was, or was to be, built on that: what was
     /// written since is known for that round alone.
     public let isBase: Bool
+
+    private enum CodingKeys: String, CodingKey {
+      case depth
+      case pagemaps
+      case pages
+      case bytes
+      case holeBytes = "hole_bytes"
+      case isBase = "is_base"
+    }
   }
 
   /// Runs to the end. The chain is only read; if it is cancelled or fails, nothing is left of the new images.

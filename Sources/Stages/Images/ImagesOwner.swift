@@ -25,8 +25,8 @@ public enum ImagesOwner: Hashable, Sendable {
         self = .other("the machine was restarted since the images were made")
         return
       }
-      if let task = tracked.tasks.first(where: { $0.pid == pid }) {
-        self = task.startTime == machineStartTime ? .same : .other("it is another process with that pid")
+      if let known = tracked.processes.first(where: { $0.pid == pid }) {
+        self = known.startTime == machineStartTime ? .same : .other("it is another process with that pid")
         return
       }
     }

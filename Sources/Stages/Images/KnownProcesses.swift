@@ -2,9 +2,9 @@ internal import SluiceImages
 internal import SluiceTarget
 
 extension TrackedProcesses {
-  /// Those tasks as what tells them from others with the same pid in another pid namespace.
+  /// Those processes as what tells them from others with the same pid in another pid namespace.
   var identities: Set<ProcessTree.Identity> {
-    Set(tasks.map { ProcessTree.Identity(namespacePid: $0.pid, startTime: $0.startTime) })
+    Set(processes.map { ProcessTree.Identity(namespacePid: $0.pid, startTime: $0.startTime) })
   }
 }
 
@@ -48,9 +48,9 @@ struct ImagesSubject {
     _ process: ProcessTree.Identity, bootID: String, ticksPerSecond: UInt64
   ) -> Bool {
     guard let tracked, tracked.bootID == bootID, let dumpUptime,
-      let task = tracked.tasks.first(where: { $0.pid == process.namespacePid })
+      let known = tracked.processes.first(where: { $0.pid == process.namespacePid })
     else { return false }
-    return task.startTime != process.startTime
+    return known.startTime != process.startTime
       && process.startTime < dumpUptime / (1_000_000 / ticksPerSecond)
   }
 }

@@ -8,21 +8,27 @@ internal import SluiceTarget
 /// Nothing is done to it, and its memory is not read, only the states of its pages.
 public final class LiveMappings {
   /// How many pages are where.
-  public struct Pages: Hashable, Sendable {
+  public struct Pages: Hashable, Sendable, Codable {
     /// In the images themselves.
     public internal(set) var present: UInt64 = 0
     /// In those of the parent.
     public internal(set) var inParent: UInt64 = 0
     /// In the process, and neither in the images nor in the parent's: what a new round would copy at least.
     public internal(set) var missing: UInt64 = 0
+
+    private enum CodingKeys: String, CodingKey {
+      case present = "pages_present"
+      case inParent = "pages_in_parent"
+      case missing = "pages_missing"
+    }
   }
 
   /// A mapping of the process.
-  public struct Mapping: Hashable, Sendable {
+  public struct Mapping: Hashable, Sendable, Codable {
     /// The first address.
-    public let start: UInt64
+    @Hexadecimal public private(set) var start: UInt64
     /// The address after the last.
-    public let end: UInt64
+    @Hexadecimal public private(set) var end: UInt64
     /// What the process may do with it, as in /proc/PID/maps: "rw-p".
     public let permissions: String
     /// The path of the file, a name in brackets, or nothing.
@@ -31,6 +37,46 @@ public final class LiveMappings {
     public let skipped: String?
     /// Its pages.
     public internal(set) var pages = Pages()
+
+    private enum CodingKeys: CodingKey {
+      case start
+      case end
+      case permissions
+      case name
+      case skipped
+    }
+
+    init(_ vma: VMA, skipped: SkipReason?) {
+      start = vma.start
+      end = vma.end
+      permissions =
+        (vma.isReadable ? "r" : "-") + (vma.isWritable ? "w" : "-") + (vma.isExecutable ? "x" : "-")
+        + (vma.isShared ? "s" : "p")
+      name = vma.name
+      self.skipped = skipped?.rawValue
+    }
+
+    /// Reads the members of the pages among its own.
+    public init(from decoder: any Decoder) throws {
+      let container = try decoder.container(keyedBy: CodingKeys.self)
+      _start = try container.decode(Hexadecimal.self, forKey: .start)
+      _end = try container.decode(Hexadecimal.self, forKey: .end)
+      permissions = try container.decode(String.self, forKey: .permissions)
+      name = try container.decode(String.self, forKey: .name)
+      skipped = try container.decodeIfPresent(String.self, forKey: .skipped)
+      pages = try Pages(from: decoder)
+    }
+
+    /// Writes the members of the pages among its own.
+    public func encode(to encoder: any Encoder) throws {
+      try pages.encode(to: encoder)
+      var container = encoder.container(keyedBy: CodingKeys.self)
+      try container.encode(_start, forKey: .start)
+      try container.encode(_end, forKey: .end)
+      try container.encode(permissions, forKey: .permissions)
+      try container.encode(name, forKey: .name)
+      try container.encodeIfPresent(skipped, forKey: .skipped)
+    }
   }
 
   /// The process, by the pid that we see it under.
@@ -50,9 +96,9 @@ public final class LiveMappings {
 
   /// - Parameters:
   ///   - path: the images directory.
-  ///   - namespacePid: which task of the images, by the pid in its own pid namespace.
+  ///   - namespacePid: which process of the images, by the pid in its own pid namespace.
   ///   - pid: the process, by the pid that we see it under; nil where that is the same.
-  /// - Throws: `SluiceError`: `notFound` when there is no such process, or no images of the task; `invalidArgument`
+  /// - Throws: `SluiceError`: `notFound` when there is no such process, or no images of it; `invalidArgument`
   ///   when the process has another pid in its namespace.
   public init(path: String, namespacePid: Int32, pid: Int32? = nil) throws(SluiceError) {
     let pid = pid ?? namespacePid
@@ -102,19 +148,12 @@ public final class LiveMappings {
     var below = Pages()
     try take(below: vma.start, into: &below)
     gone += below.present + below.inParent
-    var skipped: String?
-    if case .skip(let reason) = treatment { skipped = reason.rawValue }
-    var mapping = Mapping(
-      start: vma.start, end: vma.end, permissions: Self.permissions(of: vma), name: vma.name, skipped: skipped
-    )
+    var skipped: SkipReason?
+    if case .skip(let reason) = treatment { skipped = reason }
+    var mapping = Mapping(vma, skipped: skipped)
     try countPages(into: &mapping.pages)
     try take(below: vma.end, into: &mapping.pages)
     return mapping
-  }
-
-  private static func permissions(of vma: VMA) -> String {
-    (vma.isReadable ? "r" : "-") + (vma.isWritable ? "w" : "-") + (vma.isExecutable ? "x" : "-")
-      + (vma.isShared ? "s" : "p")
   }
 
   /// Counts the pages that the process has in the mapping that the walk is at, and those that the images have of it,

@@ -3,6 +3,7 @@ internal import Logging
 internal import SluiceImages
 internal import SluicePipeline
 internal import SluiceSystem
+internal import SluiceTLS
 internal import SluiceWire
 
 /// Takes pages over the network, by the protocol of CRIU's page server, and makes images of them.
@@ -22,6 +23,7 @@ public final class PageServer: Sendable {
   private let connected: Locked<Int32?>
   private let runtime: SluiceRuntime
   private let isOwnRuntime: Bool
+  private let credentials: TLSCredentials?
   private let sessionCount = Locked(0)
 
   /// Listens.
@@ -36,6 +38,7 @@ public final class PageServer: Sendable {
     _ configuration: Configuration, listeningOn descriptor: Int32? = nil, in runtime: SluiceRuntime? = nil
   ) throws(SluiceError) {
     try configuration.check()
+    let credentials = try configuration.tls?.credentials()
     let listener: Listener
     do throws(SocketError) {
       listener =
@@ -49,7 +52,12 @@ public final class PageServer: Sendable {
       throw SluiceError(error)
     }
     let port = listener.port
-    self.init(configuration, listener, port: port, connected: nil, in: runtime)
+    self.init(configuration, listener, port: port, connected: nil, credentials, in: runtime)
+  }
+
+  /// Whether only clients on this machine can reach a server at an address.
+  public static func isLoopback(_ address: String) -> Bool {
+    SocketAddress(host: address, port: 0).isLoopback
   }
 
   /// Makes a socket that listens, for a server in another process.
@@ -79,13 +87,15 @@ public final class PageServer: Sendable {
     _ configuration: Configuration, connection descriptor: Int32, in runtime: SluiceRuntime? = nil
   ) throws(SluiceError) {
     try configuration.check()
-    self.init(configuration, nil, port: 0, connected: descriptor, in: runtime)
+    self.init(
+      configuration, nil, port: 0, connected: descriptor, try configuration.tls?.credentials(), in: runtime)
   }
 
   private init(
     _ configuration: Configuration, _ listener: consuming sending Listener?, port: UInt16, connected: Int32?,
-    in runtime: SluiceRuntime?
+    _ credentials: TLSCredentials?, in runtime: SluiceRuntime?
   ) {
+    self.credentials = credentials
     self.configuration = configuration
     self.listener = listener
     self.port = port
@@ -118,10 +128,13 @@ public final class PageServer: Sendable {
   ///   earlier images that lack them; `cancelled`.
   public func runOnce() async throws(SluiceError) -> SessionReport {
     let connection = try await connect()
-    var report = SessionReport(number: nextNumber(), client: connection.peer, clientName: nil)
+    var report = SessionReport(number: nextNumber(), client: connection.peer)
     let parents = Locked<Result<SessionParent, SluiceError>?>(nil)
     let configuration = configuration
-    let result = await serve(connection, &report) { (_) throws(SluiceError) in
+    let name = configuration.address
+    let result = await serve(
+      connection, &report, peerName: name.isEmpty || name == "0.0.0.0" || name == "::" ? nil : name
+    ) { (_) throws(SluiceError) in
       let parent = parents.withLock { opened in
         if let opened { return opened }
         let made = Result { () throws(SluiceError) in SessionParent(try configuration.openParent()) }
@@ -176,10 +189,10 @@ public final class PageServer: Sendable {
         guard let connection else { continue }
         running += 1
         group.addTask {
-          var report = SessionReport(number: self.nextNumber(), client: connection.peer, clientName: nil)
-          let client = connection.clientAddress
+          var report = SessionReport(number: self.nextNumber(), client: connection.peer)
           let chosen = Locked<SessionRun.Place?>(nil)
-          _ = await self.serve(connection, &report) { (_) throws(SluiceError) in
+          var client: String { connection.peerCommonName ?? connection.clientAddress }
+          _ = await self.serve(connection, &report, peerName: nil) { (_) throws(SluiceError) in
             if let place = chosen.withLock({ $0 }) { return place }
             let place = try directories.place(of: client)
             chosen.withLock { $0 = place }
@@ -217,11 +230,13 @@ public final class PageServer: Sendable {
   }
 
   private func connection(_ descriptor: consuming sending Descriptor) throws(SluiceError) -> Connection {
+    let socket: StreamSocket
     do throws(SocketError) {
-      return Connection(try StreamSocket(owning: descriptor, patience: configuration.idleTimeLimit))
+      socket = try StreamSocket(owning: descriptor, patience: configuration.idleTimeLimit)
     } catch {
       throw SluiceError(error)
     }
+    return Connection(socket)
   }
 
   /// Waits for the next client. A cancelled server has no further one.
@@ -265,19 +280,23 @@ public final class PageServer: Sendable {
 
   /// Serves a session on a connection, on a thread of its own, and says in the report what came of it.
   private func serve(
-    _ connection: Connection, _ report: inout SessionReport,
+    _ connection: Connection, _ report: inout SessionReport, peerName: String?,
     place: @escaping @Sendable (PageServerObject) throws(SluiceError) -> SessionRun.Place
   ) async -> Result<Void, SluiceError> {
     let began = ContinuousClock.now
     let session = ReceivingSession(connection, mostBytes: configuration.mostBytes)
     let run = SessionRun(configuration: configuration, session: session, runtime: runtime, place: place)
-    let (runtime, started) = (runtime, report)
+    let (runtime, credentials, started) = (runtime, credentials, report)
     let told = Locked(report)
     let result = await withTaskCancellationHandler {
       await Result { () async throws(SluiceError) in
         try await runtime.coordinate { () async throws(SluiceError) in
           var report = started
           defer { told.withLock { [report] in $0 = report } }
+          if let credentials {
+            try connection.secure(as: .server, by: credentials, peerName: peerName)
+            report.clientName = connection.peerCommonName
+          }
           try await run.run(&report)
         }
       }
@@ -291,7 +310,7 @@ public final class PageServer: Sendable {
       if configuration.dedups, report.parentDirectory != nil { await dedup(report) }
       return .success(())
     case .failure(var error):
-      if Task.isCancelled || connection.wasInterrupted && error.code == .io {
+      if Task.isCancelled {
         error = SluiceError(.cancelled, "the session was cancelled; nothing was kept")
       }
       report.reason = error.message

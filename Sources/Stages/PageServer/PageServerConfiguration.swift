@@ -10,6 +10,11 @@ extension PageServer {
     public var address = ""
     /// The port to listen at; 0 for any that is free.
     public var port: UInt16 = 0
+    /// With which files connections are encrypted; nil where they are not.
+    ///
+    /// Where the server has an address of its own and serves one session, the client's certificate must be for that
+    /// address, as CRIU has it.
+    public var tls: PageServerTLS?
     /// Earlier images of the same processes, which a single session's pages build on.
     public var parentDirectory: String?
     /// Whether the links of the chain are followed whoever they belong to, and whoever may write where they lead.

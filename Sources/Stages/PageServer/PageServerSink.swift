@@ -110,6 +110,7 @@ actor PageServerSink: PageSink {
         "the server \(connection.peer) says that it could not keep the pages (status \(PageServerClient.number(answer) ?? -1))"
       )
     }
+    if !keepsConnection { try on { () throws(SocketError) in try connection.finish() } }
     // After this the server has a session whose client has no images of it; it is harmless, and nothing builds on it.
     try await copy.commit(manifest)
   }

@@ -24,6 +24,8 @@ public struct PageServerTarget: Sendable {
   public var way: Way
   /// How the server wants its headers.
   public var layout = Layout.automatic
+  /// With which files the connection is encrypted; nil where it is not.
+  public var tls: PageServerTLS?
   /// Whether the pages are written into the images directory as well. Without that, it has pagemaps without pages: enough
   /// for rounds to build upon, not to restore from.
   public var keepsPages = false
@@ -50,6 +52,12 @@ public struct PageServerTarget: Sendable {
       guard descriptor >= 0 else {
         throw SluiceError(.invalidArgument, "a page server's connection is a descriptor from 0 up")
       }
+    }
+    guard tls == nil || layout != .automatic else {
+      throw SluiceError(
+        .invalidArgument,
+        "over TLS it cannot be found out how the page server wants its headers: say so (layout; --page-server-layout 24 up to CRIU 4.1.1, 32 from 4.2 on, any for sluice)"
+      )
     }
     guard idleTimeLimit >= .milliseconds(1), connectTimeLimit >= .milliseconds(1) else {
       throw SluiceError(.invalidArgument, "a page server must be allowed to take some time")

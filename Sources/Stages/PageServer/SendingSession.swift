@@ -2,6 +2,7 @@ internal import CSluiceLinux
 internal import Logging
 internal import SluicePipeline
 internal import SluiceSystem
+internal import SluiceTLS
 internal import SluiceWire
 
 /// The client's end of a session with a page server, before pages are sent: it is connected, its layout of headers is known,
@@ -47,8 +48,27 @@ struct SendingSession: Sendable {
     } catch {
       throw SluiceError(error)
     }
+    let connection = try connect(socket, target, logger)
     return try SendingSession(
-      Connection(socket), to: target, keepsConnection: keepsConnection, first: first, based: based, logger)
+      connection, to: target, keepsConnection: keepsConnection, first: first, based: based, logger)
+  }
+
+  private static func connect(
+    _ socket: consuming sending StreamSocket, _ target: PageServerTarget, _ logger: Logger
+  ) throws(SluiceError) -> Connection {
+    let connection = Connection(socket)
+    guard let tls = target.tls else {
+      if !connection.isLoopback {
+        logger.warning(
+          "what is sent to the page server \(connection.peer) is memory, and whoever is on the way can read and change it: encrypt it (--tls)"
+        )
+      }
+      return connection
+    }
+    var name: String?
+    if case .address(let host, _) = target.way { name = host }
+    try connection.secure(as: .client, by: try tls.credentials(), peerName: name)
+    return connection
   }
 
   private init(

@@ -5,7 +5,7 @@ public struct SessionReport: Sendable, Codable {
   /// Who the client was: an address and a port, or "local".
   public let client: String
   /// The client's name, by its certificate; nil without TLS.
-  public let clientName: String?
+  public internal(set) var clientName: String?
   /// Where the pages are; nil where none were kept.
   public internal(set) var directory: String?
   /// The images that these build on; nil where they build on none.
@@ -45,10 +45,9 @@ public struct SessionReport: Sendable, Codable {
     case reason
   }
 
-  init(number: Int, client: String, clientName: String?) {
+  init(number: Int, client: String) {
     self.number = number
     self.client = client
-    self.clientName = clientName
     _duration = Microseconds(wrappedValue: .zero)
   }
 

@@ -128,6 +128,7 @@ struct SessionRun: Sendable {
   private func waitForClient(isForced: Bool) throws(SluiceError) {
     guard !isForced else { return }
     do throws(SocketError) {
+      guard !session.connection.isSecured else { return try session.connection.finish() }
       guard try session.connection.receive(count: 1) != nil else { return }
     } catch {
       throw SluiceError(error)

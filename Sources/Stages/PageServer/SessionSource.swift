@@ -107,7 +107,8 @@ final class SessionSource: PageSource {
     guard let images = parent.images else {
       throw SluiceError(
         .malformedImages,
-        "the client leaves \(place), and there are none: start the server with --prev-images-dir")
+        "\(session.connection.peer) leaves \(place), and there are none: start the server with --prev-images-dir"
+      )
     }
     var address = run.address
     while address < run.end {
@@ -115,7 +116,7 @@ final class SessionSource: PageSource {
       guard let found, found.isCovered else {
         throw SluiceError(
           .malformedImages,
-          "the client leaves \(place), and \(images.path) lacks the one at 0x\(String(address, radix: 16)): is that the directory of the session before?"
+          "\(session.connection.peer) leaves \(place), and \(images.path) lacks the one at 0x\(String(address, radix: 16)): is that the directory of the session before?"
         )
       }
       address = found.end

@@ -16,12 +16,12 @@ struct ParentBase: Sendable {
     self.places = places
   }
 
-  /// What is known of the pages of a task before they are read; nothing without a base.
-  static func known(of task: DumpedProcess, by base: ParentBase?) throws(SluiceError) -> ParentPageIndex {
-    guard let base, let place = base.places[task.process.pid] else { return ParentPageIndex() }
+  /// What is known of the pages of a process before they are read; nothing without a base.
+  static func known(of dumped: DumpedProcess, by base: ParentBase?) throws(SluiceError) -> ParentPageIndex {
+    guard let base, let place = base.places[dumped.process.pid] else { return ParentPageIndex() }
     let coverage = try onImages { () throws(ImagesError) in
-      try base.parent.coverage(pid: task.process.namespacePid)
+      try base.parent.coverage(pid: dumped.process.namespacePid)
     }
-    return ParentPageIndex(dirty: base.dirty.cursor(ofTask: place), coverage: coverage)
+    return ParentPageIndex(dirty: base.dirty.cursor(ofProcess: place), coverage: coverage)
   }
 }

@@ -1,7 +1,7 @@
 internal import SluiceImages
 internal import SluiceTarget
 
-/// What is known of a task's pages before they are read: which were written since the parent's images were
+/// What is known of a process's pages before they are read: which were written since the parent's images were
 /// made, and which those have. Asked from low addresses to high ones.
 struct ParentPageIndex: ~Copyable {
   private var dirty: DirtySet.Cursor?
@@ -13,7 +13,7 @@ struct ParentPageIndex: ~Copyable {
   /// Whether there is something that pages may be left to.
   var hasBase: Bool { dirty != nil }
 
-  /// - Parameter coverage: nil where the parent has nothing of this task.
+  /// - Parameter coverage: nil where the parent has nothing of this process.
   init(dirty: DirtySet.Cursor, coverage: consuming PagemapCoverage?) {
     self.dirty = dirty
     self.coverage = coverage

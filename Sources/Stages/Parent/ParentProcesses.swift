@@ -2,7 +2,7 @@ internal import Logging
 internal import SluiceImages
 internal import SluiceTarget
 
-/// Which tasks of a tree earlier images are of.
+/// Which processes of a tree earlier images are of.
 struct ParentProcesses {
   private let parent: ParentImages
   private let logger: Logger
@@ -71,7 +71,7 @@ extension ParentImages {
     return try hashHead(pid: process.namespacePid)?.bootID
   }
 
-  /// What the hashes of a task's pages say of themselves; nil where there are none. What is wrong with them is told by
+  /// What the hashes of a process's pages say of themselves; nil where there are none. What is wrong with them is told by
   /// whoever compares pages with them.
   ///
   /// - Throws: `ImagesError` when they cannot be read.

@@ -45,9 +45,9 @@ enum ParentVerdict: Hashable, Sendable {
     return .usable
   }
 
-  /// Looks at one task.
+  /// Looks at one process.
   ///
-  /// Whether the soft-dirty bits can be believed, and so such images be built on by them, is told of all tasks in one:
+  /// Whether the soft-dirty bits can be believed, and so such images be built on by them, is told of all processes in one:
   /// `judge(softDirtyBitsSince:)`.
   ///
   /// - Parameters:
@@ -60,10 +60,10 @@ enum ParentVerdict: Hashable, Sendable {
     ticksPerSecond: UInt64
   ) -> ParentVerdict {
     if let tracked {
-      guard let task = tracked.tasks.first(where: { $0.pid == pid }) else {
+      guard let known = tracked.processes.first(where: { $0.pid == pid }) else {
         return .ignored("they have nothing of it")
       }
-      return task.startTime == machineStartTime
+      return known.startTime == machineStartTime
         ? .usable : .ignored("they are of another process with that pid")
     }
     // Then it does not say when.
@@ -80,12 +80,12 @@ enum ParentVerdict: Hashable, Sendable {
     return .ignored("the soft-dirty bits do not tell all that was written since")
   }
 
-  /// Looks at one task whose images say by themselves when it started, in clock ticks since the machine did.
+  /// Looks at one process whose images say by themselves when it started, in clock ticks since the machine did.
   static func judge(startTime: UInt64, hashedStartTime: UInt64) -> ParentVerdict {
     startTime == hashedStartTime ? .usable : .ignored("they are of another process with that pid")
   }
 
-  /// Looks at the hashes of one task's pages.
+  /// Looks at the hashes of one process's pages.
   ///
   /// - Parameters:
   ///   - head: what they are of; nil where there are none.

@@ -13,7 +13,7 @@ final class DumpedProcess: Sendable {
   let owner: PageOwner
   private let failure = Locked<SluiceError?>(nil)
   private let isFailed = Atomic(false)
-  /// Whether a failure of this task ends the round: without the process that was asked for, there is nothing to go
+  /// Whether a failure of this process ends the round: without the process that was asked for, there is nothing to go
   /// on for.
   private var isEssential: Bool { index == 0 }
 
@@ -30,10 +30,10 @@ final class DumpedProcess: Sendable {
   /// Why its images are given up; nil while they are not.
   var error: SluiceError? { failure.withLock { $0 } }
 
-  /// Runs a part of the work on this task. The failure of a descendant ends its own part of the round alone: a
-  /// task without images is copied whole by the next dump.
+  /// Runs a part of the work on this process. The failure of a descendant ends its own part of the round alone: a
+  /// process without images is copied whole by the next dump.
   ///
-  /// - Returns: nil when the task has failed, now or before.
+  /// - Returns: nil when the process has failed, now or before.
   func attempt<Result: ~Copyable>(
     _ work: () throws(TargetError) -> Result
   ) throws(SluiceError) -> Result? {
@@ -46,7 +46,7 @@ final class DumpedProcess: Sendable {
     }
   }
 
-  /// Gives up the images of this task.
+  /// Gives up the images of this process.
   ///
   /// - Throws: the error, where it ends the round.
   func fail(_ error: SluiceError) throws(SluiceError) {

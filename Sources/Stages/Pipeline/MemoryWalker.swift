@@ -56,56 +56,59 @@ struct MemoryWalker: Sendable {
     self.source = source
     self.swapped = swapped
     result = Result(processes: Array(repeating: Counts(), count: count))
-    result.recopyNextRound = watch.map { DirtySet(byteCount: $0.unsettledBytes, taskCount: count) }
+    result.recopyNextRound = watch.map { DirtySet(byteCount: $0.unsettledBytes, processCount: count) }
   }
 
   /// Walks the address space of a process once.
-  mutating func run(of task: DumpedProcess, into plans: inout PlanWriter) async throws(SluiceError) {
-    result.recopyNextRound?.beginTask()
-    try await plans.begin(task.owner)
-    try await walk(task, into: &plans)
+  mutating func run(of dumped: DumpedProcess, into plans: inout PlanWriter) async throws(SluiceError) {
+    result.recopyNextRound?.beginProcess()
+    try await plans.begin(dumped.owner)
+    try await walk(dumped, into: &plans)
     // The end of a process is told whether or not anything was there to read.
-    try await plans.end(task.owner)
+    try await plans.end(dumped.owner)
   }
 
-  private mutating func walk(_ task: DumpedProcess, into plans: inout PlanWriter) async throws(SluiceError) {
-    var known = try ParentBase.known(of: task, by: base)
+  private mutating func walk(_ dumped: DumpedProcess, into plans: inout PlanWriter) async throws(SluiceError)
+  {
+    var known = try ParentBase.known(of: dumped, by: base)
     let hasBase = known.hasBase
     guard
-      var walk = try task.attempt({ () throws(TargetError) in try pages(of: task, leavesToParent: hasBase) })
+      var walk = try dumped.attempt({ () throws(TargetError) in
+        try pages(of: dumped, leavesToParent: hasBase)
+      })
     else { return }
     while true {
       guard !Task.isCancelled else { throw .cancelled }
-      guard try task.attempt({ () throws(TargetError) in try walk.next() }) == true else { break }
+      guard try dumped.attempt({ () throws(TargetError) in try walk.next() }) == true else { break }
       // By index: a copy of the array would make the walk allocate a new one for its next step.
       for index in walk.runs.indices {
-        try await sort(walk.runs[index], of: task, &known, into: &plans)
+        try await sort(walk.runs[index], of: dumped, &known, into: &plans)
       }
     }
-    count(walk, of: task)
+    count(walk, of: dumped)
   }
 
   /// Where write protection finds out what the process writes, the walk protects its pages for the next round as it goes.
-  private func pages(of task: DumpedProcess, leavesToParent: Bool) throws(TargetError) -> PageWalk {
-    if let watch, let protection = task.protection {
-      return try PageWalk(of: task.process, by: protection, mode: watch.walk, swapped: swapped)
+  private func pages(of dumped: DumpedProcess, leavesToParent: Bool) throws(TargetError) -> PageWalk {
+    if let watch, let protection = dumped.protection {
+      return try PageWalk(of: dumped.process, by: protection, mode: watch.walk, swapped: swapped)
     }
-    return try PageWalk(of: task.process, source: source, swapped: swapped, leavesToParent: leavesToParent)
+    return try PageWalk(of: dumped.process, source: source, swapped: swapped, leavesToParent: leavesToParent)
   }
 
-  private mutating func count(_ walk: borrowing PageWalk, of task: DumpedProcess) {
-    result.processes[task.index].mappings = walk.mappings
-    result.processes[task.index].skipped = walk.skipped
-    result.processes[task.index].pages = walk.tally
-    result.processes[task.index].isProbed = walk.haveProbes
+  private mutating func count(_ walk: borrowing PageWalk, of dumped: DumpedProcess) {
+    result.processes[dumped.index].mappings = walk.mappings
+    result.processes[dumped.index].skipped = walk.skipped
+    result.processes[dumped.index].pages = walk.tally
+    result.processes[dumped.index].isProbed = walk.haveProbes
   }
 
   /// Plans to read what the parent's images lack, and lists what they have.
   private mutating func sort(
-    _ scanned: ScannedRun, of task: DumpedProcess, _ known: inout ParentPageIndex,
+    _ scanned: ScannedRun, of dumped: DumpedProcess, _ known: inout ParentPageIndex,
     into plans: inout PlanWriter
   ) async throws(SluiceError) {
-    result.processes[task.index].pagesFound += scanned.run.length / UInt64(plans.pageSize)
+    result.processes[dumped.index].pagesFound += scanned.run.length / UInt64(plans.pageSize)
     let end = scanned.run.address + scanned.run.length
     if scanned.isUnsettled {
       result.recopyNextRound?.add(from: scanned.run.address, to: end)
@@ -116,7 +119,7 @@ struct MemoryWalker: Sendable {
       let part = try known.next(in: position..<end, mustCopy: scanned.mustCopy)
       let run = PageRun(address: position, byteCount: part.end - position)
       if part.isInParent {
-        result.processes[task.index].pagesInParent += run.byteCount / UInt64(plans.pageSize)
+        result.processes[dumped.index].pagesInParent += run.byteCount / UInt64(plans.pageSize)
         try await plans.leaveToParent(run)
       } else {
         try await plans.read(run)

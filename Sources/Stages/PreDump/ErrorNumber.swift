@@ -1,4 +1,5 @@
 internal import CSluiceLinux
+internal import SluiceSystem
 
 /// An error number of the kernel's, as in errno.h.
 public struct ErrorNumber: Hashable, Sendable, Codable, CustomStringConvertible {
@@ -15,9 +16,9 @@ public struct ErrorNumber: Hashable, Sendable, Codable, CustomStringConvertible 
   }
 
   /// The name, such as "ENOSPC"; "unknown errno" for a number that has none.
-  public var name: String { unsafe String(cString: kernel.cName) }
+  public var name: String { kernel.name }
   /// What it means in a few words, untranslated, such as "No space left on device".
-  public var meaning: String { unsafe String(cString: kernel.cText) }
+  public var meaning: String { kernel.text }
   /// The name, and the meaning in brackets.
   public var description: String { "\(name) (\(meaning))" }
 

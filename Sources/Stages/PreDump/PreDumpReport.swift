@@ -29,15 +29,15 @@ public struct PreDumpReport: Sendable, Codable {
   /// The pid in the process' own pid namespace, which the images are named by.
   public let namespacePid: Int32
   /// All processes that were copied, the named one first.
-  public let tasks: [ProcessReport]
+  public let processes: [ProcessReport]
   /// Descendants that were not copied: their pids and why.
-  public var tasksSkipped: [Int32: String] {
+  public var processesSkipped: [Int32: String] {
     Dictionary(
-      tasksSkippedByName.compactMap { name, reason in Int32(name).map { ($0, reason) } },
+      processesSkippedByName.compactMap { name, reason in Int32(name).map { ($0, reason) } },
       uniquingKeysWith: { first, _ in first })
   }
   /// The same by the pids in digits: numbers are no keys of an object in JSON.
-  private let tasksSkippedByName: [String: String]
+  private let processesSkippedByName: [String: String]
   /// Where the images are, as it was asked for.
   public let imagesDirectory: String
   /// How often it was begun: a round is made again when the process executes another program in the middle of it.
@@ -107,8 +107,8 @@ public struct PreDumpReport: Sendable, Codable {
   private enum CodingKeys: String, CodingKey {
     case pid
     case namespacePid = "namespace_pid"
-    case tasks
-    case tasksSkippedByName = "tasks_skipped"
+    case processes = "tasks"
+    case processesSkippedByName = "tasks_skipped"
     case imagesDirectory = "images_dir"
     case tries
     case parentDirectory = "parent_dir"
@@ -144,11 +144,11 @@ public struct PreDumpReport: Sendable, Codable {
     configuration: PreDump.Configuration, tries: Int, start: PreparedRound, counts: RunCounts,
     ring: BufferRing, engine: String, isDirect: Bool, parent: String?, began: UInt64
   ) {
-    tasks = start.tasks.map { ProcessReport($0, counts) }
+    processes = start.tasks.map { ProcessReport($0, counts) }
     let total = counts.total(of: start.tasks)
     pid = start.tasks[0].process.pid
     namespacePid = start.tasks[0].process.namespacePid
-    tasksSkippedByName = Dictionary(
+    processesSkippedByName = Dictionary(
       start.skipped.map { ("\($0.pid)", $0.reason) }, uniquingKeysWith: { first, _ in first })
     imagesDirectory = configuration.imagesDirectory
     self.tries = tries
@@ -243,13 +243,13 @@ extension PreDumpReport {
       case pagesSkippedParent = "pages_skipped_parent"
     }
 
-    init(_ task: DumpedProcess, _ counts: RunCounts) {
-      let own = counts.counts(of: task)
-      pid = task.process.pid
-      namespacePid = task.process.namespacePid
-      startTime = task.process.identity.startTime
-      pagesID = ImageNames.pagesID(at: task.index)
-      error = task.error?.description
+    init(_ dumped: DumpedProcess, _ counts: RunCounts) {
+      let own = counts.counts(of: dumped)
+      pid = dumped.process.pid
+      namespacePid = dumped.process.namespacePid
+      startTime = dumped.process.identity.startTime
+      pagesID = ImageNames.pagesID(at: dumped.index)
+      error = dumped.error?.description
       pagesScanned = own.walker.pagesFound
       pagesWritten = own.sink.pagesWritten
       pagesSkippedParent = own.walker.pagesInParent + own.left

@@ -73,7 +73,7 @@ struct PreDumpRun: Sendable {
   ) async throws(SluiceError) -> PreDumpReport {
     let journal = RunJournal(logger: configuration.logger)
     let preparer = RoundPreparer(
-      configuration: configuration, part: role, dirtyBytes: subject.dirtyBytes, journal: journal,
+      configuration: configuration, role: role, dirtyBytes: subject.dirtyBytes, journal: journal,
       executor: lease.threads.starter)
     do throws(SluiceError) {
       return try await copy(subject, to: destination, by: lease, place, preparer, journal)
@@ -84,7 +84,6 @@ struct PreDumpRun: Sendable {
         case .resume: await preparer.resume()
         case .abortSink: await destination.sink.abort()
         case .putParentBack: journal.putParentBack()
-        case .leaveParentAside: break
         }
       }
       throw error
@@ -151,7 +150,7 @@ struct PreDumpRun: Sendable {
     async let _ = preparer.waitUntilOverdue(heedsCancellation: true)
     let tracked = try round.trackedTasks()
     let failures = Dictionary(
-      uniqueKeysWithValues: round.tasks.compactMap { task in task.error.map { (task.owner, "\($0)") } })
+      uniqueKeysWithValues: round.tasks.compactMap { dumped in dumped.error.map { (dumped.owner, "\($0)") } })
     let manifest = RunManifest(
       entries: counts.sink.order.map {
         RunManifest.Entry(

@@ -32,8 +32,6 @@ struct RunStateMachine {
     case abortSink
     /// Give the parent its inventory back: it is as good as before.
     case putParentBack
-    /// Leave the parent's inventory aside: what was written since its images were made is not known any more.
-    case leaveParentAside
   }
 
   private(set) var state = State.prepared
@@ -69,7 +67,8 @@ struct RunStateMachine {
     if hasStopped { steps.append(.resume) }
     // What is valid stays, whatever goes wrong after it.
     if state < .published { steps.append(.abortSink) }
-    if hasParentAside, state < .published { steps.append(hasCleared ? .leaveParentAside : .putParentBack) }
+    // After the clear the parent stays aside: what was written since its images were made is not known any more.
+    if hasParentAside, !hasCleared, state < .published { steps.append(.putParentBack) }
     return steps
   }
 }

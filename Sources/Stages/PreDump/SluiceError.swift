@@ -138,17 +138,16 @@ public struct SluiceError: Error, CustomStringConvertible {
   }
 
   init(_ error: NoThread) {
-    let name = unsafe String(cString: error.errno.cName)
     self.init(
       .system,
-      "starting the thread \(error.name): \(name); raise the limit on threads (ulimit -u, pids.max of the cgroup)",
+      "starting the thread \(error.name): \(error.errno.name); raise the limit on threads (ulimit -u, pids.max of the cgroup)",
       errno: error.errno)
   }
 
   init(_ error: BufferRing.MappingFailed) {
-    let name = unsafe String(cString: error.errno.cName)
     self.init(
-      .system, "mapping \(error.byteCount) bytes of buffers: \(name); try a smaller memory budget",
+      .system,
+      "mapping \(error.byteCount) bytes of buffers: \(error.errno.name); try a smaller memory budget",
       errno: error.errno)
   }
 }

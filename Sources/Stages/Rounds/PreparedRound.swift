@@ -11,7 +11,7 @@ struct PreparedRound: Sendable {
   var tracker: PreDumpReport.Tracker
   /// Microseconds since the machine started, when the tracker was cleared.
   var uptime: UInt64
-  /// How long the clearing took, of all tasks together.
+  /// How long the clearing took, of all processes together.
   var clearNanoseconds: UInt64 = 0
   /// How long the tree was stopped; nil where it was not.
   var stop: StopTimes?
@@ -24,7 +24,7 @@ struct PreparedRound: Sendable {
   var devicesBegan: UInt64?
   /// What keeps the soft-dirty bits from telling all that is written.
   var doubts = SoftDirtyDoubts()
-  /// Of each task, whether there are probes on its program, or were.
+  /// Of each process, whether there are probes on its program, or were.
   var areProbed: [Bool] = []
   /// How long threads stood still, one at a time, to have their processes watched.
   var injections: [UInt64] = []
@@ -42,7 +42,7 @@ struct PreparedRound: Sendable {
     self.uptime = uptime
   }
 
-  /// Makes the tasks anew of the processes that there are now.
+  /// Makes the processes anew of the processes that there are now.
   mutating func attach(_ tree: ProcessTree, protection: (TargetProcess) -> WriteProtection?) {
     tasks = PreparedRound(of: tree, tracker: tracker, uptime: uptime, protection: protection).tasks
     skipped = tree.skipped
@@ -63,11 +63,11 @@ struct PreparedRound: Sendable {
     let processes = tasks.filter { !$0.hasFailed }.map(\.process)
     doubts.add(try SoftDirtyDoubts(about: processes))
     if !doubts.isEmpty { doubts.warn(logger) }
-    guard KernelSupport.probesHideWrites, let task = zip(tasks, areProbed).first(where: \.1)?.0 else {
+    guard KernelSupport.probesHideWrites, let dumped = zip(tasks, areProbed).first(where: \.1)?.0 else {
       return
     }
     logger.warning(
-      "there are probes on the program of process \(task.process.pid) (uprobes), or were: before Linux 6.16 no soft-dirty bit tells 'criu dump' that one was set or removed; let there be no change until it has been made"
+      "there are probes on the program of process \(dumped.process.pid) (uprobes), or were: before Linux 6.16 no soft-dirty bit tells 'criu dump' that one was set or removed; let there be no change until it has been made"
     )
   }
 
@@ -76,8 +76,8 @@ struct PreparedRound: Sendable {
     guard tracker.seesSoftDirty else { return nil }
     return TrackedProcesses(
       bootID: try onTarget { () throws(TargetError) in try Uptime.bootID() },
-      tasks: tasks.filter { !$0.hasFailed }.map {
-        TrackedProcesses.Task(pid: $0.process.namespacePid, startTime: $0.process.machineStartTime)
+      processes: tasks.filter { !$0.hasFailed }.map {
+        TrackedProcesses.Process(pid: $0.process.namespacePid, startTime: $0.process.machineStartTime)
       })
   }
 

@@ -46,7 +46,7 @@ public struct RoundPolicy: Hashable, Sendable {
   }
 
   /// Why there is no further round.
-  public enum End: String, Hashable, Sendable {
+  public enum End: String, Hashable, Sendable, Codable {
     /// As many as were asked for.
     case rounds
     /// So little was copied that the final dump can copy it as well.

@@ -12,7 +12,7 @@ internal import SluiceTarget
 actor RoundPreparer {
   private nonisolated let executor: ThreadExecutor
   private let configuration: PreDump.Configuration
-  private let part: RoundRole
+  private let role: RoundRole
   private let dirtyBytes: Int
   private let journal: RunJournal
   /// What a last round holds still.
@@ -29,15 +29,15 @@ actor RoundPreparer {
   nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
 
   /// - Parameters:
-  ///   - part: what the round is among several.
+  ///   - role: what the round is among several.
   ///   - dirtyBytes: the memory for what was written, in bytes.
   init(
-    configuration: PreDump.Configuration, part: RoundRole, dirtyBytes: Int, journal: RunJournal,
+    configuration: PreDump.Configuration, role: RoundRole, dirtyBytes: Int, journal: RunJournal,
     executor: ThreadExecutor
   ) {
     self.journal = journal
     self.configuration = configuration
-    self.part = part
+    self.role = role
     self.dirtyBytes = dirtyBytes
     self.executor = executor
   }
@@ -58,7 +58,7 @@ actor RoundPreparer {
     if hasSoftDirty, configuration.io != .discard {
       doubts = try SoftDirtyDoubts(about: tree.processes)
       // Whatever the tracker: CRIU goes by the bits upon all images.
-      try doubts.claim(tree.processes, for: part.claims)
+      try doubts.claim(tree.processes, for: role.claims)
     }
     let choice = try chooseTracker(hasSoftDirty: hasSoftDirty)
     configuration.logger.info("tracker: \(choice.name.rawValue), \(reason(for: choice.name))")
@@ -66,7 +66,7 @@ actor RoundPreparer {
       return try start(&tree, parent, with: choice.tracker)
     } catch {
       guard choice.mayGiveUp, error.code == .notTrackable, journal.putParentBack() else { throw error }
-      part.tracking?.giveUp(othersTrack: error.isTrackedByOthers)
+      role.tracking?.giveUp(othersTrack: error.isTrackedByOthers)
       let other = try chooseTracker(hasSoftDirty: hasSoftDirty)
       configuration.logger.log(
         level: error.isTrackedByOthers ? .warning : .notice,
@@ -75,18 +75,18 @@ actor RoundPreparer {
     }
   }
 
-  /// Everything is read by now: makes sure that it was these tasks' memory all the while, and lets go of what a last round
+  /// Everything is read by now: makes sure that it was these processes' memory all the while, and lets go of what a last round
   /// holds still, unless it is to be left stopped. What was read is written, and made valid, after that.
   ///
-  /// - Throws: `SluiceError`, where the first of the tasks is gone, or the kernel does not tell.
-  func readingEnds(_ tasks: [DumpedProcess]) throws(SluiceError) {
-    for task in tasks where !task.hasFailed {
-      _ = try task.attempt { () throws(TargetError) in try task.process.checkStillTheSame() }
+  /// - Throws: `SluiceError`, where the first of the processes is gone, or the kernel does not tell.
+  func readingEnds(_ processes: [DumpedProcess]) throws(SluiceError) {
+    for dumped in processes where !dumped.hasFailed {
+      _ = try dumped.attempt { () throws(TargetError) in try dumped.process.checkStillTheSame() }
     }
     try checkStoodStill()
     guard let written = try writtenByWorkers() else { return }
     times?.copying = lap.next()
-    if !part.leavesStopped { resume() }
+    if !role.leavesStopped { resume() }
     for pid in written.sorted() {
       configuration.logger.warning(
         "requests of an io_uring of process \(pid) went on while it was copied: the memory that they read into may be of another moment than the rest"
@@ -168,7 +168,7 @@ actor RoundPreparer {
   private func start(
     _ tree: inout ProcessTree, _ parent: ParentImages?, with tracker: any DirtyTracker
   ) throws(SluiceError) -> PreparedRound {
-    guard part.isLast else {
+    guard role.isLast else {
       var start = try tracker.begin(&tree, on: parent, journal)
       start.doubts.add(doubts)
       return start
@@ -264,20 +264,20 @@ extension RoundPreparer {
       return softDirty
     case .writeProtect, .both:
       guard configuration.tracker == .writeProtect || hasSoftDirty else { throw Self.lacksSoftDirty }
-      guard let tracking = part.tracking else { throw Self.lacksProtection }
+      guard let tracking = role.tracking else { throw Self.lacksProtection }
       if let refusal = protectionRefusal { throw refusal }
       if configuration.tracker == .both { try doubts.checkMayClear() }
       return writeProtect(tracking, seesSoftDirty: configuration.tracker == .both, mayGiveUp: false)
     case .content: return content
     case .automatic:
       let believesSoftDirty = hasSoftDirty && doubts.isEmpty
-      if let tracking = part.tracking, !tracking.isGivenUp, protectionRefusal == nil {
+      if let tracking = role.tracking, !tracking.isGivenUp, protectionRefusal == nil {
         return writeProtect(tracking, seesSoftDirty: believesSoftDirty, mayGiveUp: tracking.isFresh)
       }
       // Who clears the soft-dirty bits takes from somebody else, too, what these would have told.
-      if believesSoftDirty, part.tracking?.othersTrack != true { return softDirty }
+      if believesSoftDirty, role.tracking?.othersTrack != true { return softDirty }
       // Where no round follows or went before, it would be of no use.
-      if part.tracking != nil || configuration.parentDirectory != nil { return content }
+      if role.tracking != nil || configuration.parentDirectory != nil { return content }
     }
     return Choice(tracker: NoTracker(), name: .none)
   }
@@ -332,8 +332,8 @@ extension RoundPreparer {
     default: break
     }
     if configuration.io == .discard { return "for no images are made" }
-    if part.tracking == nil { return "for no round of this run follows that could use write protection" }
-    if part.tracking?.isGivenUp == true { return "for the processes cannot be watched" }
+    if role.tracking == nil { return "for no round of this run follows that could use write protection" }
+    if role.tracking?.isGivenUp == true { return "for the processes cannot be watched" }
     return "for the kernel does not write-protect memory asynchronously (Linux 6.7)"
   }
 

@@ -88,20 +88,20 @@ struct RoundSequence: Sendable {
       number += 1
     }
     tries.begins()
-    var part = RoundRole(
+    var role = RoundRole(
       tracking: tracking, claims: claims, number: number, tries: tries.count, known: known)
-    part.isFirst = number == 1 && tries.count == 1
+    role.isFirst = number == 1 && tries.count == 1
     if isLastBegun {
-      part.isLast = true
-      part.leavesStopped = lastRound == .leavesStopped
+      role.isLast = true
+      role.leavesStopped = lastRound == .leavesStopped
     }
     var round = configuration
     if number > 1 {
       round.parentDirectory = directory(number - 1)
-      part.parent = last
+      role.parent = last
     }
     round.imagesDirectory = directory(number)
-    return PreDump(round, as: part, in: runtime, progress: progress)
+    return PreDump(round, as: role, in: runtime, progress: progress)
   }
 
   /// Nil where no round follows.
@@ -141,7 +141,7 @@ struct RoundSequence: Sendable {
   mutating func ended(_ report: PreDumpReport) {
     last = report.place?.identity
     guard !isLastBegun else { return }
-    known = Set(report.tasks.filter { $0.error == nil }.map(\.identity))
+    known = Set(report.processes.filter { $0.error == nil }.map(\.identity))
     let figures = RoundPolicy.Figures(
       pagesWritten: report.pagesWritten, pagesSkippedParent: report.pagesSkippedParent,
       duration: report.duration, elapsed: began.duration(to: .now)

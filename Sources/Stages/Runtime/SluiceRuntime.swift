@@ -1,6 +1,7 @@
 internal import CSluiceLinux
 internal import Logging
 internal import SluicePipeline
+internal import SluiceTarget
 
 /// What dumps work with, and what outlives each of them: threads, buffers, io_uring, and one memory budget.
 ///
@@ -19,6 +20,9 @@ public final class SluiceRuntime: Sendable {
   /// The memory for everything that could grow, of all dumps together, in bytes. The constant base of the program is
   /// beside that.
   public let memoryBudget: Int
+  /// The most memory that this program has taken so far, everything included, in bytes; nil where the kernel does not
+  /// tell.
+  public static var peakMemoryBytes: UInt64? { OwnMemory.peakBytes }
   private let core: RuntimeCore
   /// Threads that the tasks of a run are on, apart from the stages' own: those that no run uses.
   private let coordinators = Locked<[ThreadExecutor]>([])

@@ -1,6 +1,7 @@
 internal import CSluiceLinux
 internal import Logging
 internal import SluicePipeline
+internal import SluiceSystem
 
 /// Makes what does the writes: io_uring where the kernel gives us one, else threads.
 ///
@@ -14,12 +15,12 @@ func makeEngine(
         name: "sluice-writer", depth: kind.queueDepth, buffers: ring, registersBuffers: kind.registersBuffers
       ) { errno in
         logger.info(
-          "the kernel does not register buffers (\(unsafe String(cString: errno.cName))); raise the limit on locked memory (ulimit -l) to save some CPU"
+          "the kernel does not register buffers (\(errno.name)); raise the limit on locked memory (ulimit -l) to save some CPU"
         )
       }
     } catch {
       logger.info(
-        "no io_uring (\(unsafe String(cString: error.errno.cName))): writing with pwrite on threads")
+        "no io_uring (\(error.errno.name)): writing with pwrite on threads")
     }
   }
   do throws(NoThread) {

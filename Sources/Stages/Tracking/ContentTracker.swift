@@ -38,13 +38,13 @@ struct ContentTracker: DirtyTracker {
     let seed = known ?? UInt64.random(in: 0...UInt64.max)
     start.contents = ContentRound(
       parent: parent, seed: seed,
-      processes: start.tasks.map { task in
+      processes: start.tasks.map { dumped in
         ContentRound.Known(
-          owner: task.owner, isRoot: task.index == 0, pid: task.process.pid,
-          isParents: isParentOf.contains(task.process.pid),
+          owner: dumped.owner, isRoot: dumped.index == 0, pid: dumped.process.pid,
+          isParents: isParentOf.contains(dumped.process.pid),
           head: PageHashHead(
-            pageSize: UInt64(sluice_page_size()), pid: task.process.namespacePid,
-            startTime: task.process.machineStartTime,
+            pageSize: UInt64(sluice_page_size()), pid: dumped.process.namespacePid,
+            startTime: dumped.process.machineStartTime,
             dumpUptime: uptime, seed: seed, bootID: bootID))
       },
       logger: configuration.logger)

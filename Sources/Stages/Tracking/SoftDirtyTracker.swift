@@ -197,7 +197,7 @@ struct WrittenPages: ~Copyable {
     self.isParentOf = isParentOf
     self.scanner = scanner
     self.byteCount = byteCount
-    dirty = DirtySet(byteCount: byteCount, taskCount: isParentOf.count)
+    dirty = DirtySet(byteCount: byteCount, processCount: isParentOf.count)
     places.reserveCapacity(isParentOf.count)
   }
 
@@ -208,7 +208,7 @@ struct WrittenPages: ~Copyable {
   mutating func collect(from tree: ProcessTree, _ lease: StopLease) throws(TargetError) {
     for process in tree.processes where isParentOf.contains(process.pid) {
       places[process.pid] = places.count
-      dirty.beginTask()
+      dirty.beginProcess()
       try scanner.collect(process, into: &dirty, checking: lease.check)
     }
   }
@@ -220,7 +220,7 @@ struct WrittenPages: ~Copyable {
 
   /// Forgets what was collected, while the processes run.
   mutating func startAnew() {
-    dirty = DirtySet(byteCount: byteCount, taskCount: isParentOf.count)
+    dirty = DirtySet(byteCount: byteCount, processCount: isParentOf.count)
     places.removeAll(keepingCapacity: true)
   }
 

@@ -169,9 +169,9 @@ struct WriteProtectTracker: DirtyTracker {
   /// those that were written since, which are few, and not all of them, and devices get the time to end writes that were
   /// begun before.
   private func protectAll(_ pids: Set<Int32>, of start: PreparedRound) throws(SluiceError) {
-    for task in start.tasks where pids.contains(task.process.pid) {
-      guard let protection = task.protection else { continue }
-      _ = try task.attempt { () throws(TargetError) in
+    for dumped in start.tasks where pids.contains(dumped.process.pid) {
+      guard let protection = dumped.protection else { continue }
+      _ = try dumped.attempt { () throws(TargetError) in
         try protection.protectAll(swapped: configuration.swapped.pages)
       }
     }

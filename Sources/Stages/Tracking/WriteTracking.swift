@@ -117,20 +117,20 @@ final class WriteTracking: Sendable {
   ///
   /// - Parameters:
   ///   - directory: of its images.
-  ///   - tasks: those that it copied, in their order in the set.
+  ///   - processes: those that it copied, in their order in the set.
   ///   - unsettled: what the next round is to copy as well.
   ///   - walkedAt: when the walk had ended that found these, in nanoseconds of the monotonic clock.
   func roundIsComplete(
-    in directory: String, of tasks: [DumpedProcess], unsettled: DirtySet, walkedAt: UInt64
+    in directory: String, of processes: [DumpedProcess], unsettled: DirtySet, walkedAt: UInt64
   ) {
     var places: [Int32: Int] = [:]
-    for task in tasks where !task.hasFailed && task.protection != nil {
-      places[task.process.pid] = task.index
+    for dumped in processes where !dumped.hasFailed && dumped.protection != nil {
+      places[dumped.process.pid] = dumped.index
     }
     state.withLock { state in
       state.last = Last(directory: directory, places: places, unsettled: unsettled, walkedAt: walkedAt)
     }
-    forgetAllBut(tasks.map(\.process))
+    forgetAllBut(processes.map(\.process))
   }
 
   /// Makes ready for CRIU's final dump, which is about to begin.

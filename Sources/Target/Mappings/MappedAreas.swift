@@ -1,7 +1,7 @@
 /// A range of neighbouring mappings that are treated alike.
-public struct MappedArea: Hashable, Sendable {
+struct MappedArea: Hashable, Sendable {
   /// Which of its pages are taken.
-  public enum Pages: Hashable, Sendable {
+  enum Pages: Hashable, Sendable {
     /// Those that have content of the process' own.
     case own
     /// Those that the process has written, and that are its own copies since.
@@ -11,13 +11,13 @@ public struct MappedArea: Hashable, Sendable {
   }
 
   /// The first address.
-  public let start: UInt64
+  let start: UInt64
   /// The address after the last.
-  public fileprivate(set) var end: UInt64
+  fileprivate(set) var end: UInt64
   /// Which of its pages are taken.
-  public let pages: Pages
+  let pages: Pages
   /// Whether it is code of a file, into which the kernel may set probes (uprobes).
-  public let isCode: Bool
+  let isCode: Bool
 
   init(start: UInt64, end: UInt64, pages: Pages, isCode: Bool) {
     self.start = start
@@ -42,16 +42,16 @@ public struct MappedArea: Hashable, Sendable {
 ///
 /// Mappings are joined, since a system call for each costs more than what it finds: of 60,000 mappings of a page
 /// each, one by one, the scan took 125 ms, and 15 ms in areas (measured).
-public struct MappedAreas: ~Copyable {
+struct MappedAreas: ~Copyable {
   /// An area that is as large is joined to no more: what is listed should not be old when it is looked at.
   private static let largestJoined: UInt64 = 16 << 20
 
   /// Mappings that were come across, as far as the areas were asked for.
-  public private(set) var mappings = 0
+  private(set) var mappings = 0
   /// Those that were left out, by reason.
-  public private(set) var skipped: [SkipReason: Int] = [:]
+  private(set) var skipped: [SkipReason: Int] = [:]
   /// Whether there were probes among them: the kernel keeps what it needs for them (uprobes) to the end of the process.
-  public private(set) var haveProbes = false
+  private(set) var haveProbes = false
   private var map: MemoryMap
   private var rules: PageRules
   /// Where the mappings of the last area begin.
@@ -60,7 +60,7 @@ public struct MappedAreas: ~Copyable {
   private var ahead: MappedArea?
 
   /// The areas of this process.
-  public init(of process: TargetProcess) {
+  init(of process: TargetProcess) {
     map = MemoryMap(of: process)
     rules = PageRules(for: process)
   }
@@ -68,7 +68,7 @@ public struct MappedAreas: ~Copyable {
   /// The next area, or nil after the last.
   ///
   /// - Throws: `TargetError` when the mappings cannot be listed, or the memory is gone.
-  public mutating func next() throws(TargetError) -> MappedArea? {
+  mutating func next() throws(TargetError) -> MappedArea? {
     var next = ahead.take()
     if next == nil { next = try nextTaken() }
     guard var area = next else { return nil }

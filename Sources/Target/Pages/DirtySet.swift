@@ -19,7 +19,7 @@ public struct DirtySet: Sendable {
   private var open: MemoryRun?
   /// Where the run before that ends; 0 where there is none.
   private var closedEnd: UInt64 = 0
-  private let taskCapacity: Int
+  private let processCapacity: Int
   private let code = RunCode()
   /// The runs of all processes.
   public private(set) var runCount = 0
@@ -28,22 +28,22 @@ public struct DirtySet: Sendable {
 
   /// - Parameters:
   ///   - byteCount: the memory of the runs, in bytes.
-  ///   - taskCount: how many processes there are. Each has a run of its own at least, also where the memory is too small for that.
-  public init(byteCount: Int, taskCount: Int) {
-    bytes = Array(repeating: 0, count: max(byteCount, Self.leastBytes(taskCount: taskCount)))
-    starts.reserveCapacity(taskCount)
-    taskCapacity = taskCount
+  ///   - processCount: how many processes there are. Each has a run of its own at least, also where the memory is too small for that.
+  public init(byteCount: Int, processCount: Int) {
+    bytes = Array(repeating: 0, count: max(byteCount, Self.leastBytes(processCount: processCount)))
+    starts.reserveCapacity(processCount)
+    processCapacity = processCount
   }
 
   /// The memory that a set of so many processes has at least.
-  static func leastBytes(taskCount: Int) -> Int { (taskCount + 1) * RunCode.mostBytes }
+  static func leastBytes(processCount: Int) -> Int { (processCount + 1) * RunCode.mostBytes }
 
   /// The memory that is taken by now.
   var usedBytes: Int { used }
 
   /// What is added from now on belongs to the next process.
-  public mutating func beginTask() {
-    precondition(starts.count < taskCapacity, "a set has room for the tasks that it was made for")
+  public mutating func beginProcess() {
+    precondition(starts.count < processCapacity, "a set has room for the processes that it was made for")
     close()
     starts.append(used)
     closedEnd = 0
@@ -51,7 +51,7 @@ public struct DirtySet: Sendable {
 
   /// Adds a run of the current process, above all that it has.
   public mutating func add(from start: UInt64, to end: UInt64) {
-    precondition(!starts.isEmpty, "a run belongs to a task")
+    precondition(!starts.isEmpty, "a run belongs to a process")
     guard start < end else { return }
     if let run = open {
       if start - (run.address + run.length) <= joinedGap {
@@ -77,10 +77,10 @@ public struct DirtySet: Sendable {
   private mutating func joinMore() {
     joinedGap = joinedGap == 0 ? code.pageSize : joinedGap > UInt64.max / 4 ? UInt64.max : joinedGap * 4
     var (kept, count) = (0, open == nil ? 0 : 1)
-    for task in starts.indices {
-      var index = starts[task]
-      let end = task + 1 < starts.count ? starts[task + 1] : used
-      starts[task] = kept
+    for process in starts.indices {
+      var index = starts[process]
+      let end = process + 1 < starts.count ? starts[process + 1] : used
+      starts[process] = kept
       var (readEnd, keptEnd): (UInt64, UInt64) = (0, 0)
       var joined: MemoryRun?
       while index < end {
@@ -106,10 +106,10 @@ public struct DirtySet: Sendable {
   }
 
   /// The runs of a process, from low addresses to high ones.
-  public func cursor(ofTask task: Int) -> Cursor {
-    let isLast = task + 1 == starts.count
+  public func cursor(ofProcess process: Int) -> Cursor {
+    let isLast = process + 1 == starts.count
     return Cursor(
-      bytes: bytes, code: code, index: starts[task], end: isLast ? used : starts[task + 1],
+      bytes: bytes, code: code, index: starts[process], end: isLast ? used : starts[process + 1],
       open: isLast ? open : nil)
   }
 

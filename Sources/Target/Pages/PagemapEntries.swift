@@ -1,5 +1,4 @@
 internal import CSluiceLinux
-import Glibc
 internal import SluiceSystem
 
 /// Page states by the entries of /proc/PID/pagemap, for kernels before 6.7.
@@ -13,7 +12,7 @@ struct PagemapEntries: PageStates {
 
   private let pageSize: UInt64
   private let zeroPageFrame: UInt64
-  private var entries = [UInt64](repeating: 0, count: capacity)
+  private var entries = EntryTable(capacity: capacity)
 
   /// - Throws: `TargetError` when it cannot be found out which page is the zero page.
   init(pageSize: UInt64) throws(TargetError) {
@@ -32,41 +31,18 @@ struct PagemapEntries: PageStates {
   ) throws(TargetError) -> UInt64 {
     precondition(
       writes.authority == .nobody && !writes.protects, "only PAGEMAP_SCAN protects pages and tells of writes")
-    let count = try read(from: range, of: process)
+    let count = try entries.read(range, of: process, doing: "reading the page states")
     let mustCopy = writes.verdict(on: 0, isFileBacked: isFileBacked).mustCopy
-    unsafe entries.withUnsafeBufferPointer { entries in
-      var index = 0
-      while true {
-        let rest = unsafe UnsafeBufferPointer(rebasing: entries[index..<count])
-        let populated = PagemapEntry.present | PagemapEntry.swapped
-        index += unsafe sluice_first_with(populated, rest.baseAddress, rest.count)
-        guard index < count else { return }
-        let address = range.lowerBound + UInt64(index) * pageSize
-        if let kind = unsafe kind(of: entries[index], isFileBacked) {
-          pages.add(kind, from: address, to: address + pageSize, mustCopy: mustCopy)
-        }
-        index += 1
+    let populated = PagemapEntry.present | PagemapEntry.swapped
+    var index = entries.first(with: populated, from: 0, of: count)
+    while index < count {
+      let address = range.lowerBound + UInt64(index) * pageSize
+      if let kind = kind(of: entries[index], isFileBacked) {
+        pages.add(kind, from: address, to: address + pageSize, mustCopy: mustCopy)
       }
+      index = entries.first(with: populated, from: index + 1, of: count)
     }
     return range.lowerBound + UInt64(count) * pageSize
-  }
-
-  /// - Returns: how many entries there are now, one at least.
-  private mutating func read(
-    from range: Range<UInt64>, of process: TargetProcess
-  ) throws(TargetError) -> Int {
-    let size = UInt64(MemoryLayout<UInt64>.size)
-    let wanted = min((range.upperBound - range.lowerBound) / pageSize, UInt64(entries.count)) * size
-    let (descriptor, offset) = (process.pagemap.descriptor, range.lowerBound / pageSize * size)
-    let count = unsafe entries.withUnsafeMutableBytes {
-      unsafe sluice_pread(descriptor, $0.baseAddress, Int(wanted), offset)
-    }
-    // 0 bytes: the memory itself is gone.
-    guard count >= Int(size) else {
-      let errno = count < 0 ? SystemErrno(returned: count) : SystemErrno(code: ESRCH)
-      throw process.failure(of: "reading the page states", errno: errno)
-    }
-    return count / Int(size)
   }
 
   /// Nil for what is not the process' own.

@@ -1,5 +1,4 @@
 internal import CSluiceLinux
-internal import SluiceSystem
 
 /// Page states by the PAGEMAP_SCAN ioctl of Linux 6.7: Documentation/admin-guide/mm/pagemap.rst.
 ///
@@ -20,7 +19,7 @@ struct PagemapScan: PageStates {
   private let knowsGuards: Bool
   private var turns = MmapLockPacer()
   private var stepBytes = populatedStepBytes
-  private var regions = [PageRegion](repeating: PageRegion(), count: regionCapacity)
+  private var regions = ScannedRegions(capacity: regionCapacity)
 
   init(pageSize: UInt64, knowsGuards: Bool) {
     self.pageSize = pageSize
@@ -33,11 +32,7 @@ struct PagemapScan: PageStates {
       var scan = sluice_scan()
       scan.return_mask = UInt64(SLUICE_PAGE_PRESENT.rawValue | (guards ? SLUICE_PAGE_GUARD.rawValue : 0))
       scan.category_anyof_mask = UInt64(SLUICE_PAGE_PRESENT.rawValue)
-      var region = PageRegion()
-      // An empty range: the arguments are checked, nothing is walked.
-      if unsafe sluice_pagemap_scan(pagemap.descriptor, &scan, &region, 1) >= 0 {
-        return (guards, ())
-      }
+      if ScannedRegions.isOffered(scan, by: pagemap) { return (guards, ()) }
     }
     return nil
   }
@@ -50,32 +45,20 @@ struct PagemapScan: PageStates {
     var scan = arguments(for: range.lowerBound..<end, isFileBacked: isFileBacked)
     writes.extend(&scan)
     let began = sluice_monotonic_nanoseconds()
-    let (descriptor, capacity) = (process.pagemap.descriptor, regions.count)
-    let result = unsafe regions.withUnsafeMutableBufferPointer {
-      unsafe sluice_pagemap_scan(descriptor, &scan, $0.baseAddress, capacity)
-    }
-    guard result >= 0 else {
-      throw process.failure(of: "scanning the pages", errno: SystemErrno(returned: result))
-    }
+    let scanned = try regions.scan(scan, of: process, doing: "scanning the pages")
     let took = sluice_monotonic_nanoseconds() - began
     turns.held(since: began)
-    let found = regions[..<Int(result)]
     // Where the memory is gone the kernel finds nothing, and that is all it says.
-    if found.isEmpty { try process.checkMemoryIsThere() }
+    if regions.found.isEmpty { try process.checkMemoryIsThere() }
 
-    var count: UInt64 = 0
-    for region in found {
-      count += (region.end - region.start) / pageSize
+    for region in regions.found {
       let verdict = writes.verdict(on: region.categories, isFileBacked: isFileBacked)
       pages.add(
         kind(of: region.categories), from: region.start, to: region.end, mustCopy: verdict.mustCopy,
         isUnsettled: verdict.isUnsettled)
     }
-    adaptStep(found: count, took: took)
-    // walk_end is not to be trusted: after more than 512 regions it is stale. A scan that neither filled its
-    // vector nor reached max_pages has finished; else the walk ended after the last region.
-    guard let last = found.last, found.count == capacity || count >= scan.max_pages else { return end }
-    return last.end
+    adaptStep(found: regions.pageCount, took: took)
+    return scanned
   }
 
   private func arguments(for range: Range<UInt64>, isFileBacked: Bool) -> sluice_scan {

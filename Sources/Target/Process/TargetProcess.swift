@@ -96,7 +96,8 @@ public final class TargetProcess: Sendable {
     // Last: if it lives now, what its pid was asked for was asked of it and no other.
     let alive = sluice_pidfd_is_alive(pidfd.descriptor)
     guard alive >= 0 else {
-      throw TargetError(.systemCall, "watching process \(pid)", errno: SystemErrno(returned: alive))
+      throw TargetError(
+        .systemCall, "asking whether process \(pid) lives", errno: SystemErrno(returned: alive))
     }
     guard alive == 1, let now else { throw Self.ended(pid) }
     if now.hasEnded {

@@ -7,11 +7,11 @@ internal import CSluiceLinux
 struct CgroupWriteMonitor: ~Copyable {
   /// Nil where the user has as many as are allowed (fs.inotify), or the kernel has no inotify.
   private let file: ProcFile?
-  /// Whether there was something that could not be watched.
+  /// Whether there was something that could not be monitored.
   private var isBlind: Bool
 
   init() {
-    let opened = sluice_cgroup_watch_start()
+    let opened = sluice_cgroup_monitor_start()
     file = opened >= 0 ? ProcFile(adopting: opened) : nil
     isBlind = opened < 0
   }
@@ -19,7 +19,7 @@ struct CgroupWriteMonitor: ~Copyable {
   /// From now on also of those to the files of this cgroup, which is open.
   mutating func add(_ directory: Int32) {
     switch file {
-    case .some(let file): if sluice_cgroup_watch_add(file.descriptor, directory) != 0 { isBlind = true }
+    case .some(let file): if sluice_cgroup_monitor_add(file.descriptor, directory) != 0 { isBlind = true }
     case .none: break
     }
   }
@@ -30,7 +30,7 @@ struct CgroupWriteMonitor: ~Copyable {
   /// Whether there may have been any since this was asked last.
   func sawWrites() -> Bool {
     switch file {
-    case .some(let file): sluice_cgroup_watch_saw(file.descriptor) != 0 || isBlind
+    case .some(let file): sluice_cgroup_monitor_saw(file.descriptor) != 0 || isBlind
     case .none: true
     }
   }

@@ -12,7 +12,7 @@ public struct FrozenCgroup: ~Copyable {
   public typealias Report = @Sendable (TargetError) -> Void
 
   private let path: String
-  private let directory: ProcFile
+  private let directory: DirectoryHandle
   private let control: ProcFile
   private let events: ProcFile
   /// Speaks to the guard, which ends when this is closed.
@@ -61,13 +61,16 @@ public struct FrozenCgroup: ~Copyable {
     return members
   }
 
-  private static func directory(at path: String) throws(TargetError) -> ProcFile {
-    var link = sluice_refused_link()
-    return try owned(unsafe sluice_open_named(path, &link), "opening the cgroup \(path)")
+  private static func directory(at path: String) throws(TargetError) -> DirectoryHandle {
+    do throws(SystemError) { return try DirectoryHandle(path: path) } catch {
+      // What the kernel has no reason for says by itself which link was refused.
+      let doing = error.errno == nil ? error.message : "opening the cgroup \(path)"
+      throw TargetError(.invalidCgroup, doing, errno: error.errno)
+    }
   }
 
   private static func control(
-    in directory: borrowing ProcFile, _ path: String
+    in directory: borrowing DirectoryHandle, _ path: String
   ) throws(TargetError) -> ProcFile {
     try owned(
       unsafe sluice_open_at(directory.descriptor, "cgroup.freeze", SLUICE_OPEN_READ_WRITE),
@@ -82,7 +85,8 @@ public struct FrozenCgroup: ~Copyable {
   }
 
   private init(
-    path: String, directory: consuming ProcFile, control: consuming ProcFile, events: consuming ProcFile,
+    path: String, directory: consuming DirectoryHandle, control: consuming ProcFile,
+    events: consuming ProcFile,
     guardian: consuming ProcFile, report: @escaping Report
   ) {
     self.path = path

@@ -15,12 +15,12 @@ public struct StoppedThreads: ~Copyable {
   /// How long threads may take to stop, unless it is said otherwise.
   public static let patience = Duration.seconds(5)
 
-  private var processes: [ThreadList]
+  var processes: [ThreadList]
   /// The places of those that dump core: nothing may interrupt that.
   private var dumping: Set<Int> = []
-  private var table: ThreadTable
+  var table: ThreadTable
   /// The ids of one listing; the first so many are of the last one.
-  private var listed: [Int32]
+  var listed: [Int32]
   /// The thread of ours that traces.
   private let tracer: Int32
   /// Takes note of the end of threads where the tracer cannot, since it waits for one that waits for just that.
@@ -82,7 +82,7 @@ public struct StoppedThreads: ~Copyable {
   ///   that waits for a dead disk. Some threads are stopped then, until `resume`.
   public mutating func stop(within limit: Duration = patience) throws(TargetError) {
     checkThread()
-    reaper.watch()
+    reaper.work()
     defer { reaper.rest() }
     let deadline = ContinuousClock.now + limit
     while true {
@@ -119,82 +119,9 @@ public struct StoppedThreads: ~Copyable {
     table = ThreadTable(capacity: 0)
   }
 
-  /// Ends the hold and leaves the processes stopped, by SIGSTOP. Other signals that have come meanwhile wait until they
-  /// go on: to run a handler changes the memory.
-  ///
-  /// - Throws: `TargetError`; all threads go on then.
-  public mutating func leaveStopped() throws(TargetError) {
-    checkThread()
-    defer { resume() }
-    do throws(TargetError) {
-      // One after the other, parents first: that a child has stopped is a signal to its parent (SIGCHLD).
-      for index in processes.indices { try leaveStopped(index) }
-    } catch {
-      for process in processes { _ = sluice_pidfd_signal(process.process.pidfd.descriptor, SIGCONT) }
-      throw error
-    }
-  }
-
-  /// Stops a process by a signal to one of its threads, and lets the others go when that has stopped.
-  ///
-  /// A thread takes the signals that were sent to it before those that were sent to its process, and of each the lowest
-  /// number first (signal(7)): SIGALRM, sent to the process, would come before a SIGSTOP that was sent there, too.
-  /// Once one thread has taken the SIGSTOP, the others stop before they take anything.
-  private mutating func leaveStopped(_ index: Int) throws(TargetError) {
-    let listed = self.listed[..<(try list(index))]
-    let entries = table.threads.indices.filter { entry in
-      guard case .stopped = table.threads[entry].state else { return false }
-      return listed.contains(table.threads[entry].id)
-    }
-    guard let first = entries.first(where: { takesNextWhatItIsSent($0) }) ?? entries.first else { return }
-    let (thread, pid) = (table.threads[first].id, processes[index].process.pid)
-    let sent = sluice_signal_thread(pid, thread, SIGSTOP)
-    guard sent == 0 || sent == -ESRCH else {
-      throw TargetError(.systemCall, "leaving process \(pid) stopped", errno: SystemErrno(returned: sent))
-    }
-    let deadline = ContinuousClock.now + Self.patience
-    detach(first)
-    try waitUntilStopped([thread], of: processes[index], until: deadline)
-    for entry in entries where entry != first { detach(entry) }
-    try waitUntilStopped(listed, of: processes[index], until: deadline)
-  }
-
-  /// Whether a signal that the thread is sent is the next that it takes.
-  private func takesNextWhatItIsSent(_ entry: Int) -> Bool {
-    table.threads[entry].state == .stopped(signal: 0) && sluice_has_own_signals(table.threads[entry].id) == 0
-  }
-
-  /// Detaches from a thread that is stopped. From one that has ended meanwhile there is nothing to detach.
-  private mutating func detach(_ entry: Int) {
-    guard case .stopped(let signal) = table.threads[entry].state else { return }
-    if sluice_detach(table.threads[entry].id, signal) == 0 { table.note(.gone, at: entry) }
-  }
-
-  private func waitUntilStopped(
-    _ threads: ArraySlice<Int32>, of process: ThreadList, until deadline: ContinuousClock.Instant
-  ) throws(TargetError) {
-    var wait = Backoff()
-    while try !areStopped(threads, of: process) {
-      guard ContinuousClock.now < deadline else { throw doesNotStop(process.process.pid) }
-      wait.wait()
-    }
-  }
-
-  private func areStopped(_ threads: ArraySlice<Int32>, of process: ThreadList) throws(TargetError) -> Bool {
-    for thread in threads {
-      switch try process.state(of: thread) {
-      case nil, "T", "Z", "X": continue
-      default: return false
-      }
-    }
-    return true
-  }
-
-  private func checkThread() {
+  func checkThread() {
     precondition(sluice_thread_id() == tracer, "threads are stopped and let go by one thread of ours")
   }
-
-  // MARK: Stopping
 
   private mutating func tellNewOnesToStop(until deadline: ContinuousClock.Instant) throws(TargetError) {
     for index in processes.indices where !dumping.contains(index) {
@@ -253,7 +180,7 @@ public struct StoppedThreads: ~Copyable {
   /// Lists the threads of a process.
   ///
   /// - Returns: how many there are; 0 when it has ended, unless it is the first.
-  private mutating func list(_ index: Int) throws(TargetError) -> Int {
+  mutating func list(_ index: Int) throws(TargetError) -> Int {
     while true {
       let count: Int
       do throws(TargetError) {
@@ -356,7 +283,7 @@ public struct StoppedThreads: ~Copyable {
       .systemCall, "process \(pids) begins threads faster than they can be stopped: try again later")
   }
 
-  private func doesNotStop(_ thread: Int32) -> TargetError {
+  func doesNotStop(_ thread: Int32) -> TargetError {
     var (process, state): (ThreadList?, String) = (nil, "")
     for list in processes {
       // What cannot be read is left out of the message.
@@ -368,76 +295,6 @@ public struct StoppedThreads: ~Copyable {
       .systemCall,
       "thread \(thread) of process \(process?.process.pid ?? thread) does not stop\(state): it waits for a disk, or for a child (vfork), or is frozen by a cgroup of version 1: thaw it, or try again later"
     )
-  }
-
-  // MARK: Detaching
-
-  /// Waits a little for threads that were told to stop and have not; if they go on not to stop, the kernel detaches from
-  /// them when the thread that traces them ends.
-  private static func resume(_ threads: [ThreadTable.Thread], by tracer: Int32) {
-    guard !threads.isEmpty else { return }
-    precondition(sluice_thread_id() == tracer, "threads are stopped and let go by one thread of ours")
-    var isLeft = threads.contains { $0.state == .stopping || $0.state == .gone }
-    if !isLeft {
-      for thread in threads {
-        guard case .stopped(let signal) = thread.state else { continue }
-        if sluice_detach(thread.id, signal) != 0 { isLeft = true }
-      }
-    }
-    guard isLeft else { return }
-    // Now those that stand, and then those that have to be waited for. The first ones last: a thread that executes
-    // another program gives up its id for that of the first one, and is not to be missed.
-    let now = ContinuousClock.now
-    for deadline in [now, now + .milliseconds(200)] {
-      for isFirst in [false, true] {
-        for thread in threads where thread.isFirst == isFirst && thread.state != .leftAlone {
-          detach(thread, until: deadline)
-        }
-      }
-    }
-  }
-
-  private static func detach(_ thread: ThreadTable.Thread, until deadline: ContinuousClock.Instant) {
-    var wait = Backoff()
-    // What cannot even be looked at is left to the end of the tracer.
-    while let look = try? ThreadLook(at: thread) {
-      switch look {
-      case .stands(let signal):
-        if sluice_detach(thread.id, signal) == 0 { return }
-      // It may be one that took this id when it executed a program, and was never told to stop; or one that is not
-      // traced, of a child of ours.
-      case .runs:
-        if sluice_interrupt(thread.id) == -ESRCH { return }
-      case .hasEnded, .isNotTraced: return
-      }
-      guard ContinuousClock.now < deadline else { return }
-      wait.wait()
-    }
-  }
-}
-
-/// What a thread that we trace does.
-private enum ThreadLook {
-  case runs
-  /// The thread is stopped. The signal is the one that it was about to get; 0 for none.
-  case stands(signal: Int32)
-  case hasEnded
-  case isNotTraced
-
-  init(at thread: ThreadTable.Thread) throws(TargetError) {
-    var signal: Int32 = 0
-    switch unsafe sluice_look_at_thread(thread.id, &signal) {
-    case Int32(SLUICE_THREAD_RUNS.rawValue): self = .runs
-    case Int32(SLUICE_THREAD_STANDS.rawValue): self = .stands(signal: signal)
-    case Int32(SLUICE_THREAD_HAS_ENDED.rawValue):
-      // Until we have taken note of it, the process cannot execute another program. The end of a first thread is
-      // for its parent to take note of.
-      if !thread.isFirst { _ = sluice_note_end_of_thread(thread.id) }
-      self = .hasEnded
-    case -ECHILD: self = .isNotTraced
-    case let result:
-      throw TargetError(.systemCall, "watching thread \(thread.id)", errno: SystemErrno(returned: result))
-    }
   }
 }
 

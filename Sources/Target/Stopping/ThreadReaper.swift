@@ -13,7 +13,8 @@ internal import SluiceSystem
     var error: Int32 = 0
     guard let reaper = unsafe sluice_reaper_start(&error) else {
       throw TargetError(
-        .systemCall, "starting the thread that watches for threads that end", errno: SystemErrno(code: error))
+        .systemCall, "starting the thread that takes note of threads that end",
+        errno: SystemErrno(code: error))
     }
     unsafe self.reaper = unsafe reaper
   }
@@ -24,18 +25,18 @@ internal import SluiceSystem
 
   /// Adds a process whose threads are going to be traced.
   ///
-  /// - Parameter threads: kept by the caller for as long as this watches.
+  /// - Parameter threads: kept by the caller until `rest`.
   func add(_ threads: ThreadList) throws(TargetError) {
     let result = unsafe sluice_reaper_add(reaper, threads.descriptor, threads.process.pid)
     guard result == 0 else {
       throw TargetError(
-        .systemCall, "watching the threads of process \(threads.process.pid)",
+        .systemCall, "taking note of the threads of process \(threads.process.pid)",
         errno: SystemErrno(returned: result))
     }
   }
 
   /// Takes note of ends from now on, whenever no `step` comes for some milliseconds, until `rest`.
-  func watch() { unsafe sluice_reaper_watch(reaper) }
+  func work() { unsafe sluice_reaper_work(reaper) }
 
   /// Says that the thread that traces gets on.
   func step() { unsafe sluice_reaper_step(reaper) }

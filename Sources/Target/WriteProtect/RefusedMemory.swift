@@ -5,8 +5,8 @@ struct RefusedMemory: Sendable {
   private var end: UInt64 = 0
 
   init() {
-    pages = DirtySet(byteCount: 0, taskCount: 1)
-    pages.beginTask()
+    pages = DirtySet(byteCount: 0, processCount: 1)
+    pages.beginProcess()
   }
 
   /// Whether all memory could be registered.
@@ -16,8 +16,8 @@ struct RefusedMemory: Sendable {
   mutating func add(_ range: Range<UInt64>) {
     if isEmpty {
       // As a rule there is nothing.
-      pages = DirtySet(byteCount: DirtySet.smallestBytes, taskCount: 1)
-      pages.beginTask()
+      pages = DirtySet(byteCount: DirtySet.smallestBytes, processCount: 1)
+      pages.beginProcess()
     }
     pages.add(from: max(range.lowerBound, end), to: range.upperBound)
     end = max(end, range.upperBound)

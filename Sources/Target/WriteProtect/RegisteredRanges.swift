@@ -22,7 +22,7 @@ struct RegisteredRanges: ~Copyable {
   ///   - refused: the memory that the last look at its mappings found and that cannot be registered (`WriteProtection.registerNew`).
   init(of process: TargetProcess, refused: borrowing RefusedMemory) {
     scan = UnregisteredScan(of: process)
-    self.refused = refused.pages.cursor(ofTask: 0)
+    self.refused = refused.pages.cursor(ofProcess: 0)
   }
 
   /// Cuts an area into `entries`. It lies above those that were cut before.

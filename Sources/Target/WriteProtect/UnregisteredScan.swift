@@ -1,5 +1,4 @@
 internal import CSluiceLinux
-internal import SluiceSystem
 
 /// Looks for pages in mappings that nobody has registered: the kernel tells of each whether its mapping can be protected
 /// asynchronously (PAGE_IS_WPALLOWED), as it is where it is registered.
@@ -7,6 +6,8 @@ struct UnregisteredScan {
   private static let regionCapacity = 256
   /// So that no thread of the process waits long for its mmap_lock.
   private static let stepPages = PagemapScan.populatedStepBytes / UInt64(sluice_page_size())
+
+  private static let doing = "looking for new mappings"
 
   private let process: TargetProcess
 
@@ -19,39 +20,23 @@ struct UnregisteredScan {
   /// - Parameter areOfFiles: whether pages of files, which the process has not written, are passed over.
   /// - Throws: `TargetError` when the memory is gone.
   func firstPage(in range: Range<UInt64>, areOfFiles: Bool) throws(TargetError) -> UInt64? {
-    var scan = Self.scan(range, areOfFiles)
-    scan.max_pages = 1
-    var region = PageRegion()
-    let found = unsafe sluice_pagemap_scan(process.pagemap.descriptor, &scan, &region, 1)
-    guard found >= 0 else { throw failure(found) }
-    return found > 0 ? region.start : nil
+    try ScannedRegions.first(Self.scan(range, areOfFiles), of: process, doing: Self.doing)?.start
   }
 
   /// Adds all such pages to a set, but for those of files.
   ///
   /// - Throws: `TargetError` when the memory is gone.
   func collect(_ range: Range<UInt64>, into pages: inout DirtySet) throws(TargetError) {
-    var regions = [PageRegion](repeating: PageRegion(), count: Self.regionCapacity)
+    var regions = ScannedRegions(capacity: Self.regionCapacity)
     var scan = Self.scan(range, true)
     scan.max_pages = Self.stepPages
     var turns = MmapLockPacer()
     while scan.start < scan.end {
       let began = sluice_monotonic_nanoseconds()
-      let descriptor = process.pagemap.descriptor
-      let found = unsafe regions.withUnsafeMutableBufferPointer {
-        unsafe sluice_pagemap_scan(descriptor, &scan, $0.baseAddress, $0.count)
-      }
-      guard found >= 0 else { throw failure(found) }
+      let scanned = try regions.scan(scan, of: process, doing: Self.doing)
       turns.held(since: began)
-      var bytes: UInt64 = 0
-      for region in regions[..<Int(found)] {
-        pages.add(from: region.start, to: region.end)
-        bytes += region.end - region.start
-      }
-      // walk_end is not to be trusted, as in PagemapScan.
-      let isFull = Int(found) == Self.regionCapacity || bytes >= PagemapScan.populatedStepBytes
-      guard isFull, found > 0 else { return }
-      scan.start = regions[Int(found) - 1].end
+      for region in regions.found { pages.add(from: region.start, to: region.end) }
+      scan.start = scanned
     }
   }
 
@@ -61,13 +46,7 @@ struct UnregisteredScan {
   func findsRegisteredPage(in range: Range<UInt64>) throws(TargetError) -> Bool {
     var scan = Self.allPages(in: range)
     scan.category_mask = UInt64(SLUICE_PAGE_WPALLOWED.rawValue)
-    scan.max_pages = 1
-    var region = PageRegion()
-    let found = unsafe sluice_pagemap_scan(process.pagemap.descriptor, &scan, &region, 1)
-    guard found >= 0 else {
-      throw process.failure(of: "looking whether the memory is watched", errno: SystemErrno(returned: found))
-    }
-    return found > 0
+    return try ScannedRegions.first(scan, of: process, doing: "looking whether the memory is watched") != nil
   }
 
   private static func scan(_ range: Range<UInt64>, _ areOfFiles: Bool) -> sluice_scan {
@@ -86,9 +65,5 @@ struct UnregisteredScan {
     scan.category_anyof_mask = UInt64(SLUICE_PAGE_PRESENT.rawValue | SLUICE_PAGE_SWAPPED.rawValue)
     scan.return_mask = UInt64(SLUICE_PAGE_PRESENT.rawValue)
     return scan
-  }
-
-  private func failure(_ result: Int32) -> TargetError {
-    process.failure(of: "looking for new mappings", errno: SystemErrno(returned: result))
   }
 }

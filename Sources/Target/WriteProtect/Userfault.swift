@@ -120,7 +120,7 @@ struct Userfault: ~Copyable, Sendable {
 
   /// - Returns: nil when all of it is registered; else nothing has changed.
   private func register(_ range: Range<UInt64>) -> SystemErrno? {
-    let result = sluice_userfault_watch(file.descriptor, range.lowerBound, range.upperBound)
+    let result = sluice_userfault_register(file.descriptor, range.lowerBound, range.upperBound)
     return result == 0 ? nil : SystemErrno(returned: result)
   }
 
@@ -150,10 +150,10 @@ struct Userfault: ~Copyable, Sendable {
   /// - Throws: `TargetError` when the memory is gone.
   func unregister(_ range: Range<UInt64>) throws(TargetError) {
     // EINVAL where there is nothing any more.
-    _ = sluice_userfault_unwatch(file.descriptor, range.lowerBound, range.upperBound)
+    _ = sluice_userfault_unregister(file.descriptor, range.lowerBound, range.upperBound)
     for address in [range.lowerBound, range.upperBound] {
       guard let both = try neighbours(at: address), register(both) == nil else { continue }
-      _ = sluice_userfault_unwatch(file.descriptor, both.lowerBound, both.upperBound)
+      _ = sluice_userfault_unregister(file.descriptor, both.lowerBound, both.upperBound)
     }
   }
 

@@ -173,13 +173,13 @@ public final class WriteProtection: Sendable {
   private static func unregisteredPages(
     in range: Range<UInt64>, of process: TargetProcess
   ) throws(TargetError) -> DirtySet {
-    var pages = DirtySet(byteCount: 0, taskCount: 1)
-    pages.beginTask()
+    var pages = DirtySet(byteCount: 0, processCount: 1)
+    pages.beginProcess()
     let scan = UnregisteredScan(of: process)
     // Of mappings that are registered, the kernel does not look at a single page: as a rule there are no others.
     guard try scan.firstPage(in: range, areOfFiles: true) != nil else { return pages }
-    pages = DirtySet(byteCount: DirtySet.smallestBytes, taskCount: 1)
-    pages.beginTask()
+    pages = DirtySet(byteCount: DirtySet.smallestBytes, processCount: 1)
+    pages.beginProcess()
     try scan.collect(range, into: &pages)
     return pages
   }
@@ -189,7 +189,7 @@ public final class WriteProtection: Sendable {
   private static func forgetProtection(
     of pages: DirtySet, in registered: [Range<UInt64>], by userfault: borrowing Userfault
   ) {
-    var cursor = pages.cursor(ofTask: 0)
+    var cursor = pages.cursor(ofProcess: 0)
     for range in registered {
       var position = range.lowerBound
       while position < range.upperBound {

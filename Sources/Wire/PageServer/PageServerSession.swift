@@ -162,6 +162,9 @@ public struct PageServerSession: Sendable {
       flags & (PageServerFlags.parent | PageServerFlags.present) != PageServerFlags.parent
         | PageServerFlags.present
     else { throw Violation("pages \(place) are sent and left to the parent at once") }
+    guard flags & (PageServerFlags.parent | PageServerFlags.present) != 0 else {
+      throw Violation("pages \(place) come without bytes, to be fetched later (lazy migration)")
+    }
     guard header.pageCount > 0 else { throw Violation("a run \(place) has no pages") }
     guard header.address % pageSize == 0 else {
       throw Violation("pages \(place) do not begin where pages do")

@@ -37,11 +37,29 @@ struct SluiceCommandTests {
     ["pre-dump", "-t", "1", "-D", "/nowhere", "--queue-depth", "0"],
     ["pre-dump", "-t", "1", "-D", "/nowhere", "--io", "sideways"],
     ["pre-dump", "-t", "1", "-D", "/nowhere", "--progress", "loud"],
+    ["pre-dump", "-t", "1", "-D", "/nowhere", "--memory-budget"],
     ["show"], ["show", "/nowhere", "more"],
   ])
   func refusesWrongUsage(arguments: [String]) async throws {
     let result = try await SluiceCommandLine.run(arguments)
     let command = ["pre-dump", "show"].contains(arguments[0]) ? "sluice \(arguments[0])" : "sluice"
     expectFailure(result, code: 64, saying: "(see '\(command) --help')")
+  }
+
+  /// A number below 0 is no other option: it is said what the number may be, or at least which is not taken.
+  @Test(arguments: [
+    ("--rounds", "--rounds takes a number from 1 up"), ("--readers", "--readers"),
+    ("--queue-depth", "--queue-depth"), ("--timeout", "--timeout takes a number of seconds above 0"),
+    ("--stop-timeout", "--stop-timeout takes a number of seconds from"),
+    ("--until-skipped", "--until-skipped takes a number from 0 to 100"),
+    ("--max-time", "--max-time takes a number of seconds from 0 up"),
+    ("--until-pages", "The value '-1' is invalid for '--until-pages <pages>'"),
+    ("--max-growth", "The value '-1' is invalid for '--max-growth <pages>'"),
+    ("--memory-budget", "The value '-1' is invalid for '--memory-budget <size>'"),
+  ])
+  func refusesNumbersBelowZero(option: String, words: String) async throws {
+    let result = try await SluiceCommandLine.run(["pre-dump", "-t", "1", "-D", "/nowhere", option, "-1"])
+    expectFailure(result, code: 64, saying: words)
+    #expect(!result.errors.contains("Missing value"), "\(result.errors)")
   }
 }

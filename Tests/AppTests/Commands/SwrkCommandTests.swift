@@ -271,7 +271,7 @@ struct SwrkCommandTests {
     try await withTemporaryDirectory { directory in
       try await StandInCriu.with { criu in
         let (images, file) = (try OpenDirectory(making: "\(directory)/1"), "\(directory)/conf")
-        try "page-server\nport 9\n".write(toFile: file, atomically: false, encoding: .utf8)
+        try "lazy-pages\n".write(toFile: file, atomically: false, encoding: .utf8)
         try await Engine.run(criu: criu.path) { engine in
           let packet = WireMessage.request(
             Self.preDump, [(1, .integer(Int(images.number))), (2, .integer(1)), (51, .text(file))])

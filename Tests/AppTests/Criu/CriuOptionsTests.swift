@@ -40,6 +40,10 @@ import Testing
     // The last one counts.
     ("-t 1 -t 2 --auto-dedup --no-auto-dedup", "--tree=2"), ("--auto-dedup -t 1", "--auto-dedup --tree=1"),
     ("--page-server --no-page-server --stream --no-stream -t 1", "--tree=1"),
+    (
+      "--page-server -t 1 --address h --port 9 --ps-socket 4",
+      "--page-server --tree=1 --address=h --port=9 --ps-socket=4"
+    ),
     // Letters, joined and with their values.
     ("-jlt5 -Ddir", "--tree=5 --images-dir=dir"), ("-jRdt 5", "--tree=5"),
     ("-x -t1 -xuid -M a:b -J net:5", "--tree=1"),
@@ -95,13 +99,37 @@ import Testing
   @Test(arguments: [
     "", "dump -t 1", "check", "pre-dump more -t 1", "pre-dump --rounds 3 -t 1", "pre-dump --unheard-of -t 1",
     "pre-dump --tr 1", "pre-dump --memory-dump-mode read -t 1", "pre-dump -t", "pre-dump -t 1 -s",
-    "pre-dump -t 1 --page-server --port 9", "pre-dump -t 1 --lazy-pages", "pre-dump -t 1 --stream",
+    "pre-dump -t 1 --lazy-pages", "pre-dump -t 1 --stream",
     "pre-dump -t 1 -v 4", "pre-dump -t 1 -vj", "pre-dump --help", "-V", "pre-dump -t 1 --pre-dump-mode tape",
     "pre-dump -t 1 -Z", "pre-dump -t 1 --timeout soon", "pre-dump -t 1 --timeout=",
     "pre-dump --no-lazy-pages -t 1", "pre-dump --tcp-established=yes -t 1", "pre-dump -t 1 -- x",
   ])
   func `in CRIU's place all else is CRIU's`(given: String) {
     #expect(throws: CriuOptions.Problem.self) { try translated(given, for: .criu) }
+  }
+
+  @Test(arguments: [
+    ("page-server -D d --port 9 -d", "--images-dir=d --port=9 --daemon"),
+    (
+      "--address h page-server --prev-images-dir ../1 --auto-dedup --ps-socket=5 --status-fd 3 --pidfile p -v4 -o l",
+      "--address=h --prev-images-dir=../1 --auto-dedup --ps-socket=5 --status-fd=3 --pidfile=p --log-file=l -v -v --images-dir=."
+    ),
+    ("page-server --tree 4 --tcp-close --no-daemon", "--images-dir=."),
+  ])
+  func `a page server in CRIU's place is told what CRIU's is`(given: String, ours: String) throws {
+    let options = try options(given, for: .criu)
+    #expect(options.arguments.joined(separator: " ") == ours)
+    #expect(options.verb == .pageServer)
+  }
+
+  @Test(arguments: ["page-server --lazy-pages", "page-server --help", "page-server pre-dump"])
+  func `what a page server of ours does not do is CRIU's`(given: String) {
+    #expect(throws: CriuOptions.Problem.self) { try options(given, for: .criu) }
+  }
+
+  @Test func `without a page server its address means nothing`() throws {
+    #expect(
+      try translated("pre-dump -t 1 -D d --address x --port 9", for: .criu) == "--tree=1 --images-dir=d")
   }
 
   @Test func `a cgroup is taken as it is from one who calls Sluice`() throws {
@@ -117,7 +145,7 @@ import Testing
   }
 
   @Test(arguments: [
-    "--page-server --address x", "--lazy-pages", "--config /nowhere", "--pre-dump-mode tape", "-t",
+    "--lazy-pages", "--config /nowhere", "--pre-dump-mode tape", "-t",
     "--exec-cmd", "--tcp-close=1", "-vx",
   ])
   func `what cannot be done is refused`(given: String) {

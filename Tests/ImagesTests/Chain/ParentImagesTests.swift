@@ -16,7 +16,7 @@ import Testing
   @Test func `tells what the images say of themselves`() throws {
     let directory = try TemporaryDirectory()
     let tracked = TrackedProcesses(
-      bootID: "0b1c", tasks: [.init(pid: 1, startTime: 12_345), .init(pid: 99, startTime: UInt64.max)])
+      bootID: "0b1c", processes: [.init(pid: 1, startTime: 12_345), .init(pid: 99, startTime: UInt64.max)])
     try publish(at: "\(directory.path)/1", tracked: tracked)
     let parent = try ParentImages(path: "\(directory.path)/1")
     #expect(parent.inventory?.dumpUptime == 300)
@@ -101,7 +101,7 @@ import Testing
 
   @Test func `what a later Sluice has written into tracked.img is not passed over`() throws {
     let directory = try TemporaryDirectory()
-    try publish(at: directory.path, tracked: TrackedProcesses(bootID: "x", tasks: []))
+    try publish(at: directory.path, tracked: TrackedProcesses(bootID: "x", processes: []))
     let bytes = try directory.bytes(of: "tracked.img")
     let task = WireFormat.message([(1, 1), (2, 2), (3, 3)])
     try directory.write(bytes + WireFormat.record(task), to: "tracked.img")
@@ -112,12 +112,12 @@ import Testing
 
   @Test func `more tasks than there can be take no memory`() throws {
     let directory = try TemporaryDirectory()
-    try publish(at: directory.path, tracked: TrackedProcesses(bootID: "x", tasks: []))
+    try publish(at: directory.path, tracked: TrackedProcesses(bootID: "x", processes: []))
     let task = WireFormat.record(WireFormat.message([(1, 1), (2, 2)]))
     let many = Array(repeatElement(task, count: TrackedProcesses.most + 1).joined())
     let bytes = try directory.bytes(of: "tracked.img")
     try directory.write(bytes + many.dropLast(task.count), to: "tracked.img")
-    #expect(try ParentImages(path: directory.path).tracked?.tasks.count == TrackedProcesses.most)
+    #expect(try ParentImages(path: directory.path).tracked?.processes.count == TrackedProcesses.most)
     try directory.write(bytes + many, to: "tracked.img")
     let error = try #require(throws: ImagesError.self) { try ParentImages(path: directory.path) }
     #expect(error.code == .malformed)
@@ -126,7 +126,7 @@ import Testing
   @Test func `refuses a broken tracked.img`() throws {
     let directory = try TemporaryDirectory()
     try publish(
-      at: directory.path, tracked: TrackedProcesses(bootID: "x", tasks: [.init(pid: 1, startTime: 2)]))
+      at: directory.path, tracked: TrackedProcesses(bootID: "x", processes: [.init(pid: 1, startTime: 2)]))
     let bytes = try directory.bytes(of: "tracked.img")
     for count in [0, 3, 4, 8, 11, 13, bytes.count - 1] {
       try directory.write([UInt8](bytes[..<count]), to: "tracked.img")

@@ -4,7 +4,7 @@ import Testing
 
 @Suite struct DirtyRateModelTests {
   private func model(_ windows: [(Double, UInt64)], of pages: UInt64 = 100_000) -> DirtyRateModel {
-    DirtyRateModel(totalPages: pages, windows: windows.map { .init(seconds: $0.0, pages: $0.1) })
+    DirtyRateModel(totalPages: pages, windows: windows.map { .init(duration: .seconds($0.0), pages: $0.1) })
   }
 
   /// Each round is a line of the forecast.
@@ -19,9 +19,9 @@ import Testing
 
   @Test func `a longer window has no fewer pages, and none more than there are`() {
     let windows = model([(4, 500), (1, 900), (2, 100), (8, 9_000_000), (0, 7)]).windows
-    #expect(windows.map(\.seconds) == [1, 2, 4, 8])
+    #expect(windows.map(\.duration) == [.seconds(1), .seconds(2), .seconds(4), .seconds(8)])
     #expect(windows.map(\.pages) == [900, 900, 900, 100_000])
-    #expect(model([(1, 5), (1, 9), (1, 2)]).windows == [.init(seconds: 1, pages: 9)])
+    #expect(model([(1, 5), (1, 9), (1, 2)]).windows == [.init(duration: .seconds(1), pages: 9)])
   }
 
   @Test func `between windows it grows evenly, and beyond them as at last`() {
@@ -29,9 +29,9 @@ import Testing
     for (seconds, pages) in [
       (0, 0), (0.5, 500), (1, 1000), (1.5, 1250), (2, 1500), (3, 1600), (4, 1700), (6, 1900), (1e9, 100_000),
     ] as [(Double, UInt64)] {
-      #expect(model.pages(in: seconds) == pages, "\(seconds)")
+      #expect(model.pages(in: .seconds(seconds)) == pages, "\(seconds)")
     }
-    #expect(self.model([]).pages(in: 10) == 0)
+    #expect(self.model([]).pages(in: .seconds(10)) == 0)
   }
 
   private func policy(_ rounds: Int) -> RoundPolicy {
@@ -48,9 +48,9 @@ import Testing
     let forecast = try model([(1, 1000), (100, 100_000)]).forecast(copyRate: 10_000, policy: policy)
     #expect(forecast.end == .rounds)
     #expect(forecast.rounds.map(\.pages) == [100_000, 10_000, 1100])
-    #expect(forecast.rounds[0].seconds == 10)
+    #expect(forecast.rounds[0].duration == .seconds(10))
     #expect(forecast.finalPages == 110)
-    #expect(forecast.finalSeconds == 0.011)
+    #expect(forecast.finalDuration == .milliseconds(11))
   }
 
   @Test func `rounds end as those of a run do`() throws {
@@ -81,7 +81,7 @@ import Testing
 
   @Test func `nothing to copy is a round of nothing`() throws {
     let forecast = try model([(1, 10)], of: 0).forecast(copyRate: 1, policy: policy(8))
-    #expect(forecast.rounds == [.init(pages: 0, seconds: 0)])
+    #expect(forecast.rounds == [.init(pages: 0, duration: .zero)])
     #expect(forecast.finalPages == 0)
   }
 

@@ -18,10 +18,10 @@ extension StagesTests {
     /// The numbers of those pages that a sample has.
     private func sampled(_ sampler: WriteProtectSampler, from start: UInt64, pages: UInt64) throws -> [UInt64]
     {
-      var set = DirtySet(byteCount: 1 << 20, taskCount: 1)
-      set.beginTask()
+      var set = DirtySet(byteCount: 1 << 20, processCount: 1)
+      set.beginProcess()
       try sampler.collect(into: &set)
-      var cursor = set.cursor(ofTask: 0)
+      var cursor = set.cursor(ofProcess: 0)
       return (0..<pages).filter { number in
         cursor.next(in: start + number * page..<start + (number + 1) * page).isDirty
       }

@@ -178,7 +178,7 @@ extension StagesTests {
         #expect(whole.isBase)
         #expect(try ParentImages(path: "\(directory)/whole").inventory?.dumpUptime == 2)
         try ParentImages(path: chain.directories[0]).noteChild(at: chain.newest)
-        try Data(TrackedProcesses(bootID: "x", tasks: []).encoded())
+        try Data(TrackedProcesses(bootID: "x", processes: []).encoded())
           .write(to: URL(filePath: "\(chain.directories[0])/tracked.img"))
         let report = try await FlattenImages(directory: chain.directories[0], output: "\(directory)/old")
           .run()

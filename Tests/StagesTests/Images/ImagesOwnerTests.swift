@@ -15,7 +15,7 @@ import Testing
 
   private func tracked(_ pid: Int32, _ startTime: UInt64) -> TrackedProcesses {
     TrackedProcesses(
-      bootID: "now", tasks: [.init(pid: 3, startTime: 1), .init(pid: pid, startTime: startTime)])
+      bootID: "now", processes: [.init(pid: 3, startTime: 1), .init(pid: pid, startTime: startTime)])
   }
 
   @Test func `goes by the start of the process and of the machine`() {

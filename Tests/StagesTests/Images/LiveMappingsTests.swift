@@ -148,10 +148,10 @@ extension StagesTests {
           let process = try TargetProcess(pid: target.pid)
           let bootID = try Uptime.bootID()
           func owner(_ name: String, _ startTime: UInt64, _ bootID: String) throws -> ImagesOwner {
-            let task = TrackedProcesses.Task(pid: target.pid, startTime: startTime)
+            let task = TrackedProcesses.Process(pid: target.pid, startTime: startTime)
             let path = "\(directory)/\(name)"
             try publish(
-              [], of: target.pid, at: path, tracked: TrackedProcesses(bootID: bootID, tasks: [task]))
+              [], of: target.pid, at: path, tracked: TrackedProcesses(bootID: bootID, processes: [task]))
             return try LiveMappings(path: path, namespacePid: target.pid).owner
           }
           #expect(try owner("same", process.startTime, bootID) == .same)

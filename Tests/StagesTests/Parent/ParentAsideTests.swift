@@ -154,7 +154,7 @@ extension StagesTests.ParentAsideTests {
       }
       tracking.roundIsComplete(
         in: images, of: tasks,
-        unsettled: DirtySet(byteCount: DirtySet.smallestBytes, taskCount: tasks.count), walkedAt: 0)
+        unsettled: DirtySet(byteCount: DirtySet.smallestBytes, processCount: tasks.count), walkedAt: 0)
     }
   }
 }

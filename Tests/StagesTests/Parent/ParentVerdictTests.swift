@@ -7,7 +7,7 @@ import Testing
   private static let machine = ParentVerdict.Machine(uptime: 1_000_000_000, bootID: "this")
   private static let inventory = Inventory(dumpUptime: 500_000_000, preDumpMode: .read)
   private static let tracked = TrackedProcesses(
-    bootID: "this", tasks: [TrackedProcesses.Task(pid: 7, startTime: 100)])
+    bootID: "this", processes: [TrackedProcesses.Process(pid: 7, startTime: 100)])
 
   private func verdict(
     inventory: Inventory? = inventory, tracked: TrackedProcesses? = tracked, isSetAside: Bool = false,
@@ -40,7 +40,8 @@ import Testing
     expectIgnored(
       verdict(inventory: Inventory(dumpUptime: nil, preDumpMode: .read)), because: "does not say when")
     expectIgnored(
-      verdict(tracked: TrackedProcesses(bootID: "another", tasks: Self.tracked.tasks)), because: "restarted")
+      verdict(tracked: TrackedProcesses(bootID: "another", processes: Self.tracked.processes)),
+      because: "restarted")
     expectIgnored(
       verdict(inventory: Inventory(dumpUptime: 1_000_000_001, preDumpMode: .read), tracked: nil),
       because: "restarted")

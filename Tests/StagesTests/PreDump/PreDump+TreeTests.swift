@@ -26,15 +26,15 @@ extension StagesTests {
           configuration.memoryBudget = budget
           configuration.readers = 2
           let report = try await PreDump(configuration).run()
-          #expect(report.tasks.map(\.pid).sorted() == ([target.pid] + target.children).sorted())
-          #expect(Set(report.tasks.map(\.pagesID)).count == 4)
-          #expect(report.tasks.allSatisfy { $0.error == nil })
-          #expect(report.tasks.map(\.pagesWritten).reduce(0, +) == report.pagesWritten)
-          #expect(report.tasksSkipped.isEmpty)
+          #expect(report.processes.map(\.pid).sorted() == ([target.pid] + target.children).sorted())
+          #expect(Set(report.processes.map(\.pagesID)).count == 4)
+          #expect(report.processes.allSatisfy { $0.error == nil })
+          #expect(report.processes.map(\.pagesWritten).reduce(0, +) == report.pagesWritten)
+          #expect(report.processesSkipped.isEmpty)
           for child in target.children {
             let comparison = try await ImageComparison.run(pid: child, images: directory)
             #expect(comparison.isEqual, "\(child): \(comparison)")
-            let written = report.tasks.first { $0.pid == child }?.pagesWritten
+            let written = report.processes.first { $0.pid == child }?.pagesWritten
             #expect(comparison.counts["in_images"] == written.map(Int.init))
           }
         }
@@ -55,7 +55,7 @@ extension StagesTests {
             kill(victim, SIGKILL)
             break
           }
-          let tasks = try await report.tasks
+          let tasks = try await report.processes
           for child in target.children.dropLast() {
             let comparison = try await ImageComparison.run(pid: child, images: directory)
             #expect(comparison.isEqual, "\(child): \(comparison)")

@@ -47,7 +47,7 @@ extension StagesTests {
           #expect(try Self.encode(read) == encoded)
           #expect(
             read.duration == report.duration && read.stop == report.stop && read.stalls == report.stalls)
-          #expect(read.tasksSkipped == report.tasksSkipped)
+          #expect(read.processesSkipped == report.processesSkipped)
           let text = String(decoding: encoded, as: UTF8.self)
           #expect(text.contains("\"duration_us\":\(report.duration / .microseconds(1))".dropLast(2)))
           #expect(report.buffersBytes > 0)

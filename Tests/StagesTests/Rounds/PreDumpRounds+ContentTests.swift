@@ -60,7 +60,7 @@ extension StagesTests {
             #expect(report.pagesSkippedParent >= 4096)
             #expect(report.pagesWritten < 64, "\(report.pagesWritten)")
             #expect(report.pagesWritten + report.pagesSkippedParent == report.pagesScanned)
-            #expect(report.tasks[0].pagesSkippedParent == report.pagesSkippedParent)
+            #expect(report.processes[0].pagesSkippedParent == report.pagesSkippedParent)
           }
           // The chain needs no hashes to be made one.
           var flatten = FlattenImages(directory: "\(directory)/chain/3", output: "\(directory)/flat")
@@ -215,10 +215,13 @@ extension StagesTests {
         try await withTemporaryDirectory { directory in
           let reports = try await WholeRounds.run(
             configuration(tree.pid, in: "\(directory)/chain"), rounds: 3)
-          #expect(reports[0].tasks.count == 4)
-          #expect(reports[2].tasks.allSatisfy { $0.error == nil && $0.pagesSkippedParent > $0.pagesWritten })
-          for task in reports[2].tasks { try await StagesTests.expectEqual(task.pid, "\(directory)/chain/3") }
-          for task in reports[2].tasks { kill(task.pid, SIGCONT) }
+          #expect(reports[0].processes.count == 4)
+          #expect(
+            reports[2].processes.allSatisfy { $0.error == nil && $0.pagesSkippedParent > $0.pagesWritten })
+          for task in reports[2].processes {
+            try await StagesTests.expectEqual(task.pid, "\(directory)/chain/3")
+          }
+          for task in reports[2].processes { kill(task.pid, SIGCONT) }
         }
       }
     }

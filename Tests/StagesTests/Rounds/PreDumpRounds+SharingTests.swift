@@ -43,8 +43,8 @@ extension StagesTests {
         try await withTemporaryDirectory { directory in
           let reports = try await run(target, in: directory, tracker)
           for report in reports {
-            #expect(report.tasks.map(\.pid) == [target.tree, target.owner])
-            #expect(report.tasksSkipped.keys.sorted() == [target.other])
+            #expect(report.processes.map(\.pid) == [target.tree, target.owner])
+            #expect(report.processesSkipped.keys.sorted() == [target.other])
           }
           #expect(try isStopped(target.other))
           try await StagesTests.expectEqual(target.owner, "\(directory)/chain/5")
@@ -64,7 +64,7 @@ extension StagesTests {
         try await withTemporaryDirectory { directory in
           let reports = try await run(target, in: directory, tracker) { try await target.end(target.owner) }
           #expect(
-            reports.map { $0.tasks.map(\.pid).last }
+            reports.map { $0.processes.map(\.pid).last }
               == [0, 0, 1, 1, 1].map { [target.owner, target.other][$0] })
           try await StagesTests.expectEqual(target.other, "\(directory)/chain/5")
         }
@@ -76,9 +76,11 @@ extension StagesTests {
       try await RelationTarget.run(.sibling) { target in
         try await withTemporaryDirectory { directory in
           let reports = try await run(target, in: directory, tracker) { try await target.executeOther() }
-          #expect(reports[1].tasks.map(\.pid) == [target.tree, target.owner])
-          #expect(reports[4].tasks.map(\.pid) == [target.tree, target.owner, target.other])
-          for task in reports[4].tasks { try await StagesTests.expectEqual(task.pid, "\(directory)/chain/5") }
+          #expect(reports[1].processes.map(\.pid) == [target.tree, target.owner])
+          #expect(reports[4].processes.map(\.pid) == [target.tree, target.owner, target.other])
+          for task in reports[4].processes {
+            try await StagesTests.expectEqual(task.pid, "\(directory)/chain/5")
+          }
         }
       }
     }
@@ -91,11 +93,12 @@ extension StagesTests {
           let reports = try await run(target, in: directory, tracker) { born = try await target.bear() }
           for report in reports {
             #expect(
-              report.tasks.contains { $0.pid == target.owner && $0.namespacePid == 1 && $0.error == nil })
-            #expect(!report.tasks.contains { $0.pid == born })
+              report.processes.contains { $0.pid == target.owner && $0.namespacePid == 1 && $0.error == nil })
+            #expect(!report.processes.contains { $0.pid == born })
           }
-          #expect(reports[0].tasksSkipped.isEmpty)
-          #expect(reports[4].tasksSkipped[born]?.contains("is process 1 in its own pid namespace") == true)
+          #expect(reports[0].processesSkipped.isEmpty)
+          #expect(
+            reports[4].processesSkipped[born]?.contains("is process 1 in its own pid namespace") == true)
           #expect(try isStopped(born))
           try await StagesTests.expectEqual(target.owner, "\(directory)/chain/5")
           let contents = try await ContentsCheck(directory: "\(directory)/chain/5", pid: target.tree).run()
@@ -120,7 +123,7 @@ extension StagesTests {
             configuration.logger = Logger(label: "test") { _ in Warnings(kept: kept) }
             let reports = try await WholeRounds.run(configuration, rounds: 4)
             let said = kept.withLock { $0 }
-            guard reports[3].tasks.count == 3, said.contains(where: { $0.contains("kcmp") }) else {
+            guard reports[3].processes.count == 3, said.contains(where: { $0.contains("kcmp") }) else {
               fatalError("\(said)")
             }
           }

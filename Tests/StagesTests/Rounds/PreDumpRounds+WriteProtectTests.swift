@@ -185,9 +185,10 @@ extension StagesTests {
         try await withTemporaryDirectory { directory in
           let reports = try await WholeRounds.run(
             configuration(tree.pid, in: "\(directory)/chain"), rounds: 3, last: .resumes)
-          #expect(reports[0].injections == reports[0].tasks.count)
-          #expect(reports[0].tasks.count == 4)
-          #expect(reports[2].tasks.allSatisfy { $0.error == nil && $0.pagesSkippedParent > $0.pagesWritten })
+          #expect(reports[0].injections == reports[0].processes.count)
+          #expect(reports[0].processes.count == 4)
+          #expect(
+            reports[2].processes.allSatisfy { $0.error == nil && $0.pagesSkippedParent > $0.pagesWritten })
         }
       }
     }

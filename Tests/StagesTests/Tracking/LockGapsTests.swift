@@ -90,8 +90,8 @@ private struct LockHolds {
       }
     case .scanForUnwatched:
       return try count(.pagemapScan) {
-        var found = DirtySet(byteCount: DirtySet.smallestBytes, taskCount: 1)
-        found.beginTask()
+        var found = DirtySet(byteCount: DirtySet.smallestBytes, processCount: 1)
+        found.beginProcess()
         try UnregisteredScan(of: process).collect(range, into: &found)
       }
     case .read:

@@ -133,6 +133,20 @@ struct FrozenCgroupTests {
     }
   }
 
+  @Test(.enabled(if: geteuid() == 0)) func `a link on the way that is not followed is named`() async throws {
+    try await withTemporaryDirectory { directory in
+      let link = "\(directory)/way"
+      #expect(unsafe chmod(directory, 0o777) == 0 && symlink("/sys/fs/cgroup", link) == 0)
+      #expect(unsafe lchown(link, 4711, 4711) == 0)
+      let error = #expect(throws: TargetError.self) {
+        _ = try FrozenCgroup.open(path: "\(link)/none", report: record)
+      }
+      #expect(error?.code == .invalidCgroup)
+      let message = error?.description ?? ""
+      #expect(message.contains("the link way in \(link)/none is not followed"), "\(message)")
+    }
+  }
+
   // MARK: What others do
 
   /// What a cgroup above asks for ends when its owner likes.

@@ -18,10 +18,10 @@ struct UnregisteredScanTests {
         try await target.tell("advise \(hexadecimal(start + index * page)) 1 4")
       }
       let scan = UnregisteredScan(of: try TargetProcess(pid: target.pid))
-      var found = DirtySet(byteCount: DirtySet.smallestBytes, taskCount: 1)
-      found.beginTask()
+      var found = DirtySet(byteCount: DirtySet.smallestBytes, processCount: 1)
+      found.beginProcess()
       try scan.collect(start..<start + pages * page, into: &found)
-      var cursor = found.cursor(ofTask: 0)
+      var cursor = found.cursor(ofProcess: 0)
       for index in 0..<pages {
         let address = start + index * page
         let isFound = cursor.next(in: address..<address + page).isDirty

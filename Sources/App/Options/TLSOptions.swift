@@ -1,0 +1,62 @@
+import ArgumentParser
+import Sluice
+
+/// The options that encrypt the connection with a page server, as CRIU has them.
+struct TLSOptions: ParsableArguments {
+  @Flag(
+    help:
+      "Encrypt the connection with the page server; each side must have a certificate, and checks the other's."
+  )
+  var tls = false
+
+  @Option(
+    help: ArgumentHelp(
+      "The authorities that the peer's certificate must come from.",
+      discussion: "The default is what the system trusts, and /etc/pki/CA/cacert.pem.", valueName: "file"),
+    completion: .file())
+  var tlsCacert: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "The certificates that were revoked.", discussion: "The default is /etc/pki/CA/cacrl.pem.",
+      valueName: "file"),
+    completion: .file())
+  var tlsCacrl: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "The certificate to show.", discussion: "The default is /etc/pki/criu/cert.pem.", valueName: "file"),
+    completion: .file())
+  var tlsCert: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "The key of that certificate.", discussion: "The default is /etc/pki/criu/private/key.pem.",
+      valueName: "file"),
+    completion: .file())
+  var tlsKey: String?
+
+  @Flag(help: "Take a certificate for any name, not only the peer's.")
+  var tlsNoCnVerify = false
+
+  func validate() throws {
+    guard !tls else { return }
+    let given = [
+      ("--tls-cacert", tlsCacert != nil), ("--tls-cacrl", tlsCacrl != nil), ("--tls-cert", tlsCert != nil),
+      ("--tls-key", tlsKey != nil), ("--tls-no-cn-verify", tlsNoCnVerify),
+    ]
+    if let option = given.first(where: \.1)?.0 { throw ValidationError("\(option) takes --tls") }
+  }
+
+  /// The files; nil where nothing is encrypted.
+  var files: PageServerTLS? {
+    guard tls else { return nil }
+    var files = PageServerTLS()
+    files.authorities = tlsCacert
+    files.revoked = tlsCacrl
+    files.certificate = tlsCert
+    files.key = tlsKey
+    files.verifiesName = !tlsNoCnVerify
+    return files
+  }
+}
