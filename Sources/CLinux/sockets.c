@@ -189,8 +189,6 @@ static int set_option(int socket, int level, int option, int value) {
 }
 
 int sluice_prepare_session(int socket, unsigned milliseconds) {
-  int flags = fcntl(socket, F_GETFL);
-  if (flags < 0 || fcntl(socket, F_SETFL, flags | O_NONBLOCK) < 0) return -errno;
   if (sluice_local_port(socket) == -EAFNOSUPPORT) return 0;
   int result = set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1);
   if (result == 0) result = set_option(socket, SOL_SOCKET, SO_KEEPALIVE, 1);

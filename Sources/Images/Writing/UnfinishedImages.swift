@@ -304,8 +304,16 @@ public struct UnfinishedImages: ~Copyable {
   /// Makes pages valid that a client has sent: everything goes to the disk, files take their names, and at last the mark
   /// that says so.
   ///
-  /// - Throws: `ImagesError` with `io`; what was received is then removed.
-  public consuming func publish(_ mark: SessionMark, syncs: Bool) throws(ImagesError) {
+  /// - Parameter parent: the images that these build on, which may have become known only since they were begun.
+  /// - Throws: `ImagesError` with `io` or `cannotCreate`; what was received is then removed.
+  public consuming func publish(
+    _ mark: SessionMark, parent: ParentImages?, syncs: Bool
+  ) throws(ImagesError) {
+    try link(to: parent)
+    try publish(mark, syncs: syncs)
+  }
+
+  private consuming func publish(_ mark: SessionMark, syncs: Bool) throws(ImagesError) {
     _ = try publish(last: ImageFormat.sessionName, bytes: mark.encoded(), syncs: syncs)
   }
 

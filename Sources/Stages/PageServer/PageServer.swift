@@ -152,7 +152,7 @@ public final class PageServer: Sendable {
     let connection = try await connect()
     let hasBegun = Locked(false)
     var report = SessionReport(number: nextNumber(), client: connection.peer)
-    let parents = Locked<Result<ParentImages?, SluiceError>?>(nil)
+    let parents = Locked<Result<SessionParent, SluiceError>?>(nil)
     let configuration = configuration
     let name = configuration.address
     let result = await serve(
@@ -163,7 +163,7 @@ public final class PageServer: Sendable {
       if let number = listeningDescriptor { StreamSocket.shutDown(number) }
       let parent = parents.withLock { opened in
         if let opened { return opened }
-        let made = Result { () throws(SluiceError) in try configuration.openParent() }
+        let made = Result { () throws(SluiceError) in SessionParent(try configuration.openParent()) }
         opened = made
         return made
       }
@@ -224,9 +224,9 @@ public final class PageServer: Sendable {
           var report = SessionReport(number: self.nextNumber(), client: connection.peer)
           let chosen = Locked<SessionRun.Place?>(nil)
           var client: String { connection.peerCommonName ?? connection.clientAddress }
-          _ = await self.serve(connection, &report, peerName: nil) { (object) throws(SluiceError) in
+          _ = await self.serve(connection, &report, peerName: nil) { (_) throws(SluiceError) in
             if let place = chosen.withLock({ $0 }) { return place }
-            let place = try directories.place(for: object, of: client)
+            let place = try directories.place(of: client)
             chosen.withLock { $0 = place }
             return place
           }

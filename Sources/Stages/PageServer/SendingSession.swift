@@ -15,8 +15,9 @@ struct SendingSession: Sendable {
   let missing: PageServerObject?
 
   /// How long a server of the older layout may take for its answer: then it is taken for one of the newer. It is far more than
-  /// such a server takes (a millisecond), and some round trips where these are long.
-  private static let pauseBeforeSecondPart = Duration.milliseconds(300)
+  /// such a server takes (a millisecond), and some round trips where these are long; on a machine that is busy, a server that
+  /// was only just started needs a good part of it.
+  private static let pauseBeforeSecondPart = Duration.seconds(1)
   private static let roundTripsBeforeSecondPart = 8
 
   /// Connects, and asks what is to be known before anything is done to a process.
@@ -110,7 +111,14 @@ struct SendingSession: Sendable {
       return (.bytes24, PageServerClient.number(answer) == 1)
     }
     try connection.send(probe.secondPart)
-    return (.bytes32, try answer(connection))
+    let isThere = try answer(connection)
+    // The answer may have been one to the first part, only late. Then the server does not take this.
+    do throws(SocketError) { _ = try ask(object, .bytes32, connection) } catch {
+      throw SocketError(
+        error.code,
+        "\(error); if it was slow to answer, name its layout (--page-server-layout 24), or start it earlier")
+    }
+    return (.bytes32, isThere)
   }
 
   private static func ask(

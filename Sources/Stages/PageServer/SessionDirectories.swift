@@ -45,10 +45,12 @@ final class SessionDirectories: Sendable {
   ///
   /// - Parameter client: who has come; any text.
   /// - Throws: `SluiceError`.
-  func place(for object: PageServerObject, of client: String) throws(SluiceError) -> SessionRun.Place {
+  func place(of client: String) throws(SluiceError) -> SessionRun.Place {
     let name = self.name.replacing("{client}", with: Self.fileName(client)).replacing(
       "{time}", with: "\(time(nil))")
-    return SessionRun.Place(directory: try take(name), parent: try parent(having: object, of: client))
+    return SessionRun.Place(
+      directory: try take(name),
+      parent: SessionParent { (object) throws(SluiceError) in try self.parent(having: object, of: client) })
   }
 
   /// A session has come to its end, or failed.

@@ -16,7 +16,7 @@ struct SessionRun: Sendable {
   /// Where pages go.
   struct Place: Sendable {
     let directory: String
-    let parent: ParentImages?
+    let parent: SessionParent
   }
 
   /// Runs to the end, on the thread of the caller.
@@ -38,14 +38,15 @@ struct SessionRun: Sendable {
     while true {
       switch try session.next() {
       case .hasParent(let object):
-        let parent = try placed(for: object).parent
+        let parent = try placed(for: object).parent.images(having: object)
         try session.answer(hasParent: try session.has(object, in: parent))
       case .open(let object, let isAnswered):
         let place = try placed(for: object)
+        let parent = try place.parent.images(having: object)
         let images = try onImages { () throws(ImagesError) in
-          try UnfinishedImages.create(forSessionAt: place.directory, parent: place.parent)
+          try UnfinishedImages.create(forSessionAt: place.directory, parent: parent)
         }
-        if isAnswered { try session.answer(toOpen: try session.has(object, in: place.parent)) }
+        if isAnswered { try session.answer(toOpen: try session.has(object, in: parent)) }
         try await receive(first: object, into: ImagesTarget(images), at: place, &report)
         return
       case .close(let isForced):
@@ -71,8 +72,7 @@ struct SessionRun: Sendable {
         shares: [
           .init(purpose: "pagemap records", byteCount: PagemapImageWriter.bufferBytes),
           .init(
-            purpose: "the parent's pagemap",
-            byteCount: place.parent == nil ? 0 : PagemapImageReader.bufferBytes),
+            purpose: "the parent's pagemap", byteCount: PagemapImageReader.bufferBytes),
         ], limits: limits, readers: 1, queueDepth: Self.queueDepth, writeEngine: .automatic,
         registersBuffers: true, logger: configuration.logger))
     let pageSize = lease.ring.layout.pageSize
@@ -100,10 +100,11 @@ struct SessionRun: Sendable {
             },
             pageSize: pageSize,
             images: .session(
-              SessionMark(pagemapCount: received.objects, pageCount: total.pagesWritten))))
+              SessionMark(pagemapCount: received.objects, pageCount: total.pagesWritten),
+              parent: place.parent.images)))
       }
       report.directory = place.directory
-      report.parentDirectory = place.parent?.path
+      report.parentDirectory = place.parent.images?.path
       report.pagemaps = received.objects
       report.parentPages = received.parentPages
       report.pages = total.pagesWritten

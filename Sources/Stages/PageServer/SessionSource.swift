@@ -11,7 +11,7 @@ internal import SluiceWire
 final class SessionSource: PageSource {
   private let session: ReceivingSession
   private let first: PageServerObject
-  private let parent: ParentImages?
+  private let parent: SessionParent
   private let counts = Locked(Counts())
 
   /// What was received.
@@ -25,7 +25,7 @@ final class SessionSource: PageSource {
   /// - Parameters:
   ///   - first: the object that the client has opened.
   ///   - parent: the images that these build on.
-  init(_ session: ReceivingSession, first: PageServerObject, parent: ParentImages?) {
+  init(_ session: ReceivingSession, first: PageServerObject, parent: SessionParent) {
     self.session = session
     self.first = first
     self.parent = parent
@@ -58,13 +58,14 @@ final class SessionSource: PageSource {
     let pageSize = UInt64(plans.pageSize)
     while true {
       switch try session.next() {
-      case .hasParent(let asked): try session.answer(hasParent: try session.has(asked, in: parent))
+      case .hasParent(let asked):
+        try session.answer(hasParent: try session.has(asked, in: try parent.images(having: asked)))
       case .open(let opened, let isAnswered):
         try await plans.end(owner)
         object = opened
         owner = try await begin(object, &plans)
         coverage = try self.coverage(of: object)
-        if isAnswered { try session.answer(toOpen: try session.has(object, in: parent)) }
+        if isAnswered { try session.answer(toOpen: try session.has(object, in: parent.images)) }
       case .pages(let address, let byteCount, let flags, let isData):
         let run = PageRun(address: address, byteCount: byteCount)
         if isData {
@@ -94,8 +95,8 @@ final class SessionSource: PageSource {
   }
 
   private func coverage(of object: PageServerObject) throws(SluiceError) -> PagemapCoverage? {
-    guard let parent else { return nil }
-    return try onImages { () throws(ImagesError) in try parent.coverage(pagemap: object.pagemapName) }
+    guard let images = try parent.images(having: object) else { return nil }
+    return try onImages { () throws(ImagesError) in try images.coverage(pagemap: object.pagemapName) }
   }
 
   /// Makes sure that the earlier images have pages that the client leaves to them.
@@ -103,7 +104,7 @@ final class SessionSource: PageSource {
     _ run: PageRun, of object: PageServerObject, isIn coverage: inout PagemapCoverage?
   ) throws(SluiceError) {
     let place = "pages of \(object) from 0x\(String(run.address, radix: 16)) on to earlier images"
-    guard let parent else {
+    guard let images = parent.images else {
       throw SluiceError(
         .malformedImages,
         "\(session.connection.peer) leaves \(place), and there are none: start the server with --prev-images-dir"
@@ -115,7 +116,7 @@ final class SessionSource: PageSource {
       guard let found, found.isCovered else {
         throw SluiceError(
           .malformedImages,
-          "\(session.connection.peer) leaves \(place), and \(parent.path) lacks the one at 0x\(String(address, radix: 16)): is that the directory of the session before?"
+          "\(session.connection.peer) leaves \(place), and \(images.path) lacks the one at 0x\(String(address, radix: 16)): is that the directory of the session before?"
         )
       }
       address = found.end

@@ -135,7 +135,7 @@ actor ImagesDirectorySink: PageSink {
       case .copy(let chain):
         try images.copyOtherFiles(of: chain)
         try images.publish(inventoryOf: chain, syncs: options.syncs)
-      case .session(let mark): try images.publish(mark, syncs: options.syncs)
+      case .session(let mark, let parent): try images.publish(mark, parent: parent, syncs: options.syncs)
       case nil: preconditionFailure("images have an inventory")
       }
     } catch {
@@ -184,8 +184,8 @@ actor ImagesDirectorySink: PageSink {
 enum ImagesManifest: Sendable {
   /// What a dump says of itself; the pid is for messages.
   case dump(Inventory, DumpStatistics, TrackedProcesses?, pid: Int32)
-  /// What a page server says of what it has received.
-  case session(SessionMark)
+  /// What a page server says of what it has received, and the images that these build on.
+  case session(SessionMark, parent: ParentImages?)
   /// The other files of images that these are a copy of, and their inventory.
   case copy(of: ImageChain)
 }

@@ -35,8 +35,11 @@ public struct PageServerSession: Sendable {
   /// Whether everything was sent.
   public private(set) var isClosed = false
   private let pageSize: UInt64
-  /// What came of the first header, as long as it may be one of either layout.
+  /// What came of the first header, as long as it may be one of either layout; or of the second one.
   private var begun: [UInt8] = []
+  /// The object that the first header has asked about, in the older layout, as long as nothing came after it: a client that
+  /// has waited for too long goes on with the second part of `PageServerLayoutProbe`.
+  private var probed: PageServerObject?
   private var opened: Set<PageServerObject> = []
   private var current: PageServerObject?
   /// Where the object's pages that were named so far end.
@@ -52,7 +55,8 @@ public struct PageServerSession: Sendable {
         ? PageServerLayout.bytes24.headerBytes
         : PageServerLayout.bytes32.headerBytes - PageServerLayout.bytes24.headerBytes
     }
-    return layout.headerBytes
+    if probed != nil { return MemoryLayout<UInt64>.size }
+    return layout.headerBytes - begun.count
   }
 
   /// Whether bytes of a header were taken that is not whole.
@@ -65,11 +69,24 @@ public struct PageServerSession: Sendable {
   public mutating func receive(_ bytes: RawSpan) throws(Violation) -> Request? {
     precondition(bytes.byteCount == wantedBytes, "a header is taken as it was wanted")
     precondition(!isClosed, "behind its end a session has no headers")
-    if let layout { return try take(PageServerHeader(bytes, layout: layout)) }
+    if let layout, probed == nil, begun.isEmpty {
+      return try take(PageServerHeader(bytes, layout: layout))
+    }
     unsafe bytes.withUnsafeBytes { part in unsafe begun.append(contentsOf: Array(part)) }
+    if let asked = probed {
+      probed = nil
+      // No header begins so: where these bytes name a command at all, it is one for no pages.
+      if begun == PageServerLayoutProbe(object: asked).secondPart {
+        layout = .bytes32
+        begun = []
+      }
+      return nil
+    }
     // The first command names an object, whose number is never 0, and no address: so what the older layout has there
     // tells (tried with both kinds of clients).
-    if begun.count == PageServerLayout.bytes24.headerBytes {
+    if let layout {
+      precondition(begun.count == layout.headerBytes)
+    } else if begun.count == PageServerLayout.bytes24.headerBytes {
       guard begun[16...].contains(where: { $0 != 0 }) else { return nil }
       layout = .bytes24
     } else {
@@ -78,7 +95,9 @@ public struct PageServerSession: Sendable {
     guard let layout else { return nil }
     let header = unsafe PageServerHeader(begun.span.bytes, layout: layout)
     begun = []
-    return try take(header)
+    let request = try take(header)
+    if layout == .bytes24, headerCount == 1, case .hasParent(let object) = request { probed = object }
+    return request
   }
 
   private mutating func take(_ header: PageServerHeader) throws(Violation) -> Request {

@@ -1,8 +1,10 @@
 // A process that forks: it and its children share the pages that neither has written since. Each rewrites pages of its
 // own share, and checks all of them; so a page that one got from another is found.
 //
-//   fork-target --pages N --children N [--zombies N] [--stopped 1] --status FILE
+//   fork-target --pages N --children N [--shared N] [--zombies N] [--stopped 1] --status FILE
 //
+// With --shared there are so many pages more, which all of them share for good: each rewrites those of its own share, and
+// checks these alone, as others may be in the middle of a rewrite.
 // The first child has a child in its turn. With --stopped it is stopped (SIGSTOP), and its child goes on. Zombies are
 // further children, which have ended with status 7 and are not waited for. Status lines, and signals: "ready pid=N" when all are there; SIGUSR1 to any
 // of them: "check ok ..." or "check FAILED ..."; SIGUSR2 to the first: one of its children ends and another is born,
@@ -16,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -34,6 +37,12 @@ static unsigned share;  // pages whose number modulo shares is this are rewritte
 static unsigned shares;
 static sigset_t commands;
 
+// What is shared for good. This process knows the generations of its own share.
+static struct {
+    void *base;
+    uint64_t count, *generations;
+} common;
+
 static struct {
     pid_t pids[MOST_CHILDREN];
     unsigned count, replaced;
@@ -50,9 +59,34 @@ static uint64_t number(const char *text, uint64_t most) {
     return value;
 }
 
+static struct pattern pattern_of_common(uint64_t index) {
+    return (struct pattern){.region = REGION_SHARED, .index = index, .generation = common.generations[index], .random = true};
+}
+
+static void write_common(uint64_t index) {
+    common.generations[index]++;
+    pattern_fill(page_at(common.base, index), page_size() / sizeof(uint64_t), pattern_of_common(index));
+}
+
+// Whoever had this share before may have ended in the middle of a rewrite.
+static void take_over_common(void) {
+    for (uint64_t index = share; index < common.count; index += shares) write_common(index);
+}
+
+static void map_common(void) {
+    if (common.count == 0)
+        return;
+    common.base = mmap(NULL, common.count * page_size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    common.generations = calloc(common.count, sizeof *common.generations);
+    if (common.base == MAP_FAILED || !common.generations)
+        die_errno("memory for %" PRIu64 " shared pages", common.count);
+}
+
 static void report_check(void) {
     struct check check = {0};
     uint64_t generation = area_check(&area, writes, &check);
+    for (uint64_t index = share; index < common.count; index += shares)
+        check_block(&check, page_at(common.base, index), page_size(), pattern_of_common(index));
     if (check.bad > 0)
         status_line("check FAILED %s; bad=%" PRIu64 " of pages=%" PRIu64, check.first, check.bad, check.pages);
     else
@@ -112,9 +146,12 @@ static void replace_child(void) {
 static _Noreturn void serve(void) {
     const struct timespec tick = {.tv_nsec = TICK_NANOSECONDS};
     uint64_t random = 0x9e3779b97f4a7c15 + share * UINT64_C(1000003);
+    take_over_common();
     for (;;) {
         random = xorshift(random);
         area_rewrite(&area, share + (random >> 11) % (area.count / shares) * shares);
+        if (common.count > 0)
+            write_common(share + (random >> 11) % (common.count / shares) * shares);
         writes++;
         int signal = sigtimedwait(&commands, NULL, &tick);
         if (signal == SIGUSR1)
@@ -158,6 +195,8 @@ int main(int count, char **arguments) {
             area.size = number(arguments[at + 1], 1 << 20) * page_size();
         else if (!strcmp(arguments[at], "--children"))
             children.count = (unsigned)number(arguments[at + 1], MOST_CHILDREN);
+        else if (!strcmp(arguments[at], "--shared"))
+            common.count = number(arguments[at + 1], 1 << 20);
         else if (!strcmp(arguments[at], "--zombies"))
             zombies = (unsigned)number(arguments[at + 1], MOST_CHILDREN);
         else if (!strcmp(arguments[at], "--stopped"))
@@ -167,8 +206,8 @@ int main(int count, char **arguments) {
     }
     // The first process, its children, and the first child's.
     shares = children.count + 2;
-    if (!status || children.count < 2 || area.size / page_size() < shares) {
-        fprintf(stderr, "usage: fork-target --pages N --children N [--zombies N] [--stopped 1] --status FILE\n");
+    if (!status || children.count < 2 || area.size / page_size() < shares || (common.count > 0 && common.count < shares)) {
+        fprintf(stderr, "usage: fork-target --pages N --children N [--shared N] [--zombies N] [--stopped 1] --status FILE\n");
         return 2;
     }
     status_open(status);
@@ -178,6 +217,7 @@ int main(int count, char **arguments) {
     if (sigprocmask(SIG_BLOCK, &commands, NULL) != 0)
         die_errno("sigprocmask");
     area_map(&area);
+    map_common();
     fork_first_child();
     for (unsigned at = 1; at < children.count; at++) {
         children.pids[at] = fork_as(0);
