@@ -6,10 +6,10 @@ struct SwrkCommand: AsyncParsableCommand {
     commandName: "swrk",
     abstract: "Answer a container engine in CRIU's place.",
     discussion: """
-      Engines such as runc start 'criu swrk' with a socket, and ask over it for what they want. Pre-dumps are made by \
-      Sluice; all else is handed on to the real CRIU: dumps, restores, and pre-dumps that go to a page server. So is \
-      every other command when 'sluice' is called by the name 'criu': a link of that name in a directory of its own, \
-      which is put first in the path, is all that an engine needs to use Sluice.
+      Engines such as runc start 'criu swrk' with a socket, and ask over it for what they want. Sluice makes pre-dumps, \
+      also to a page server, and is a page server; it hands all else on to the real CRIU, such as dumps and restores. It \
+      does the same with every command when it is called by the name 'criu': a link of that name in a directory of its \
+      own, which is put first in the path, is all that an engine needs to use Sluice.
 
       The real CRIU is the first one in the path that is not Sluice, or what the environment's SLUICE_CRIU names.
       """)
