@@ -202,6 +202,8 @@ public final class PageServer: Sendable {
           ended(report)
         }
       }
+          } published: { place in
+            directories.published(place.directory, of: client)
     }
     if isOwnRuntime { await runtime.shutdown() }
     throw failure
@@ -281,11 +283,13 @@ public final class PageServer: Sendable {
   /// Serves a session on a connection, on a thread of its own, and says in the report what came of it.
   private func serve(
     _ connection: Connection, _ report: inout SessionReport, peerName: String?,
-    place: @escaping @Sendable (PageServerObject) throws(SluiceError) -> SessionRun.Place
+    place: @escaping @Sendable (PageServerObject) throws(SluiceError) -> SessionRun.Place,
+    published: @escaping @Sendable (SessionRun.Place) -> Void = { _ in }
   ) async -> Result<Void, SluiceError> {
     let began = ContinuousClock.now
     let session = ReceivingSession(connection, mostBytes: configuration.mostBytes)
-    let run = SessionRun(configuration: configuration, session: session, runtime: runtime, place: place)
+    let run = SessionRun(
+      configuration: configuration, session: session, runtime: runtime, place: place, published: published)
     let (runtime, credentials, started) = (runtime, credentials, report)
     let told = Locked(report)
     let result = await withTaskCancellationHandler {
