@@ -81,7 +81,7 @@ test: test-packages swift-found ## Run the tests
 	@echo "digests:"; Tests/Digests/run
 	@SWIFT=$(SWIFT) Examples/run
 
-fuzz: test-packages swift-found ## Fuzz the readers of images (FUZZ="--seconds 600"), and directories that are not what they seem
+fuzz: test-packages swift-found ## Fuzz the readers of images and the page server (FUZZ="--seconds 600"), and directories that are not what they seem
 	@Tests/Fuzz/run $(FUZZ)
 	$(SWIFT) build --product sluice
 	@Tests/Shapes/run --seconds $(shapes_seconds)
@@ -109,7 +109,7 @@ soak-short: soak-packages build $(soak_programs) ## The same for some minutes, e
 bench: bench-packages build $(bench_programs) ## Measure against limits and peers (BENCH=--quick)
 	@Benchmarks/run $(BENCH)
 
-install: install-needs $(program) ## Install the program, its manual and its completions (PREFIX=/usr/local, DESTDIR=)
+install: install-needs $(program) ## Install the program, its manual, completions and units (PREFIX=/usr/local, DESTDIR=)
 	@scripts/install-files $(program) "$(DESTDIR)$(PREFIX)"
 
 deb: build package-needs ## Make a Debian package of the program, in .build/packages

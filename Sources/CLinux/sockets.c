@@ -19,7 +19,7 @@
 #include "sluice_sockets.h"
 #include "sluice_threads.h"
 
-enum { UNRESOLVED_BYTES = 128, PEER_BYTES = 80 };
+enum { UNRESOLVED_BYTES = 128, PEER_BYTES = 80, HOST_BYTES = 46 };
 enum { KEEPALIVE_IDLE_S = 30, KEEPALIVE_INTERVAL_S = 10, KEEPALIVE_PROBES = 3 };
 
 static int64_t now_ms(void) { return (int64_t)(sluice_monotonic_nanoseconds() / 1000000); }
@@ -125,6 +125,17 @@ static int peer(int socket, struct sockaddr_storage *address) {
   socklen_t size = sizeof *address;
   memset(address, 0, sizeof *address);
   return getpeername(socket, (struct sockaddr *)address, &size) < 0 ? -errno : 0;
+}
+
+int sluice_local_host(int socket, char *text) {
+  struct sockaddr_storage address;
+  socklen_t size = sizeof address;
+  if (getsockname(socket, (struct sockaddr *)&address, &size) < 0) return -errno;
+  switch (address.ss_family) {
+    case AF_INET: inet_ntop(AF_INET, &((struct sockaddr_in *)&address)->sin_addr, text, HOST_BYTES); return 0;
+    case AF_INET6: inet_ntop(AF_INET6, &((struct sockaddr_in6 *)&address)->sin6_addr, text, HOST_BYTES); return 0;
+    default: return -EAFNOSUPPORT;
+  }
 }
 
 int sluice_peer_name(int socket, char *text) {

@@ -2,7 +2,8 @@ internal import CSluiceLinux
 import Glibc
 internal import SluiceWire
 
-/// libFuzzer calls this with one input after the other. Whatever stands in images, the readers must not trap, and the
+/// libFuzzer calls this with one input after the other. Whatever stands in images, or comes from the clients of a page
+/// server (`PageServerInput`), the readers must not trap, and the
 /// worst that they may say of it is that it is malformed; and what one of them takes for right is held against what
 /// another says of the same.
 ///
@@ -16,6 +17,7 @@ public func testOneInput(_ bytes: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   checkChain()
   checkDedupMark(unsafe Array(UnsafeBufferPointer(start: bytes, count: count)))
   checkMessages(unsafe Array(UnsafeBufferPointer(start: bytes, count: count)))
+  PageServerInput.check(unsafe Array(UnsafeBufferPointer(start: bytes, count: count)))
   return 0
 }
 

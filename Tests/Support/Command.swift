@@ -22,6 +22,8 @@ public struct Command: Sendable {
   public var hasInput = false
   /// Whether descriptor 3 is a socket of packets, of which the test has the other end.
   public var hasSocket = false
+  /// Descriptors of the test's that the program has, too, by these numbers, from 3 up.
+  public var inherited: [Int32: Int32] = [:]
   /// Variables beside those of the test's own environment, or instead of them.
   public var environment: [String: String] = [:]
   /// What becomes of standard output.

@@ -59,8 +59,11 @@ public final class Program: @unchecked Sendable {
     files.duplicate(keptErrors, as: 2)
     // Nothing else is for the program. The pipe of an exit test that begins at this moment, above all: it would
     // not be at its end before the program is. (A number that is not in use is no error.)
-    for number in Int32(3)..<256 where number != socketEnds?.theirs.number { files.close(number) }
+    let given = try command.inherited.mapValues { try Descriptor(duplicating: $0) }
+    let kept = given.values.map(\.number) + [socketEnds?.theirs.number].compactMap { $0 }
+    for number in Int32(3)..<256 where !kept.contains(number) { files.close(number) }
     if let socketEnds { files.duplicate(socketEnds.theirs, as: 3) }
+    for (number, descriptor) in given { files.duplicate(descriptor, as: number) }
     pid = try files.spawn(command)
     input = inputEnds?.write
     socket = socketEnds?.ours
@@ -244,6 +247,13 @@ final class Descriptor: Sendable {
 
   deinit {
     close(number)
+  }
+
+  /// Another descriptor of the same file, by a high number: those that a program gets are low.
+  convenience init(duplicating number: Int32) throws {
+    let copy = fcntl(number, F_DUPFD_CLOEXEC, 100)
+    guard copy >= 0 else { throw TestFailure.systemCall("duplicating descriptor \(number)") }
+    self.init(copy)
   }
 
   /// A file that has no name, and so needs no removing.

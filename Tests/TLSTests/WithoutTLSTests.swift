@@ -1,4 +1,5 @@
 import SluiceTLS
+import SluiceTestSupport
 import Testing
 
 /// `swift test --disable-default-traits` runs it.

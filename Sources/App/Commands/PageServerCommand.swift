@@ -54,6 +54,9 @@ struct PageServerCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Listen with this socket.", visibility: .hidden))
   var listenFd: Int32?
 
+  @Flag(help: ArgumentHelp("This is the process that --daemon has started.", visibility: .hidden))
+  var isDaemon = false
+
   @Flag(name: [.customShort("d"), .long], help: "Go on in the background when the server listens.")
   var daemon = false
 
@@ -154,14 +157,13 @@ struct PageServerCommand: AsyncParsableCommand {
           "with --daemon, --ps-socket takes a descriptor from 3 up: those below are closed")
       }
     }
-    // The process that goes on has both from the one that was called.
-    guard daemonPidFile == nil || daemon || listenFd != nil || psSocket != nil else {
+    guard daemonPidFile == nil || daemon else {
       throw ValidationError("--pidfile takes --daemon")
     }
   }
 
   func run() async throws {
-    guard daemon else {
+    guard daemon, !isDaemon else {
       try await runOptions.run(logsIn: imagesDir) { () async throws(SluiceError) in try await serveSessions()
       }
       return
@@ -197,10 +199,8 @@ extension PageServerCommand {
           serverConfiguration, listeningOn: listenFd ?? ServiceManager.listeningDescriptor)
       }
     if !serve { try await server.checkDirectory() }
-    if server.port > 0, listenFd == nil {
-      Terminal.message("sluice: listening at \(address), port \(server.port)")
-    }
-    if tlsOptions.files == nil, !PageServer.isLoopback(address), psSocket == nil {
+    if server.port > 0, listenFd == nil { Self.tell(listeningAt: server.address, port: server.port) }
+    if tlsOptions.files == nil, server.port > 0, !PageServer.isLoopback(server.address) {
       Terminal.message(
         "sluice: warning: what clients send is memory, and whoever is on the way can read and change it: encrypt it (--tls), or listen at 127.0.0.1"
       )
@@ -225,6 +225,10 @@ extension PageServerCommand {
     }
   }
 
+  private static func tell(listeningAt address: String, port: UInt16) {
+    Terminal.message("sluice: listening at \(address), port \(port)")
+  }
+
   private func tellReady() {
     guard let statusFd else { return }
     var zero: UInt8 = 0
@@ -242,7 +246,7 @@ extension PageServerCommand {
       CriuName.isOurs
       ? [Self.configuration.commandName ?? ""] + (try CriuOptions(given, for: .criu, in: .ours)).arguments
       : given
-    var arguments = own.filter { !["--daemon", "-d"].contains($0) }
+    var arguments = own + ["--is-daemon"]
     var listening: (descriptor: Int32, port: UInt16)?
     if let psSocket {
       inherited.append(psSocket)
@@ -255,7 +259,7 @@ extension PageServerCommand {
       if let listening {
         inherited.append(listening.descriptor)
         arguments.append("--listen-fd=\(listening.descriptor)")
-        Terminal.message("sluice: listening at \(address), port \(listening.port)")
+        Self.tell(listeningAt: address, port: listening.port)
       }
     }
     defer { if let listening { close(listening.descriptor) } }

@@ -348,6 +348,11 @@ extension PreDumpCommand {
   /// - Parameter reasonForLast: why the next round is the last one; nil where it is not.
   private func show(_ output: PreDumpOutput, reasonForLast: RoundPolicy.End? = nil) -> Bool {
     Terminal.message(output.round == nil ? output.summary : output.roundLine(reasonForLast: reasonForLast))
+    if let server = pageServer.target, !server.keepsPages, (output.round ?? 1) == 1 {
+      Terminal.message(
+        "sluice: the pages are at the page server \(server) alone: make the final dump go there, too (criu dump --page-server), or keep them here as well (--keep-pages)"
+      )
+    }
     guard json, !Terminal.json(output) else { return true }
     Terminal.message("sluice: writing to standard output failed")
     return false

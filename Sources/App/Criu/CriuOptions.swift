@@ -176,8 +176,7 @@ extension CriuOptions {
     }
     hasPageServer = last["page-server"].map { !$0.isTakenBack } ?? false
     for choice in order.compactMap({ last[$0] }) { try take(choice) }
-    // More than two Sluice has nothing to say for.
-    arguments += Array(repeating: "-v", count: min(2, max(0, level - Self.defaultLevel)))
+    arguments += Array(repeating: "-v", count: Self.verbosity(ofLevel: level))
     if isForCriu, last["images-dir"] == nil { arguments.append("--images-dir=.") }
   }
 
@@ -272,6 +271,8 @@ extension CriuOptions {
 
   /// Warnings are shown, which is what Sluice does without -v.
   private static let defaultLevel = 2
+  /// How often -v is to be given for a level of CRIU's. More than two Sluice has nothing to say for.
+  static func verbosity(ofLevel level: Int) -> Int { min(2, max(0, level - defaultLevel)) }
   /// More says nothing more, to CRIU neither.
   private static let mostLevel = 1000
 

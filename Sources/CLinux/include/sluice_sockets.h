@@ -31,6 +31,10 @@ int sluice_accept(int listener);
 /// The port that a socket is bound to, or -errno: EAFNOSUPPORT where it has none.
 int sluice_local_port(int socket);
 
+/// The address that a socket is bound to, in numbers and without its port. `text` has room for 46 bytes. 0 or -errno:
+/// EAFNOSUPPORT where it has none.
+int sluice_local_host(int socket, char *text);
+
 /// Who is at the other end, as "192.0.2.1:4711" or "[2001:db8::1]:4711"; a local socket's is "local". `text` has room for
 /// 80 bytes. 0 or -errno.
 int sluice_peer_name(int socket, char *text);

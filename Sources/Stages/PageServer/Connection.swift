@@ -105,15 +105,17 @@ final class Connection: Sendable {
 
   /// Fills all of `room`.
   ///
+  /// - Parameter patience: how long the peer may be silent; nil for as long as it may in general.
   /// - Returns: false where the stream ended before its first byte.
   /// - Throws: `SocketError`: `ended` in the middle of it, `timedOut` where the peer is silent or too slow.
-  func receive(_ room: inout MutableRawSpan) throws(SocketError) -> Bool {
+  func receive(_ room: inout MutableRawSpan, patience: Duration? = nil) throws(SocketError) -> Bool {
     let count = room.byteCount
-    let limit = socket.patience + .seconds(count / Self.leastBytesPerSecond)
+    let patience = patience ?? socket.patience
+    let limit = patience + .seconds(count / Self.leastBytesPerSecond)
     let deadline = ContinuousClock.now + limit
     var done = 0
     while done < count {
-      let left = min(socket.patience, deadline - .now)
+      let left = min(patience, deadline - .now)
       guard left > .zero else {
         throw SocketError(
           .timedOut, "\(peer) has sent \(done) of \(count) bytes in \(limit)",
@@ -132,13 +134,14 @@ final class Connection: Sendable {
 
   /// Receives so many bytes.
   ///
+  /// - Parameter patience: how long the peer may be silent; nil for as long as it may in general.
   /// - Returns: nil where the stream ended before the first one.
   /// - Throws: `SocketError`, as `receive`.
-  func receive(count: Int) throws(SocketError) -> [UInt8]? {
+  func receive(count: Int, patience: Duration? = nil) throws(SocketError) -> [UInt8]? {
     var bytes = [UInt8](repeating: 0, count: count)
     var span = bytes.mutableSpan
     var room = unsafe span.mutableBytes
-    return try receive(&room) ? bytes : nil
+    return try receive(&room, patience: patience) ? bytes : nil
   }
 
   /// Waits for the first byte of an answer for some time.

@@ -17,7 +17,9 @@ internal import SluiceWire
 public final class PageServer: Sendable {
   /// Where it listens, and what becomes of the pages.
   public let configuration: Configuration
-  /// The port that it listens at; 0 where it has a connection instead.
+  /// The address that it listens at, in numbers; empty where it has a connection or a local socket instead.
+  public let address: String
+  /// The port that it listens at; 0 where it has a connection or a local socket instead.
   public let port: UInt16
   private let listener: Listener?
   private let connected: Locked<Int32?>
@@ -51,8 +53,9 @@ public final class PageServer: Sendable {
     } catch {
       throw SluiceError(error)
     }
-    let port = listener.port
-    self.init(configuration, listener, port: port, connected: nil, credentials, in: runtime)
+    let (address, port) = (listener.host, listener.port)
+    self.init(
+      configuration, listener, address: address, port: port, connected: nil, credentials, in: runtime)
   }
 
   /// Whether only clients on this machine can reach a server at an address.
@@ -88,16 +91,18 @@ public final class PageServer: Sendable {
   ) throws(SluiceError) {
     try configuration.check()
     self.init(
-      configuration, nil, port: 0, connected: descriptor, try configuration.tls?.credentials(), in: runtime)
+      configuration, nil, address: "", port: 0, connected: descriptor,
+      try configuration.tls?.credentials(), in: runtime)
   }
 
   private init(
-    _ configuration: Configuration, _ listener: consuming sending Listener?, port: UInt16, connected: Int32?,
-    _ credentials: TLSCredentials?, in runtime: SluiceRuntime?
+    _ configuration: Configuration, _ listener: consuming sending Listener?, address: String, port: UInt16,
+    connected: Int32?, _ credentials: TLSCredentials?, in runtime: SluiceRuntime?
   ) {
     self.credentials = credentials
     self.configuration = configuration
     self.listener = listener
+    self.address = address
     self.port = port
     self.connected = Locked(connected)
     self.runtime = runtime ?? SluiceRuntime(memoryBudget: configuration.memoryBudget)
@@ -229,8 +234,9 @@ public final class PageServer: Sendable {
             let place = try directories.place(of: client)
             chosen.withLock { $0 = place }
             return place
+          } published: { place in
+            directories.published(place.directory, of: client)
           }
-          directories.ended(report, of: client)
           ended(report)
         }
       }
@@ -271,6 +277,8 @@ public final class PageServer: Sendable {
     return Connection(socket)
   }
 
+  private static let stopped = SluiceError(.cancelled, "the page server was stopped before a client came")
+
   /// Waits for the next client. A cancelled server has no further one.
   ///
   /// - Returns: nil where the client has gone again.
@@ -282,7 +290,7 @@ public final class PageServer: Sendable {
       case .none: preconditionFailure("a server without a connection listens")
       }
     } catch {
-      guard !Task.isCancelled else { throw .cancelled }
+      guard !Task.isCancelled else { throw Self.stopped }
       throw SluiceError(error)
     }
     switch consume event {
@@ -300,7 +308,7 @@ public final class PageServer: Sendable {
     let result = await withTaskCancellationHandler {
       await Result { () async throws(SluiceError) in
         try await runtime.coordinate { () async throws(SluiceError) in
-          guard !Task.isCancelled else { throw .cancelled }
+          guard !Task.isCancelled else { throw Self.stopped }
           return try body(self)
         }
       }
@@ -313,11 +321,13 @@ public final class PageServer: Sendable {
   /// Serves a session on a connection, on a thread of its own, and says in the report what came of it.
   private func serve(
     _ connection: Connection, _ report: inout SessionReport, peerName: String?,
-    place: @escaping @Sendable (PageServerObject) throws(SluiceError) -> SessionRun.Place
+    place: @escaping @Sendable (PageServerObject) throws(SluiceError) -> SessionRun.Place,
+    published: @escaping @Sendable (SessionRun.Place) -> Void = { _ in }
   ) async -> Result<Void, SluiceError> {
     let began = ContinuousClock.now
     let session = ReceivingSession(connection, mostBytes: configuration.mostBytes)
-    let run = SessionRun(configuration: configuration, session: session, runtime: runtime, place: place)
+    let run = SessionRun(
+      configuration: configuration, session: session, runtime: runtime, place: place, published: published)
     let (runtime, credentials, started) = (runtime, credentials, report)
     let told = Locked(report)
     let result = await withTaskCancellationHandler {

@@ -103,7 +103,8 @@ actor PageServerSink: PageSink {
 
   func commit(_ manifest: RunManifest) async throws(SluiceError) {
     try send(server.close(keepsConnection: keepsConnection))
-    let answer = try receive(PageServerClient.closeAnswerBytes, "that everything has arrived")
+    let answer = try receive(
+      PageServerClient.closeAnswerBytes, "that everything has arrived", within: Self.longestSync)
     guard PageServerClient.number(answer) == 0 else {
       throw SluiceError(
         .io,
@@ -124,8 +125,10 @@ actor PageServerSink: PageSink {
     try on { () throws(SocketError) in try connection.send(bytes) }
   }
 
-  private func receive(_ count: Int, _ waitedFor: String) throws(SluiceError) -> [UInt8] {
-    let answer = try on { () throws(SocketError) in try connection.receive(count: count) }
+  private func receive(
+    _ count: Int, _ waitedFor: String, within limit: Duration? = nil
+  ) throws(SluiceError) -> [UInt8] {
+    let answer = try on { () throws(SocketError) in try connection.receive(count: count, patience: limit) }
     guard let answer else {
       throw SluiceError(
         .io,
@@ -134,6 +137,10 @@ actor PageServerSink: PageSink {
     }
     return answer
   }
+
+  /// The server answers when the pages are on its disk: what is in its page cache may take it long. That its machine has
+  /// gone is noticed all the same, by the connection's keepalive.
+  private static let longestSync = Duration.seconds(600)
 
   private func on<Result>(_ body: () throws(SocketError) -> Result) throws(SluiceError) -> Result {
     do throws(SocketError) { return try body() } catch {

@@ -31,7 +31,8 @@ public struct PageServerTarget: Sendable {
   public var keepsPages = false
   /// How long the server may take to be connected to.
   public var connectTimeLimit = Duration.seconds(10)
-  /// How long the server may be silent when it is to answer, or take nothing.
+  /// How long the server may be silent when it is to answer, or take nothing. For its last answer, before which its disk may
+  /// have much to do, it has ten minutes.
   public var idleTimeLimit = Duration.seconds(60)
   /// The layout that was found out, for the rounds that follow.
   let known = Locked<Layout?>(nil)

@@ -53,10 +53,9 @@ final class SessionDirectories: Sendable {
       parent: SessionParent { (object) throws(SluiceError) in try self.parent(having: object, of: client) })
   }
 
-  /// A session has come to its end, or failed.
-  func ended(_ report: SessionReport, of client: String) {
+  /// The pages of a session are valid.
+  func published(_ directory: String, of client: String) {
     state.withLock { state in
-      guard report.isComplete, let directory = report.directory else { return }
       if state.complete.count >= Self.mostClients, state.complete[client] == nil {
         state.complete.removeAll()
       }

@@ -12,6 +12,8 @@ struct SessionRun: Sendable {
   let runtime: SluiceRuntime
   /// Decides where the pages go, and what they build on, when it is known whose they are.
   let place: @Sendable (PageServerObject) throws(SluiceError) -> Place
+  /// Is told where the pages are, once they are valid, and before the client is: its next session may come at once.
+  let published: @Sendable (Place) -> Void
 
   /// Where pages go.
   struct Place: Sendable {
@@ -115,6 +117,7 @@ struct SessionRun: Sendable {
       throw error
     }
     await runtime.release(lease, isReusable: true)
+    published(place)
     // The pages are where they belong, whatever becomes of the client from now on.
     do throws(SluiceError) {
       try session.answerToClose()

@@ -3,7 +3,9 @@ internal import CSluiceLinux
 /// A socket that connections come to.
 public struct Listener: ~Copyable, Sendable {
   private let descriptor: Descriptor
-  /// The port that it has.
+  /// The address that it has, in numbers; empty for a local socket.
+  public let host: String
+  /// The port that it has; 0 for a local socket.
   public let port: UInt16
 
   /// Listens at an address, which is given in numbers; port 0 is any that is free.
@@ -32,11 +34,20 @@ public struct Listener: ~Copyable, Sendable {
     guard port >= 0 || SystemErrno(code: -port).name == "EAFNOSUPPORT" else {
       throw SocketError("using descriptor \(descriptor.number) to listen", returned: port)
     }
-    self.init(descriptor, port: UInt16(max(port, 0)))
+    var text = [CChar](repeating: 0, count: Self.hostBytes)
+    let host = unsafe text.withUnsafeMutableBufferPointer { text -> String in
+      guard unsafe sluice_local_host(descriptor.number, text.baseAddress) == 0 else { return "" }
+      return unsafe String(cString: text.baseAddress!)
+    }
+    self.init(descriptor, host: host, port: UInt16(max(port, 0)))
   }
 
-  private init(_ descriptor: consuming Descriptor, port: UInt16) {
+  /// What an address in numbers takes at most, as `sluice_local_host` has it.
+  private static let hostBytes = 46
+
+  private init(_ descriptor: consuming Descriptor, host: String, port: UInt16) {
     self.descriptor = descriptor
+    self.host = host
     self.port = port
   }
 

@@ -329,6 +329,124 @@ struct SwrkCommandTests {
     }
   }
 
+  @Test(arguments: [false, true])
+  func sendsPreDumpsToAPageServer(byDescriptor: Bool) async throws {
+    try await MemoryTarget.run(["--size", "4M"]) { target in
+      try await withTemporaryDirectory { directory in
+        let (images, sockets) = (try OpenDirectory(making: "\(directory)/1"), try ConnectedSockets())
+        func preDump(_ server: WireMessage) async throws {
+          try await Engine.run(inherited: [4: sockets.ends.1]) { engine in
+            let answer = try await engine.ask(
+              WireMessage.request(
+                Self.singlePreDump,
+                [
+                  (1, .integer(Int(images.number))), (2, .integer(Int(target.pid))), (11, .message(server)),
+                ]))
+            #expect(answer == EngineAnswer(.singlePreDump))
+            #expect(try await engine.program.result().end == .exited(0))
+          }
+        }
+        func expectEnd(of server: Program) async throws {
+          let result = try await server.result()
+          #expect(result.end == .exited(0), "\(result.errors)")
+        }
+        if byDescriptor {
+          var command = try Command(
+            built: "sluice", ["page-server", "-D", "\(directory)/server", "--ps-socket", "3"])
+          command.inherited = [3: sockets.ends.0]
+          try await withProgram(command) { server in
+            try await preDump(WireMessage([(4, .integer(4))]))
+            try await expectEnd(of: server)
+          }
+        } else {
+          try await RunningPageServer.run(["-D", "\(directory)/server"]) { server in
+            try await preDump(WireMessage([(1, .text("127.0.0.1")), (2, .integer(Int(server.port)))]))
+            try await expectEnd(of: server.program)
+          }
+        }
+        #expect(looksFinished(images.path) && names(in: images.path)?.contains("sent.img") == true)
+        #expect(names(in: "\(directory)/server")?.contains("session.img") == true)
+      }
+      try await target.check()
+    }
+  }
+
+  private static let (pageServer, waitForProcess, pageServerChild) = (5, 11, 12)
+
+  @Test(arguments: [pageServer, pageServerChild], [false, true])
+  func startsAPageServerForAnEngine(type: Int, breaksOff: Bool) async throws {
+    try await MemoryTarget.run(["--size", "1M"]) { target in
+      try await withTemporaryDirectory { directory in
+        let images = try OpenDirectory(making: "\(directory)/server")
+        try await Engine.run { engine in
+          let answer = try await engine.ask(
+            WireMessage.request(
+              type,
+              [
+                (1, .integer(Int(images.number))), (10, .text("server.log")),
+                (11, .message(WireMessage([(1, .text("127.0.0.1")), (2, .integer(0))]))),
+              ], keepsOpen: true))
+          #expect(answer.failure == nil)
+          let server = try #require(answer.pageServer)
+          let (pid, port) = (try #require(server.pid), UInt16(try #require(server.port)))
+          #expect(pid > 0 && port > 0)
+          if breaksOff {
+            try RawClient(port: port).end()
+          } else {
+            let sent = try await SluiceCommandLine.preDump(
+              pid: target.pid, images: "\(directory)/client", RunningPageServer.client(port))
+            #expect(sent.end == .exited(0), "\(sent.errors)")
+          }
+          if type == Self.pageServerChild {
+            var request = WireMessage([(1, .integer(Self.waitForProcess))])
+            request.add(6, .integer(Int(pid)))
+            let end = try await engine.ask(request.bytes)
+            #expect(end.failure == nil)
+            #expect(end.status == (breaksOff ? 74 << 8 : 0))
+          } else {
+            let result = try await engine.end()
+            #expect(result.end == .exited(0), "\(result.errors)")
+          }
+        }
+        let log = "\(images.path)/server.log"
+        try await eventually("the server says what came of it") {
+          (try? String(contentsOfFile: log, encoding: .utf8))?.contains("\n") == true
+        }
+        let text = try String(contentsOfFile: log, encoding: .utf8)
+        #expect(text.contains(breaksOff ? "without a word" : "pages"), "\(text)")
+        #expect(names(in: images.path)?.contains("session.img") == !breaksOff)
+      }
+    }
+  }
+
+  @Test func saysWhatIsWrongWithARequestForAPageServer() async throws {
+    try await withTemporaryDirectory { directory in
+      let images = try OpenDirectory(making: "\(directory)/server")
+      let place: (Int, WireMessage.Value) = (1, .integer(Int(images.number)))
+      func server(_ fields: [(number: Int, value: WireMessage.Value)]) -> (Int, WireMessage.Value) {
+        (11, .message(WireMessage(fields)))
+      }
+      for (options, words) in [
+        (nil, "no options"), ([server([])], "no directory"),
+        ([place, server([(2, .integer(70_000))])], "70000"),
+        ([place, server([(1, .text("nobody.example"))])], "in numbers"),
+      ] as [([(number: Int, value: WireMessage.Value)]?, String)] {
+        try await Engine.run { engine in
+          let failure = try #require(
+            try await engine.ask(WireMessage.request(Self.pageServer, options)).failure)
+          #expect(failure.message.contains(words), "\(failure.message)")
+          #expect(try await engine.program.result().end == .exited(1))
+        }
+      }
+      try await Engine.run { engine in
+        var request = WireMessage([(1, .integer(Self.waitForProcess))])
+        request.add(6, .integer(1))
+        let failure = try await engine.ask(request.bytes).failure
+        #expect(failure?.errno == ECHILD)
+      }
+    }
+  }
+
   @Test func saysThatThereIsNoCriu() async throws {
     for type in [Self.dump, Self.version, 2, 77] {
       try await Engine.run(criu: "/nowhere/criu") { engine in

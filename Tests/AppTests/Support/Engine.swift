@@ -12,12 +12,14 @@ struct Engine {
   /// - Parameters:
   ///   - criu: where the real CRIU is said to be.
   ///   - environment: further variables.
+  ///   - inherited: descriptors that it has from the engine, beside the socket, which is 3.
   static func run<Result>(
-    criu: String = "/nowhere/criu", environment: [String: String] = [:],
+    criu: String = "/nowhere/criu", environment: [String: String] = [:], inherited: [Int32: Int32] = [:],
     _ body: (Engine) async throws -> Result
   ) async throws -> Result {
     var command = try Command(built: "sluice", ["swrk", "3"])
     command.hasSocket = true
+    command.inherited = inherited
     command.environment = environment.merging(["SLUICE_CRIU": criu]) { ours, _ in ours }
     return try await withProgram(command) { try await body(Engine(program: $0)) }
   }

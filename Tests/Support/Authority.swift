@@ -1,20 +1,20 @@
 import Foundation
-import SluiceTestSupport
 
 /// An authority that makes certificates, with openssl, in a directory of the test's.
-struct Authority {
-  let directory: String
-  let name: String
+public struct Authority: Sendable {
+  private let directory: String
+  /// What it is called; so are its files.
+  public let name: String
 
   /// Its own certificate.
-  var certificate: String { path("pem") }
+  public var certificate: String { path("pem") }
   /// The list of those that it has revoked, once there is one.
-  var revocationList: String { path("crl") }
+  public var revocationList: String { path("crl") }
 
   private var configuration: String { path("cnf") }
 
   /// Makes an authority.
-  init(_ name: String, in directory: String) async throws {
+  public init(_ name: String, in directory: String) async throws {
     self.directory = directory
     self.name = name
     let text = """
@@ -35,7 +35,7 @@ struct Authority {
   /// Makes a certificate and its key: NAME.pem and NAME.key in the directory.
   ///
   /// - Parameter owners: whom it is for, such as "DNS:one.test,IP:127.0.0.1".
-  func issue(_ name: String, subject: String, owners: String) async throws -> (
+  public func issue(_ name: String, subject: String, owners: String) async throws -> (
     certificate: String, key: String
   ) {
     try await makeCertificate(
@@ -45,13 +45,13 @@ struct Authority {
   }
 
   /// Revokes a certificate, and makes the list anew.
-  func revoke(_ certificate: String) async throws {
+  public func revoke(_ certificate: String) async throws {
     try await decide(["-revoke", certificate])
     try await makeRevocationList()
   }
 
   /// Makes the list of all that was revoked.
-  func makeRevocationList() async throws {
+  public func makeRevocationList() async throws {
     try await decide(["-gencrl", "-crldays", "2", "-out", revocationList])
   }
 

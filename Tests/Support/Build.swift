@@ -1,8 +1,8 @@
-import Testing
+public import Testing
 
 extension Trait where Self == ConditionTrait {
   /// For what a build without the package's trait TLS cannot do.
-  static var needsTLS: Self {
+  public static var needsTLS: Self {
     #if TLS
       .enabled(if: true)
     #else
@@ -11,7 +11,7 @@ extension Trait where Self == ConditionTrait {
   }
 
   /// For what only such a build does.
-  static var needsNoTLS: Self {
+  public static var needsNoTLS: Self {
     #if TLS
       .disabled("this build has TLS")
     #else
