@@ -36,11 +36,6 @@ struct PreDumpOutput: Encodable {
       "  buffers: \(ByteCount.text(report.buffersBytes)) of a budget of \(ByteCount.text(report.memoryBudget));"
         + " the process was stopped for \(Elapsed.text(report.frozen))",
     ]
-    if let server = report.pageServer, !report.hasPages {
-      lines.append(
-        "  the pages are at \(server): a final dump must send its own there, too (criu dump --page-server), or nothing can be restored; --keep-pages keeps them here as well"
-      )
-    }
     lines.append("  tracker: " + trackerText)
     if let parent = report.parentDirectory {
       lines.append("  \(report.pagesSkippedParent) pages were not written since and are left to \(parent)")
