@@ -25,6 +25,8 @@ public struct PageServerSession: Sendable {
 
   /// More objects than any tree has processes. It bounds what a client can have us remember.
   public static let mostObjects = 1 << 15
+  /// The second part of a probe is the number of an object.
+  private static let probeBytes = MemoryLayout<UInt64>.size
   /// No address of a process lies beyond, on any machine.
   private static let endOfAddresses: UInt64 = 1 << 57
 
@@ -35,8 +37,14 @@ public struct PageServerSession: Sendable {
   /// Whether everything was sent.
   public private(set) var isClosed = false
   private let pageSize: UInt64
-  /// What came of the first header, as long as it may be one of either layout.
+  /// What came of a header that is looked at before all of it has come: of the first one, which may be of either layout, and
+  /// of one that may be the second part of a probe.
   private var begun: [UInt8] = []
+  /// The object, as it came, of a question in the older layout that has just been the first header: if this number comes
+  /// once more, the client has asked what our layout is (`PageServerLayoutProbe`), has waited in vain for an answer that
+  /// was late, and speaks the newer one. Nothing else begins with it: as a command, it would be one for pages of an object
+  /// that is not open.
+  private var probed: UInt64?
   private var opened: Set<PageServerObject> = []
   private var current: PageServerObject?
   /// Where the object's pages that were named so far end.
@@ -52,6 +60,7 @@ public struct PageServerSession: Sendable {
         ? PageServerLayout.bytes24.headerBytes
         : PageServerLayout.bytes32.headerBytes - PageServerLayout.bytes24.headerBytes
     }
+    guard probed == nil else { return begun.isEmpty ? Self.probeBytes : layout.headerBytes - Self.probeBytes }
     return layout.headerBytes
   }
 
@@ -65,8 +74,9 @@ public struct PageServerSession: Sendable {
   public mutating func receive(_ bytes: RawSpan) throws(Violation) -> Request? {
     precondition(bytes.byteCount == wantedBytes, "a header is taken as it was wanted")
     precondition(!isClosed, "behind its end a session has no headers")
-    if let layout { return try take(PageServerHeader(bytes, layout: layout)) }
+    if let layout, probed == nil { return try take(PageServerHeader(bytes, layout: layout)) }
     unsafe bytes.withUnsafeBytes { part in unsafe begun.append(contentsOf: Array(part)) }
+    if let layout, let probed { return try takeBehindProbe(of: probed, layout) }
     // The first command names an object, whose number is never 0, and no address: so what the older layout has there
     // tells (tried with both kinds of clients).
     if begun.count == PageServerLayout.bytes24.headerBytes {
@@ -76,6 +86,23 @@ public struct PageServerSession: Sendable {
       layout = .bytes32
     }
     guard let layout else { return nil }
+    let header = unsafe PageServerHeader(begun.span.bytes, layout: layout)
+    begun = []
+    if layout == .bytes24, header.command == PageServerCommandCode.parent { probed = header.object }
+    return try take(header)
+  }
+
+  private mutating func takeBehindProbe(
+    of object: UInt64, _ layout: PageServerLayout
+  ) throws(Violation) -> Request? {
+    if begun.count == Self.probeBytes {
+      guard unsafe begun.withUnsafeBytes({ unsafe $0.loadUnaligned(as: UInt64.self) }) == object else { return nil }
+      self.layout = .bytes32
+      probed = nil
+      begun = []
+      return nil
+    }
+    probed = nil
     let header = unsafe PageServerHeader(begun.span.bytes, layout: layout)
     begun = []
     return try take(header)
