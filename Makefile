@@ -27,7 +27,7 @@ static_build := .build/static
 static_flags := $(release_flags) --disable-default-traits -Xswiftc -static-executable
 packages := .build/packages
 programs := .build/programs
-bench_programs := $(addprefix $(programs)/,memory-target bare-read bare-copy watch-target slow-disk)
+bench_programs := $(addprefix $(programs)/,memory-target bare-read bare-copy bare-wire watch-target slow-disk)
 soak_programs := $(addprefix $(programs)/,trial-target image-compare images)
 
 # What a bare toolchain lacks on Debian 12: the libraries of its own programs, and the C and C++ headers and start
@@ -43,7 +43,8 @@ packages_install := python3
 packages_package := $(packages_install) binutils dpkg-dev
 # Two big programs that everybody runs; a compiler for the Java that the second one runs.
 packages_soak := $(packages_build) default-jdk-headless python3 redis-server
-packages_bench := $(packages_build) fio python3 util-linux
+# openssl makes the certificates of the rows with TLS; iproute2 the network between two namespaces.
+packages_bench := $(packages_build) fio iproute2 openssl python3 util-linux
 packages_lint := $(packages_build) diffutils gcc-aarch64-linux-gnu libc6-dev-arm64-cross protobuf-c-compiler protobuf-compiler python3 shellcheck
 
 # As a part of the tests: enough to run the corpus, and to find what is broken badly.
@@ -129,6 +130,8 @@ $(programs)/bare-read: program_source := Benchmarks/peers/bare-read
 $(programs)/bare-copy: program_source := Benchmarks/peers/bare-copy
 # It finds the pages as bare-read does.
 $(programs)/bare-copy: program_more := Benchmarks/peers/bare-read/runs.c -luring
+$(programs)/bare-wire: program_source := Benchmarks/peers/bare-wire
+$(programs)/bare-wire: program_more := -lgnutls
 $(programs)/watch-target: program_source := Benchmarks/peers/watch-target
 $(programs)/images: program_source := Tests/Interop/tools/images
 
