@@ -27,8 +27,8 @@ static_build := .build/static
 static_flags := $(release_flags) --disable-default-traits -Xswiftc -static-executable
 packages := .build/packages
 programs := .build/programs
-bench_programs := $(addprefix $(programs)/,memory-target bare-read bare-copy watch-target slow-disk)
-soak_programs := $(addprefix $(programs)/,trial-target image-compare images)
+bench_programs := $(addprefix $(programs)/,memory-target bare-read bare-copy bare-wire watch-target slow-disk)
+soak_programs := $(addprefix $(programs)/,trial-target memory-target image-compare images)
 
 # What a bare toolchain lacks on Debian 12: the libraries of its own programs, and the C and C++ headers and start
 # files that it takes from the system (g++).
@@ -43,7 +43,8 @@ packages_install := python3
 packages_package := $(packages_install) binutils dpkg-dev
 # Two big programs that everybody runs; a compiler for the Java that the second one runs.
 packages_soak := $(packages_build) default-jdk-headless python3 redis-server
-packages_bench := $(packages_build) fio python3 util-linux
+# openssl makes the certificates of the rows with TLS; iproute2 the network between two namespaces.
+packages_bench := $(packages_build) fio iproute2 openssl python3 util-linux
 packages_lint := $(packages_build) diffutils gcc-aarch64-linux-gnu libc6-dev-arm64-cross protobuf-c-compiler protobuf-compiler python3 shellcheck
 
 # As a part of the tests: enough to run the corpus, and to find what is broken badly.
@@ -57,6 +58,9 @@ soak_limit := 600
 # Sluice, its helpers or its whole cgroup are killed so often: each takes about a second.
 soak_kills := 1000
 soak_short_kills := 60
+# Sessions of bad clients, each of some milliseconds or of a second that the server waits for it.
+soak_sessions := 10000
+soak_short_sessions := 300
 
 # Each in a process of its own: those of one stop, burden and count what those of another wait for.
 test_modules := $(addprefix Sluice,$(notdir $(wildcard Tests/*Tests)))
@@ -98,13 +102,15 @@ interop: build ## Let the real CRIU dump and restore upon our images, in virtual
 interop-full: build ## The same in all ways that there are; takes hours
 	@Tests/Interop/run --full
 
-soak: soak-packages build $(soak_programs) ## Copy busy processes for an hour, compare every byte (SLUICE_SOAK_SECONDS), and kill Sluice
+soak: soak-packages build $(soak_programs) ## Copy busy processes for an hour, compare every byte (SLUICE_SOAK_SECONDS), kill Sluice, and send it bad clients
 	@Tests/Soak/run $(SOAK)
 	@Tests/Soak/kill --kills $(soak_kills)
+	@Tests/Soak/peers --sessions $(soak_sessions)
 
 soak-short: soak-packages build $(soak_programs) ## The same for some minutes, each kind of process once at least
 	@Tests/Soak/run --seconds $(soak_seconds) --at-most $(soak_limit)
 	@Tests/Soak/kill --kills $(soak_short_kills) --a-life 3
+	@Tests/Soak/peers --sessions $(soak_short_sessions) --flood 1000
 
 bench: bench-packages build $(bench_programs) ## Measure against limits and peers (BENCH=--quick)
 	@Benchmarks/run $(BENCH)
@@ -130,6 +136,8 @@ $(programs)/bare-read: program_source := Benchmarks/peers/bare-read
 $(programs)/bare-copy: program_source := Benchmarks/peers/bare-copy
 # It finds the pages as bare-read does.
 $(programs)/bare-copy: program_more := Benchmarks/peers/bare-read/runs.c -luring
+$(programs)/bare-wire: program_source := Benchmarks/peers/bare-wire
+$(programs)/bare-wire: program_more := -lgnutls
 $(programs)/watch-target: program_source := Benchmarks/peers/watch-target
 $(programs)/images: program_source := Tests/Interop/tools/images
 

@@ -95,6 +95,11 @@ def exceeding(name, what, unit, excess: Excess, details="", figures=None):
     )
 
 
+def skipped(name, reason):
+    """A row of something that is not to be had here, which is nobody's fault."""
+    return Row(name=name, what=reason, verdict="skipped")
+
+
 def failed(name, error):
     """A row of something that could not be measured."""
     return Row(name=name, what=str(error), verdict="failed")

@@ -20,8 +20,11 @@ class Setup:
     memory_target: Path
     bare_read: Path
     bare_copy: Path
+    bare_wire: Path
     watch_target: Path
     slow_disk: Path
+    # The real one, which need not be there.
+    criu: Path
     # Directories of our own, which are removed at the end.
     disk: Path
     tmpfs: Path

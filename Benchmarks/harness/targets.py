@@ -14,6 +14,16 @@ from .errors import BenchmarkError
 @contextlib.contextmanager
 def stopped_target(program, *options):
     """Starts memory-target and stops it when it is filled, so that all see the same; gives its pid."""
+    with idle_target(program, *options) as pid:
+        os.kill(pid, signal.SIGSTOP)
+        while _state(pid) != "T":
+            time.sleep(0.001)
+        yield pid
+
+
+@contextlib.contextmanager
+def idle_target(program, *options):
+    """Starts memory-target, for those that take no stopped process; it does nothing once it is filled. Gives its pid."""
     # setpriv: it should not outlive us even if we are killed without a chance to clean up.
     arguments = ["setpriv", "--pdeathsig", "KILL", "--", str(program), "--random", "--huge-pages", "no"]
     child = subprocess.Popen(
@@ -23,9 +33,6 @@ def stopped_target(program, *options):
         line = child.stdout.readline().decode()
         if not line.startswith("ready"):
             raise BenchmarkError(f"memory-target did not get ready: {line.strip() or 'it ended'}")
-        os.kill(child.pid, signal.SIGSTOP)
-        while _state(child.pid) != "T":
-            time.sleep(0.001)
         yield child.pid
     finally:
         children.end(child)

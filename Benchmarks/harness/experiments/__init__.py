@@ -1,7 +1,8 @@
 """The experiments, in the order of the table. Each gives one or more of its rows."""
 
 from . import (
-    alternate, budget, disk, final, mappings, memory, read, rounds, stalls, startup, tmpfs, write_cost,
+    alternate, budget, disk, final, mappings, memory, page_server, read, rounds, stalls, startup, throttle, tmpfs,
+    write_cost,
 )
 from .variants import HUGE, MANY_THREADS, PLAIN, each
 
@@ -19,6 +20,12 @@ ALL = (
     (("sparse",), mappings.measure_sparse),
     (("memory",), memory.measure),
     (("startup",), startup.measure),
+    (("page-server",), page_server.measure),
+    (("page-server-veth",), page_server.measure_veth),
+    (("page-server-four",), page_server.measure_four),
+    (("page-server-tls",), page_server.measure_tls),
+    (("page-server-criu",), page_server.measure_criu),
+    (("throttle",), throttle.measure),
     *each("stops", rounds.measure_stops, PLAIN, MANY_THREADS),
     *each("injection", rounds.measure_injection, PLAIN, MANY_THREADS),
     *each("stall", stalls.measure, PLAIN, MANY_THREADS),

@@ -20,7 +20,7 @@ def measure(setup):
         settle()
 
     with stopped_target(setup.memory_target, "--size", str(setup.size)) as pid:
-        _warm(file, setup.size)
+        warm(file, setup.size)
         ours, peers = take_turns(
             [lambda: pre_dump(setup, pid, images), lambda: fio_write(file, setup.size, PSYNC)],
             setup.pairs,
@@ -40,7 +40,7 @@ def measure(setup):
     )
 
 
-def _warm(file, size):
+def warm(file, size):
     """Has the tmpfs take memory and give it back: a virtual machine's memory costs more the first time."""
     with open(file, "wb") as warmed:
         os.posix_fallocate(warmed.fileno(), 0, size + size // 8)

@@ -87,19 +87,18 @@ final class SessionDirectories: Sendable {
   private func parent(
     having object: PageServerObject, of client: String
   ) throws(SluiceError) -> ParentImages? {
-    for directory in state.withLock({ $0.complete[client] ?? [] }).reversed() {
-      let found = try onImages { () throws(ImagesError) -> ParentImages? in
-        do throws(ImagesError) {
-          let images = try ParentImages(
-            path: directory, trust: Trust(everybody: configuration.trustsParents))
-          return try images.has(pagemap: object.pagemapName) ? images : nil
-        } catch {
-          // It may have been taken away since.
-          guard error.code == .noSuchDirectory else { throw error }
-          return nil
-        }
+    let known = state.withLock { $0.complete[client] ?? [] }
+    for (index, directory) in known.enumerated().reversed() {
+      do throws(ImagesError) {
+        let images = try ParentImages(path: directory, trust: Trust(everybody: configuration.trustsParents))
+        if try images.has(pagemap: object.pagemapName) { return images }
+      } catch {
+        guard error.code == .noSuchDirectory else { throw SluiceError(error) }
+        // It was taken away, and may have been the newest one of that object: those before it lack what it had. A client
+        // that is told of no earlier images sends everything.
+        state.withLock { $0.complete[client]?.removeAll { known[...index].contains($0) } }
+        return nil
       }
-      if let found { return found }
     }
     return nil
   }

@@ -24,6 +24,7 @@ class Programs:
     sluice: Path
     sluice_options: list
     trial_target: Path
+    memory_target: Path
     image_compare: Path
     images: Path
     java_source: Path

@@ -33,13 +33,14 @@ def programs(options, round_count=5, may_stop=False):
         sluice=options.sluice.resolve(),
         sluice_options=["--tracker", options.tracker] if options.tracker else [],
         trial_target=_BUILT / "trial-target",
+        memory_target=_BUILT / "memory-target",
         image_compare=_BUILT / "image-compare",
         images=_BUILT / "images",
         java_source=Path(__file__).resolve().parent.parent / "programs/Load.java",
         round_count=round_count,
         may_stop=may_stop,
     )
-    for program in (found.sluice, found.trial_target, found.image_compare, found.images):
+    for program in (found.sluice, found.trial_target, found.memory_target, found.image_compare, found.images):
         if not program.exists():
             raise SoakError(f"there is no {program}: make soak builds it")
     return found

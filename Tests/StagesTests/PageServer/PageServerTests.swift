@@ -126,6 +126,35 @@ extension StagesTests {
       }
     }
 
+    /// The session before the one that was taken away lacks what has changed between the two.
+    @Test func `a session does not build on images older than those that were taken away`() async throws {
+      try await MemoryTarget.run(["--size", "4M"]) { target in
+        try await withTemporaryDirectory { directory in
+          var configuration = PageServer.Configuration(directory: "\(directory)/server")
+          configuration.address = "127.0.0.1"
+          configuration.syncs = false
+          let server = try PageServer(configuration)
+          let reports = Reports()
+          let serving = Task { try await server.run(PageServer.Sessions()) { reports.add($0) } }
+          for round in 1...4 {
+            var client = Self.client(
+              of: target.pid, into: "\(directory)/client-\(round)", port: server.port)
+            client.tracker = .content
+            if round > 1 { client.parentDirectory = "\(directory)/client-\(round - 1)" }
+            _ = try await PreDump(client).run()
+            try await eventually("the session is told of") { reports.all.count == round }
+            guard round == 2 else { continue }
+            try FileManager.default.removeItem(atPath: try #require(reports.all.last?.directory))
+          }
+          serving.cancel()
+          _ = try? await serving.value
+          let all = reports.all
+          #expect(all.map { $0.parentPages > 0 } == [false, true, false, true], "\(all)")
+          #expect(all[2].parentDirectory == nil && all[3].parentDirectory == all[2].directory, "\(all)")
+        }
+      }
+    }
+
     @Test func `a server without the round before has everything sent, and it is said`() async throws {
       try await MemoryTarget.run(["--size", "4M"]) { target in
         try await withTemporaryDirectory { directory in

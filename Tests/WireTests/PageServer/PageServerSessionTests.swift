@@ -63,6 +63,24 @@ import Testing
       ])
   }
 
+  /// A server that is busy answers the first part of a probe when its client has given up on that.
+  @Test(arguments: [PageServerObject.process(pid: 17), .process(pid: 256), .sharedMemory(id: 0x200)])
+  func `the second part of a probe that comes all the same changes the layout`(object: PageServerObject) throws {
+    let probe = PageServerLayoutProbe(object: object)
+    let client = PageServerClient(layout: .bytes32)
+    let rest = client.open(object) + client.close(keepsConnection: false)
+    let wanted: [PageServerSession.Request] = [
+      .hasParent(object), .open(object, isAnswered: true), .close(isForced: false),
+    ]
+    #expect(try requests(probe.firstPart + probe.secondPart + rest) == wanted)
+    // A server of the newer layout takes both for one question.
+    #expect(try requests(client.hasParent(object) + rest) == wanted)
+    // Only the second header is looked at in that way.
+    #expect(throws: PageServerSession.Violation.self) {
+      try requests(probe.firstPart + probe.firstPart + probe.secondPart + rest)
+    }
+  }
+
   @Test(arguments: PageServerLayout.allCases)
   func `older commands mean the same`(layout: PageServerLayout) throws {
     let object = Self.process.wire
