@@ -96,7 +96,9 @@ public struct PageServerSession: Sendable {
     of object: UInt64, _ layout: PageServerLayout
   ) throws(Violation) -> Request? {
     if begun.count == Self.probeBytes {
-      guard unsafe begun.withUnsafeBytes({ unsafe $0.loadUnaligned(as: UInt64.self) }) == object else { return nil }
+      guard unsafe begun.withUnsafeBytes({ unsafe $0.loadUnaligned(as: UInt64.self) }) == object else {
+        return nil
+      }
       self.layout = .bytes32
       probed = nil
       begun = []

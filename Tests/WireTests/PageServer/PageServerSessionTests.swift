@@ -65,7 +65,9 @@ import Testing
 
   /// A server that is busy answers the first part of a probe when its client has given up on that.
   @Test(arguments: [PageServerObject.process(pid: 17), .process(pid: 256), .sharedMemory(id: 0x200)])
-  func `the second part of a probe that comes all the same changes the layout`(object: PageServerObject) throws {
+  func `the second part of a probe that comes all the same changes the layout`(object: PageServerObject)
+    throws
+  {
     let probe = PageServerLayoutProbe(object: object)
     let client = PageServerClient(layout: .bytes32)
     let rest = client.open(object) + client.close(keepsConnection: false)
