@@ -294,7 +294,13 @@ public final class PageServer: Sendable {
       throw SluiceError(error)
     }
     switch consume event {
-    case .connection(let descriptor): return try connection(descriptor)
+    case .connection(let descriptor):
+      do throws(SluiceError) { return try connection(descriptor) } catch {
+        // Clients that have gone since are no reason to have the next one wait, and may be many.
+        let isGone = ["ENOTCONN", "ECONNRESET", "EINVAL"].contains(error.errno?.name)
+        configuration.logger.log(level: isGone ? .info : .warning, "a client could not be taken: \(error)")
+        return nil
+      }
     case .other: return nil
     case .none: return nil
     }

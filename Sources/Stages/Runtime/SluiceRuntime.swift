@@ -195,7 +195,10 @@ private actor RuntimeCore {
     do throws(MemoryLedger.Refusal) {
       part = try await ledger.take(
         fixed: fixed, leastForBuffers: MemoryBudget.leastForBuffers(pageSize: pageSize), ring: candidate?.ring
-      )
+      ) { bytesForBuffers in
+        let buffers = try? Self.divide(fixed + bytesForBuffers, needs.shares, pageSize, preferred).buffers
+        return buffers.map { $0.totalBytes / $0.count } ?? 0
+      }
     } catch {
       if let candidate { idle.append(candidate) }
       throw error == .cancelled ? .cancelled : SluiceError(.invalidArgument, "the memory budget is too small")

@@ -44,6 +44,35 @@ import Testing
     #expect(await ring.waitUntilWithinLimit())
   }
 
+  /// Between the two calls others may come, who know nothing of the buffers that are made meanwhile.
+  @Test func `whoever has a part has room for two buffers when it comes with its ring`() async throws {
+    let total = 8 * Self.bufferBytes
+    let ledger = MemoryLedger(total: total)
+    let first = try await ledger.take(fixed: 0, leastForBuffers: 1, ring: nil) { bytes in
+      #expect(bytes == total)
+      return Self.bufferBytes
+    }
+    // All of these would have room, were it not for the first one's buffers.
+    let (admitted, isOver) = (Locked(0), Locked(false))
+    let others = (1...10).map { _ in
+      Task {
+        let part = try await ledger.take(fixed: 0, leastForBuffers: 1, ring: nil)
+        admitted.withLock { $0 += 1 }
+        while !isOver.withLock({ $0 }) { try await Task.sleep(for: .milliseconds(1)) }
+        await ledger.giveBack(part)
+      }
+    }
+    try await eventually("some are admitted") { admitted.withLock { $0 } >= 3 }
+    try await Task.sleep(for: .milliseconds(20))
+    let ring = try Self.ring(8)
+    await ledger.use(ring, for: first)
+    #expect(ring.limit == 2)
+    #expect(admitted.withLock { $0 } == 3)
+    isOver.withLock { $0 = true }
+    for other in others { try await other.value }
+    #expect(ring.limit == 8)
+  }
+
   @Test func `one that waits for room can be cancelled`() async throws {
     let ledger = MemoryLedger(total: 4 * Self.bufferBytes)
     let first = try await ledger.take(fixed: 0, leastForBuffers: 3 * Self.bufferBytes, ring: nil)

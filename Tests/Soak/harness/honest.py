@@ -33,6 +33,7 @@ def send_pages(server, is_control=False):
         try:
             sent = _session(connection, pid)
         except OSError as error:
+            server.expect_alive()
             raise Harm(f"a good client, {client}: {error}; the server says: {server.reason(client)}") from error
     report = server.take_report(lambda report: report["client"] == client)
     with _taken(server, report["images_dir"]) as images:
@@ -89,6 +90,7 @@ def send_process(programs, server, pid, directory):
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_LONGEST_DUMP_S, check=False,
     )
     if done.returncode != 0:
+        server.expect_alive()
         raise Harm(
             f"a pre-dump to the page server failed with {done.returncode}: {done.stderr.strip()}; the server said: "
             f"{server.last_line()}"
