@@ -57,6 +57,9 @@ struct PageServerCommand: AsyncParsableCommand {
   @Flag(help: ArgumentHelp("This is the process that --daemon has started.", visibility: .hidden))
   var isDaemon = false
 
+  @Flag(help: ArgumentHelp("End with the first client, as CRIU's server does.", visibility: .hidden))
+  var firstClient = false
+
   @Flag(name: [.customShort("d"), .long], help: "Go on in the background when the server listens.")
   var daemon = false
 
@@ -184,6 +187,7 @@ extension PageServerCommand {
     configuration.io = io.value
     configuration.syncs = sync
     configuration.tls = tlsOptions.files
+    configuration.endsWithFirstClient = firstClient
     configuration.idleTimeLimit = .seconds(idleTimeout)
     configuration.mostBytes = maxBytes.map { UInt64($0.bytes) }
     configuration.logger = StandardErrorLog.logger(verbosity: verbose)
@@ -244,7 +248,8 @@ extension PageServerCommand {
     let given = Array(CommandLine.arguments.dropFirst())
     let own =
       CriuName.isOurs
-      ? [Self.configuration.commandName ?? ""] + (try CriuOptions(given, for: .criu, in: .ours)).arguments
+      ? [Self.configuration.commandName ?? "", "--first-client"]
+        + (try CriuOptions(given, for: .criu, in: .ours)).arguments
       : given
     var arguments = own + ["--is-daemon"]
     var listening: (descriptor: Int32, port: UInt16)?

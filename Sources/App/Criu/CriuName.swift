@@ -26,7 +26,8 @@ enum CriuName {
       let options = try CriuOptions(given, for: .criu, in: .ours)
       switch options.verb {
       case .preDump: return (try PreDumpCommand.parse(options.arguments), options.leftOut)
-      case .pageServer: return (try PageServerCommand.parse(options.arguments), options.leftOut)
+      case .pageServer:
+        return (try PageServerCommand.parse(options.arguments + ["--first-client"]), options.leftOut)
       }
     } catch let problem as CriuOptions.Problem {
       handOn(because: problem.message)

@@ -23,7 +23,7 @@ struct EngineServer {
   /// - Throws: `EngineAnswer.Failure`.
   func start(isDetached: Bool) throws(EngineAnswer.Failure) -> EnginePageServer {
     let place = try EnginePlace(options, engine: engine)
-    var arguments = ["page-server", "--images-dir=\(place.images)"]
+    var arguments = ["page-server", "--first-client", "--images-dir=\(place.images)"]
     arguments += Array(repeating: "-v", count: CriuOptions.verbosity(ofLevel: Int(options.logLevel)))
     var inherited = place.descriptors
     if let log = place.log { arguments.append("--log-file=\(log)") }

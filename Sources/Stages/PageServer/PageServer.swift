@@ -23,6 +23,8 @@ public final class PageServer: Sendable {
   public let port: UInt16
   private let listener: Listener?
   private let connected: Locked<Int32?>
+  /// Whether the socket is ours alone, and nobody else listens with it.
+  private let ownsListener: Bool
   private let runtime: SluiceRuntime
   private let isOwnRuntime: Bool
   private let credentials: TLSCredentials?
@@ -55,7 +57,8 @@ public final class PageServer: Sendable {
     }
     let (address, port) = (listener.host, listener.port)
     self.init(
-      configuration, listener, address: address, port: port, connected: nil, credentials, in: runtime)
+      configuration, listener, isOwn: descriptor == nil, address: address, port: port, connected: nil,
+      credentials, in: runtime)
   }
 
   /// Whether only clients on this machine can reach a server at an address.
@@ -91,17 +94,18 @@ public final class PageServer: Sendable {
   ) throws(SluiceError) {
     try configuration.check()
     self.init(
-      configuration, nil, address: "", port: 0, connected: descriptor,
+      configuration, nil, isOwn: false, address: "", port: 0, connected: descriptor,
       try configuration.tls?.credentials(), in: runtime)
   }
 
   private init(
-    _ configuration: Configuration, _ listener: consuming sending Listener?, address: String, port: UInt16,
-    connected: Int32?, _ credentials: TLSCredentials?, in runtime: SluiceRuntime?
+    _ configuration: Configuration, _ listener: consuming sending Listener?, isOwn: Bool, address: String,
+    port: UInt16, connected: Int32?, _ credentials: TLSCredentials?, in runtime: SluiceRuntime?
   ) {
     self.credentials = credentials
     self.configuration = configuration
     self.listener = listener
+    ownsListener = isOwn
     self.address = address
     self.port = port
     self.connected = Locked(connected)
@@ -165,7 +169,7 @@ public final class PageServer: Sendable {
     ) { [self] (_) throws(SluiceError) in
       // Nobody else is to wait here for a session that will not come.
       hasBegun.withLock { $0 = true }
-      if let number = listeningDescriptor { StreamSocket.shutDown(number) }
+      if ownsListener, let number = listeningDescriptor { StreamSocket.shutDown(number) }
       let parent = parents.withLock { opened in
         if let opened { return opened }
         let made = Result { () throws(SluiceError) in SessionParent(try configuration.openParent()) }
@@ -175,7 +179,7 @@ public final class PageServer: Sendable {
       return SessionRun.Place(directory: configuration.directory, parent: try parent.get())
     }
     if case .failure(let error) = result, error.code != .cancelled, listeningDescriptor != nil,
-      !hasBegun.withLock({ $0 })
+      !configuration.endsWithFirstClient, !hasBegun.withLock({ $0 })
     {
       configuration.logger.warning("a client is passed over: \(error)")
       return nil
@@ -215,7 +219,7 @@ public final class PageServer: Sendable {
           connection = try await untilCancelled { (server) throws(SluiceError) in try server.accept() }
         } catch {
           // A client that has gone already, and descriptors that are short for the moment, are no reason to stop.
-          guard let errno = error.errno, errno.name != "EINVAL", !Task.isCancelled else {
+          guard let errno = error.errno, errno.name != "EINVAL", error.code != .cancelled else {
             group.cancelAll()
             return error
           }
@@ -279,6 +283,13 @@ public final class PageServer: Sendable {
 
   private static let stopped = SluiceError(.cancelled, "the page server was stopped before a client came")
 
+  private func endWaiting() {
+    switch listener {
+    case .some(let listener): listener.endWaiting()
+    case .none: break
+    }
+  }
+
   /// Waits for the next client. A cancelled server has no further one.
   ///
   /// - Returns: nil where the client has gone again.
@@ -301,7 +312,7 @@ public final class PageServer: Sendable {
         configuration.logger.log(level: isGone ? .info : .warning, "a client could not be taken: \(error)")
         return nil
       }
-    case .other: return nil
+    case .ended: throw .cancelled
     case .none: return nil
     }
   }
@@ -319,7 +330,7 @@ public final class PageServer: Sendable {
         }
       }
     } onCancel: {
-      if let number = listeningDescriptor { StreamSocket.shutDown(number) }
+      endWaiting()
     }
     return try result.get()
   }

@@ -29,6 +29,8 @@ extension PageServer {
     public var syncs = true
     /// How long a client may be silent, or take nothing, before its session ends.
     public var idleTimeLimit = Duration.seconds(60)
+    /// Whether a server for one session ends with the first client, as CRIU's does, also where that begins no session.
+    public var endsWithFirstClient = false
     /// The bytes of pages that a session may have; nil for any number.
     public var mostBytes: UInt64?
     /// Where the steps of the work are told.

@@ -3,6 +3,8 @@ internal import CSluiceLinux
 /// A socket that connections come to.
 public struct Listener: ~Copyable, Sendable {
   private let descriptor: Descriptor
+  /// Has something to read once nobody is to wait any more.
+  private let end: Descriptor
   /// The address that it has, in numbers; empty for a local socket.
   public let host: String
   /// The port that it has; 0 for a local socket.
@@ -39,14 +41,19 @@ public struct Listener: ~Copyable, Sendable {
       guard unsafe sluice_local_host(descriptor.number, text.baseAddress) == 0 else { return "" }
       return unsafe String(cString: text.baseAddress!)
     }
-    self.init(descriptor, host: host, port: UInt16(max(port, 0)))
+    let event = sluice_eventfd()
+    guard event >= 0 else { throw SocketError("preparing to listen at port \(port)", returned: event) }
+    self.init(descriptor, end: Descriptor(owning: event), host: host, port: UInt16(max(port, 0)))
   }
 
   /// What an address in numbers takes at most, as `sluice_local_host` has it.
   private static let hostBytes = 46
 
-  private init(_ descriptor: consuming Descriptor, host: String, port: UInt16) {
+  private init(
+    _ descriptor: consuming Descriptor, end: consuming Descriptor, host: String, port: UInt16
+  ) {
     self.descriptor = descriptor
+    self.end = end
     self.host = host
     self.port = port
   }
@@ -57,27 +64,32 @@ public struct Listener: ~Copyable, Sendable {
   /// Hands the descriptor to somebody else, who closes it.
   public consuming func take() -> Descriptor { descriptor }
 
+  /// Ends all waiting for connections, for good and from any thread. The socket stays as it is: it may be another's, too,
+  /// such as a service manager's.
+  public func endWaiting() {
+    // An event that cannot be signalled any more was signalled before.
+    _ = sluice_eventfd_signal(end.number)
+  }
+
   /// What a wait for a connection has come to.
   public enum Event: ~Copyable, Sendable {
     /// A client has connected.
     case connection(Descriptor)
-    /// The other descriptor has something to read.
-    case other
+    /// Nobody is to wait any more (`endWaiting`).
+    case ended
     /// Nothing came in that time, or the client went away again.
     case none
   }
 
   /// Waits for the next connection.
   ///
-  /// - Parameters:
-  ///   - other: a descriptor that ends the wait when it has something to read; nil for none.
-  ///   - limit: how long to wait; nil for as long as it takes.
+  /// - Parameter limit: how long to wait; nil for as long as it takes.
   /// - Throws: `SocketError`: EMFILE, say, when there are no descriptors left.
-  public func next(besides other: Int32? = nil, within limit: Duration? = nil) throws(SocketError) -> Event {
-    let ready = sluice_wait_for_connection(number, other ?? -1, limit.map(StreamSocket.milliseconds) ?? -1)
+  public func next(within limit: Duration? = nil) throws(SocketError) -> Event {
+    let ready = sluice_wait_for_connection(number, end.number, limit.map(StreamSocket.milliseconds) ?? -1)
     switch ready {
     case 1: break
-    case 2: return .other
+    case 2: return .ended
     case 0: return .none
     default: throw SocketError("waiting for connections at port \(port)", returned: ready)
     }
