@@ -312,7 +312,7 @@ public final class PageServer: Sendable {
         configuration.logger.log(level: isGone ? .info : .warning, "a client could not be taken: \(error)")
         return nil
       }
-    case .ended: throw .cancelled
+    case .ended: throw Self.stopped
     case .none: return nil
     }
   }

@@ -39,6 +39,8 @@ extension StagesTests {
       _ directory: String, _ tls: PageServerTLS?
     ) -> PageServer.Configuration {
       var configuration = PageServer.Configuration(directory: directory)
+      // Who is refused ends the server, which tells why.
+      configuration.endsWithFirstClient = true
       configuration.address = "127.0.0.1"
       configuration.syncs = false
       configuration.tls = tls
