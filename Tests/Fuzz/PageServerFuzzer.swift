@@ -13,6 +13,8 @@ enum PageServerInput {
     var headers: [PageServerHeader] = []
     var requests: [PageServerSession.Request] = []
     var violation: PageServerSession.Violation?
+    /// Whether the client probed for the layout, got its answer late, and went on with the second part of its probe.
+    var isProbedLate = false
   }
 
   static func check(_ bytes: [UInt8]) {
@@ -22,10 +24,12 @@ enum PageServerInput {
     guard let layout else { return }
     // The layout is all that differs: the same headers in the other one are the same session.
     let other: PageServerLayout = layout == .bytes24 ? .bytes32 : .bytes24
-    guard let first = outcome.headers.first, first.address == 0, first.object != 0,
+    guard !outcome.isProbedLate, let first = outcome.headers.first, first.address == 0, first.object != 0,
       outcome.headers.allSatisfy({ $0.pageCount <= other.mostPages })
     else { return }
     let (again, found) = run(outcome.headers.flatMap { $0.encoded(other) })
+    // Bytes that no client sends, a header for no pages, may be the second part of a probe in the other one.
+    guard !again.isProbedLate else { return }
     guard found == other, again == outcome else {
       fatalError("in the layout of \(other.headerBytes) bytes \(outcome) is \(again)")
     }
@@ -47,7 +51,11 @@ enum PageServerInput {
       let part = Array(header.suffix(wanted))
       do throws(PageServerSession.Violation) {
         guard let request = unsafe try session.receive(part.span.bytes) else {
-          guard session.layout == nil, session.isInsideHeader else { fatalError("a header is lost") }
+          if session.isInsideHeader { continue }
+          guard outcome.headers.count == 1, header == secondPart(of: outcome), session.layout == .bytes32
+          else { fatalError("a header is lost") }
+          outcome.isProbedLate = true
+          header = []
           continue
         }
         outcome.requests.append(request)
@@ -65,6 +73,12 @@ enum PageServerInput {
       guard outcome.violation == nil else { break }
     }
     return (outcome, session.layout)
+  }
+
+  /// What a client sends that has asked for an object of earlier images first, and has waited too long for the answer.
+  private static func secondPart(of outcome: Outcome) -> [UInt8]? {
+    guard case .hasParent(let object)? = outcome.requests.first else { return nil }
+    return PageServerLayoutProbe(object: object).secondPart
   }
 
   /// What is done with requests takes for granted.
