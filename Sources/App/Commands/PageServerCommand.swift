@@ -103,7 +103,10 @@ struct PageServerCommand: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "The way to the disk: auto, direct (past the page cache) or buffered (through it).", valueName: "way"))
+      """
+      The way to the disk: auto, direct (past the page cache), buffered (through it, and out of it again) or cached (they \
+      stay in it, and nobody waits for the disk: faster where memory is to spare, and lost where the machine goes down).
+      """, valueName: "way"))
   var io = IOOption.auto
 
   @Flag(

@@ -6,16 +6,18 @@ enum IOOption: String, ExpressibleByArgument, CaseIterable {
   case auto
   case direct
   case buffered
+  case cached
   /// For benchmarks: nothing is written, and no images are made.
   case discard
 
-  static var allValueStrings: [String] { ["auto", "direct", "buffered"] }
+  static var allValueStrings: [String] { ["auto", "direct", "buffered", "cached"] }
 
   var value: PreDump.Configuration.IO {
     switch self {
     case .auto: .automatic
     case .direct: .direct
     case .buffered: .buffered
+    case .cached: .cached
     case .discard: .discard
     }
   }

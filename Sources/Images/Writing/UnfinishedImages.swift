@@ -8,6 +8,8 @@ public struct UnfinishedImages: ~Copyable {
 
   /// The directory, as it was named.
   public var path: String { made.handle.path }
+  /// Whether the files live in memory, so that their page cache is the files themselves.
+  public var isInMemory: Bool { sluice_is_in_memory(made.handle.descriptor) == 1 }
   private let made: MadeDirectory
   /// The files by their final names, in the order in which they were made; nil once they are closed.
   private var files: [(name: String, file: OutputFile?)] = []

@@ -81,8 +81,8 @@ struct SessionRun: Sendable {
     let sink = ImagesDirectorySink(
       target,
       options: ImagesDirectorySink.Options(
-        queueDepth: Self.queueDepth, pageSize: pageSize, direct: configuration.io != .buffered,
-        syncs: configuration.syncs, logger: configuration.logger,
+        queueDepth: Self.queueDepth, pageSize: pageSize, io: configuration.io,
+        syncs: configuration.syncs && configuration.io != .cached, logger: configuration.logger,
         firstPagesID: ImageNames.firstPagesIDOfSessions),
       engine: lease.engine)
     let source = SessionSource(session, first: first, parent: place.parent)

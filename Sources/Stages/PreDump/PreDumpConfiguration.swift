@@ -52,8 +52,14 @@ extension PreDump {
       case direct
       /// Through the page cache, from which they are dropped once they are on the disk.
       case buffered
+      /// Through the page cache, and they stay there: nobody waits for the disk, as with CRIU itself. Until the kernel has
+      /// written them, a machine that goes down takes them with it; the memory is the page cache's, beyond the budget.
+      case cached
       /// Nowhere: no images are made, to measure how fast the memory can be read.
       case discard
+
+      /// Whether pages go past the page cache where the filesystem can.
+      var isDirect: Bool { self == .automatic || self == .direct }
     }
 
     /// What does the writes.

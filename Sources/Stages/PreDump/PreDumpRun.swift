@@ -299,7 +299,7 @@ extension PreDumpRun {
           at: configuration.imagesDirectory, parent: subject.parent, owner: subject.first.map(FileOwner.init)),
         first: .process(ProcessIdentity(subject.tree.processes[0])), pagesID: firstPagesID,
         pageSize: UInt64(sluice_page_size()),
-        direct: configuration.io != .buffered,
+        direct: configuration.io.isDirect,
         expecting: subject.parent == nil && keepsPages ? subject.expected : 0)
     }
     if configuration.io == .direct && !target.isDirect {
@@ -346,7 +346,8 @@ extension PreDumpRun {
       target,
       options: ImagesDirectorySink.Options(
         queueDepth: configuration.queueDepth, pageSize: lease.ring.layout.pageSize,
-        direct: configuration.io != .buffered, syncs: configuration.syncs, logger: configuration.logger,
+        io: configuration.io, syncs: configuration.syncs && configuration.io != .cached,
+        logger: configuration.logger,
         sentTo: keepsPages ? nil : configuration.pageServer.map { "\($0)" },
         firstPagesID: firstPagesID),
       engine: lease.engine)

@@ -12,8 +12,8 @@ actor ImagesDirectorySink: PageSink {
     let queueDepth: Int
     /// The size of a page in bytes.
     let pageSize: Int
-    /// Whether pages files are written past the page cache.
-    let direct: Bool
+    /// The way that pages take to the disk.
+    let io: PreDump.Configuration.IO
     /// Whether files are on the disk before they are taken for written.
     let syncs: Bool
     let logger: Logger
@@ -66,7 +66,7 @@ actor ImagesDirectorySink: PageSink {
     guard images != nil else { throw .cancelled }
     output = try onImages { () throws(ImagesError) in
       try ProcessImages.create(
-        in: &images!, named: named, pageSize: UInt64(options.pageSize), direct: options.direct,
+        in: &images!, named: named, pageSize: UInt64(options.pageSize), direct: options.io.isDirect,
         expecting: 0)
     }
   }
@@ -88,6 +88,7 @@ actor ImagesDirectorySink: PageSink {
     } catch {
       throw SluiceError(pages.writeFailed(errno: error.errno))
     }
+    guard options.io != .cached else { return }
     do throws(ImagesError) {
       try output?.limitPageCache(writtenUpTo: queue.lowestFileOffsetInFlight)
     } catch {
@@ -107,7 +108,7 @@ actor ImagesDirectorySink: PageSink {
         images?.discard(pagesID: named.pagesID, pagemap: named.pagemap)
         return
       }
-      try output?.finish()
+      try output?.finish(staysCached: options.io == .cached)
       output = nil
       if options.sentTo != nil { images?.discardPages(pagesID: named.pagesID) }
       try images?.close(pagesID: named.pagesID, pagemap: named.pagemap, syncs: options.syncs)

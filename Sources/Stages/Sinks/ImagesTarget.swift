@@ -14,9 +14,11 @@ struct ImagesTarget: ~Copyable {
 
   /// Takes the directory, without making any file yet.
   init(_ images: consuming UnfinishedImages) {
+    var limits = SinkLimits()
+    limits.isMemory = images.isInMemory
+    self.limits = limits
     self.images = consume images
     first = nil
-    limits = SinkLimits()
     isDirect = false
   }
 

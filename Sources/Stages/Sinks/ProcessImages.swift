@@ -104,11 +104,12 @@ struct ProcessImages: ~Copyable {
 
   /// Ends the files, of which nothing is in flight any more.
   ///
+  /// - Parameter staysCached: whether what is in the page cache stays there.
   /// - Throws: `ImagesError` when writing fails.
-  mutating func finish() throws(ImagesError) {
+  mutating func finish(staysCached: Bool) throws(ImagesError) {
     // The last pages may be a hole, which no write has made part of the file.
     try pages.setSize(bytesWritten)
     try pagemap.finish()
-    if let writeback { try pages.finishWriteback(writeback.rest(to: bytesWritten)) }
+    if let writeback, !staysCached { try pages.finishWriteback(writeback.rest(to: bytesWritten)) }
   }
 }

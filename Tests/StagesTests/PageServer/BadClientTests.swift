@@ -223,6 +223,48 @@ extension StagesTests {
       #expect(names(in: "\(path)/images") == nil)
     }
 
+    /// CRIU's dump begins with memory that processes share, which earlier pre-dumps leave out.
+    @Test func `a session builds on earlier images that have any of its objects`() async throws {
+      try await withTemporaryDirectory { directory in
+        let server = try PageServer(Self.configuration("\(directory)/server"))
+        let reports = Reports()
+        let serving = Task { try await server.run(PageServer.Sessions()) { reports.add($0) } }
+        let port = server.port
+        let shared = PageServerObject.sharedMemory(id: 5)
+        for objects in [[Self.process], [shared, Self.process]] {
+          try await blocking {
+            let client = PageServerClient(layout: .bytes32)
+            let socket = try Self.connect(port)
+            func send(_ bytes: [UInt8]) throws { try socket.send(unsafe bytes.span.bytes) }
+            func answer(_ count: Int) throws -> [UInt8] {
+              var answer = [UInt8](repeating: 9, count: count)
+              var span = answer.mutableSpan
+              var room = unsafe span.mutableBytes
+              _ = try socket.receiveSome(into: &room)
+              return answer
+            }
+            for object in objects {
+              let isKnown = objects.count == 2 && object == Self.process
+              try send(client.open(object))
+              #expect(try answer(1) == [isKnown ? 1 : 0])
+              let flags = isKnown ? PageServerFlags.parent : PageServerFlags.present
+              try send(client.pages(of: object, address: 0x5000, pageCount: 1, flags: flags))
+              if !isKnown { try send([UInt8](repeating: 3, count: Self.pageSize)) }
+            }
+            try send(client.close(keepsConnection: false))
+            #expect(try answer(4) == [0, 0, 0, 0])
+          }
+          try await eventually("the session is told of") { reports.all.count == objects.count }
+        }
+        serving.cancel()
+        await #expect(throws: SluiceError.self) { try await serving.value }
+        let last = try #require(reports.all.last)
+        #expect(last.isComplete && last.pages == 1 && last.parentPages == 1, "\(last)")
+        let checked = try await VerifyImages(directory: try #require(last.directory)).run()
+        #expect(checked.problems.isEmpty && checked.depth == 2, "\(checked)")
+      }
+    }
+
     @Test func `pages that a parent lacks are refused`() async throws {
       try await withTemporaryDirectory { directory in
         let client = PageServerClient(layout: .bytes32)

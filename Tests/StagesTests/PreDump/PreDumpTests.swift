@@ -46,6 +46,7 @@ extension StagesTests {
     /// The ways that pages can take through the pipeline; the first is the usual one.
     static let ways: [Way] = [
       Way(), Way { $0.readers = 3 }, Way { $0.io = .direct }, Way { $0.io = .buffered },
+      Way { $0.io = .cached },
       Way { $0.writeEngine = .threads }, Way { $0.registersBuffers = false }, Way { $0.queueDepth = 1 },
       Way { $0.syncs = false },
       Way {
@@ -71,6 +72,39 @@ extension StagesTests {
         }
       }
       try await expectNoThreads()
+    }
+
+    @Test func `cached images stay in memory, and buffered ones do not`() async throws {
+      try await MemoryTarget.run(["--size", "24M"]) { target in
+        for io in [PreDump.Configuration.IO.cached, .buffered] {
+          try await withTemporaryDirectory { directory in
+            var configuration = PreDump.Configuration(pid: target.pid, imagesDirectory: directory)
+            configuration.io = io
+            _ = try await PreDump(configuration).run()
+            let share = try Self.cachedShare(of: "\(directory)/pages-1.img")
+            // A tmpfs has nowhere else to keep them.
+            let isInMemory = try await Filesystem.isInMemory(directory)
+            let isExpected = io == .cached ? share > 0.9 : share < 0.1 || isInMemory
+            #expect(isExpected, "\(io): \(share)")
+          }
+        }
+      }
+    }
+
+    /// The share of a file's pages that are in memory (mincore).
+    private static func cachedShare(of path: String) throws -> Double {
+      let file = unsafe open(path, O_RDONLY | O_CLOEXEC)
+      guard file >= 0 else { throw TestFailure("opening \(path): errno \(errno)") }
+      defer { close(file) }
+      let size = Int(lseek(file, 0, SEEK_END))
+      guard let map = unsafe mmap(nil, size, PROT_READ, MAP_SHARED, file, 0), unsafe map != MAP_FAILED
+      else {
+        throw TestFailure("mapping \(path): errno \(errno)")
+      }
+      defer { unsafe munmap(map, size) }
+      var pages = [UInt8](repeating: 0, count: (size + 4095) / 4096)
+      guard unsafe mincore(map, size, &pages) == 0 else { throw TestFailure("mincore: errno \(errno)") }
+      return Double(pages.count { $0 & 1 != 0 }) / Double(pages.count)
     }
 
     @Test func doesNotHarmAProcessThatGoesOn() async throws {

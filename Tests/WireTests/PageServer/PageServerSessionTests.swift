@@ -83,6 +83,26 @@ import Testing
     }
   }
 
+  /// Such a client takes the server, which came late, for one of the newer layout.
+  @Test func `behind the second part of its question a client goes on in the newer layout`() throws {
+    let probe = PageServerLayoutProbe(object: Self.process)
+    let client = PageServerClient(layout: .bytes32)
+    let bytes =
+      probe.firstPart + probe.secondPart + client.hasParent(Self.process) + client.open(Self.process)
+      + client.pages(of: Self.process, address: 0, pageCount: 1, flags: PageServerFlags.parent)
+      + client.close(keepsConnection: true)
+    #expect(
+      try requests(bytes) == [
+        .hasParent(Self.process), .hasParent(Self.process), .open(Self.process, isAnswered: true),
+        .pages(address: 0, byteCount: 4096, flags: 1, isData: false), .close(isForced: true),
+      ])
+    // The object of another question is no such part.
+    let other = PageServerLayoutProbe(object: .process(pid: 18))
+    #expect(throws: PageServerSession.Violation.self) {
+      try requests(probe.firstPart + other.secondPart + client.open(Self.process))
+    }
+  }
+
   @Test(arguments: PageServerLayout.allCases)
   func `older commands mean the same`(layout: PageServerLayout) throws {
     let object = Self.process.wire
