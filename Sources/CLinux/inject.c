@@ -18,6 +18,42 @@ bool sluice_can_inject(void) { return can_change_registers(); }
 
 bool sluice_call_survives_stop(int32_t number) { return survives_stop(number); }
 
+bool sluice_call_takes_no_memory(int32_t number) {
+  switch (number) {
+#ifdef SYS_pause
+    case SYS_pause:
+    case SYS_poll:
+    case SYS_select:
+    case SYS_epoll_wait:
+#endif
+    case SYS_nanosleep:
+    case SYS_clock_nanosleep:
+    case SYS_restart_syscall:
+    case SYS_futex:
+#ifdef SYS_futex_waitv
+    case SYS_futex_waitv:
+#endif
+    case SYS_ppoll:
+    case SYS_pselect6:
+    case SYS_epoll_pwait:
+#ifdef SYS_epoll_pwait2
+    case SYS_epoll_pwait2:
+#endif
+    case SYS_rt_sigsuspend:
+    case SYS_rt_sigtimedwait:
+    case SYS_wait4:
+    case SYS_waitid:
+    case SYS_accept:
+    case SYS_accept4:
+    case SYS_semop:
+    case SYS_semtimedop:
+    case SYS_sched_yield:
+      return true;
+    default:
+      return false;
+  }
+}
+
 size_t sluice_rest_of_wait(int32_t number, const uint64_t arguments[6], uint64_t found[2]) {
   return find_rest_of_wait(number, arguments, found);
 }

@@ -91,6 +91,47 @@ int sluice_find_descriptors(pid_t pid, const char *link, bool by_ending, int *fo
   return search.error < 0 ? search.error : (int)search.count;
 }
 
+// Device files through which no memory is given to a device for longer than a call takes.
+static bool is_plain_device(const char *name) {
+  static const char *const NAMES[] = {"null", "zero", "full", "random", "urandom", "kmsg", "console", "ptmx", "log"};
+  for (size_t index = 0; index < sizeof NAMES / sizeof *NAMES; index++)
+    if (strcmp(name, NAMES[index]) == 0) return true;
+  static const char *const BEGINNINGS[] = {"tty", "pts/", "shm/", "mqueue/", "hugepages/"};
+  for (size_t index = 0; index < sizeof BEGINNINGS / sizeof *BEGINNINGS; index++)
+    if (strncmp(name, BEGINNINGS[index], strlen(BEGINNINGS[index])) == 0) return true;
+  return false;
+}
+
+struct device_search {
+  int directory, error;
+  bool has_found;
+};
+
+static void look_for_device(void *context, const char *name) {
+  struct device_search *search = context;
+  char text[PATH_MAX + 1];
+  ssize_t length = sluice_read_link_at(search->directory, name, text, PATH_MAX);
+  if (length < 0) {
+    if (length != -ENOENT) search->error = (int)length;
+    return;
+  }
+  text[length] = 0;
+  // The file itself is not asked: one of a network's filesystem may never answer.
+  bool is_ring = strcmp(text, "anon_inode:[io_uring]") == 0;
+  if (is_ring || (strncmp(text, "/dev/", 5) == 0 && !is_plain_device(text + 5))) search->has_found = true;
+}
+
+int sluice_has_device_files(pid_t pid) {
+  char path[32];
+  snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+  struct device_search search = {.directory = sluice_open_at(sluice_current_directory(), path, SLUICE_OPEN_DIRECTORY)};
+  if (search.directory < 0) return search.directory;
+  int listed = sluice_list_directory(search.directory, &search, look_for_device);
+  sluice_close(search.directory);
+  if (listed < 0) return listed;
+  return search.error < 0 ? search.error : search.has_found;
+}
+
 int sluice_is_of_proc(const char *path) {
   struct statfs filesystem;
   if (statfs(path, &filesystem) < 0) return -errno;

@@ -91,11 +91,17 @@ struct PreDumpCommand: AsyncParsableCommand {
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "How many threads read the process' memory.",
+      "How many threads read the process' memory while it runs.",
       discussion:
         "One reads more than a disk takes; more help where the images go to memory or a fast array.",
       valueName: "n"))
   var readers = 1
+
+  @Option(
+    help: ArgumentHelp(
+      "How many threads read while --final stops the processes: auto (as many as there are processors) or a number.",
+      valueName: "n"))
+  var stopReaders = StopReadersOption.auto
 
   @Option(
     parsing: .unconditional, help: ArgumentHelp("How many writes are in flight at most.", valueName: "n"))
@@ -155,6 +161,9 @@ struct PreDumpCommand: AsyncParsableCommand {
 
   func validate() throws {
     try Self.check(readers, "--readers", PreDump.Configuration.possibleReaders)
+    if let count = stopReaders.count {
+      try Self.check(count, "--stop-readers", PreDump.Configuration.possibleReaders)
+    }
     try Self.check(queueDepth, "--queue-depth", PreDump.Configuration.possibleQueueDepths)
     // Of no directory at all a full copy would be made, which is not what was meant.
     guard prevImagesDir?.isEmpty != true else {
@@ -374,6 +383,7 @@ extension PreDumpCommand {
     configuration.memoryBudget = memoryBudget.bytes
     configuration.rateLimit = rateLimit
     configuration.readers = readers
+    configuration.stopReaders = stopReaders.count
     configuration.queueDepth = queueDepth
     configuration.io = io.value
     configuration.syncs = sync

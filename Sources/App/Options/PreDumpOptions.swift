@@ -99,3 +99,35 @@ enum WriteEngineOption: String, ExpressibleByArgument, CaseIterable {
     }
   }
 }
+
+/// `--stop-readers`
+enum StopReadersOption: ExpressibleByArgument, Hashable {
+  /// As many as this program has processors.
+  case auto
+  case number(Int)
+
+  init?(argument: String) {
+    if argument == "auto" {
+      self = .auto
+    } else if let number = Int(argument) {
+      self = .number(number)
+    } else {
+      return nil
+    }
+  }
+
+  var defaultValueDescription: String {
+    switch self {
+    case .auto: "auto"
+    case .number(let number): "\(number)"
+    }
+  }
+
+  /// Nil for auto.
+  var count: Int? {
+    switch self {
+    case .auto: nil
+    case .number(let number): number
+    }
+  }
+}

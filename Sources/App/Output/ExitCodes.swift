@@ -11,7 +11,7 @@ extension ExitCode {
     case .system, .notTrackable: self.init(71)
     case .cannotCreate: self.init(73)
     case .io, .hiddenMemory: self.init(74)
-    case .targetGone, .stoppedTooLong: self.init(75)
+    case .targetGone, .stoppedTooLong, .notConverging: self.init(75)
     case .notPermitted: self.init(77)
     // A cancellation has a cause, which has a code of its own; without one this cannot be told.
     case .cancelled: self.init(71)

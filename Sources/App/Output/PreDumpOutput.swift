@@ -66,7 +66,7 @@ struct PreDumpOutput: Encodable {
     let pages = report.pagesWritten + report.pagesSkippedParent
     var line =
       "sluice: round \(round ?? 1): \(report.pagesWritten) of \(pages) pages, \(ByteCount.text(Int(report.bytesWritten))),"
-      + " in \(Elapsed.text(report.duration)); stopped for \(Elapsed.text(report.frozen))"
+      + " in \(Elapsed.text(report.duration)); \(stopText)"
     if report.tries > 1 { line += "; at try \(report.tries)" }
     if let end {
       line += "; no more rounds: \(end.text)"
@@ -76,6 +76,15 @@ struct PreDumpOutput: Encodable {
       line += "; the next is the last: \(reasonForLast.text)"
     }
     return line
+  }
+
+  /// How long the stop was, and was to be.
+  private var stopText: String {
+    let stopped = "stopped for \(Elapsed.text(report.frozen))"
+    guard let predicted = report.predictedStop else { return stopped }
+    return report.isLast
+      ? "\(stopped), and predicted for \(Elapsed.text(predicted))"
+      : "\(stopped); a stop for the rest would take \(Elapsed.text(predicted))"
   }
 
   private var trackerText: String {

@@ -24,6 +24,10 @@ uint32_t sluice_call_instruction(uint8_t bytes[4]);
 /// was left.
 bool sluice_call_survives_stop(int32_t number);
 
+/// Whether the system call of this number is given no memory that a device could write to: it waits for time, for others,
+/// or for events.
+bool sluice_call_takes_no_memory(int32_t number);
+
 /// Where the kernel writes the time that is left, 16 bytes, when a stop interrupts the wait in that call. Returns how many
 /// places were found.
 size_t sluice_rest_of_wait(int32_t number, const uint64_t arguments[6], uint64_t found[2]);

@@ -38,6 +38,10 @@ int sluice_has_children_lists(void);
 /// are, which may be more than the `capacity` that was filled, or -errno: ENOENT when the process is gone.
 int sluice_find_descriptors(pid_t pid, const char *link, bool by_ending, int *found, size_t capacity);
 
+/// Whether a process has the file of a device open, or an io_uring: anything by which memory may be given to a device for
+/// longer than a system call takes, going by the names below /dev. 1, 0 or -errno: ENOENT when the process is gone.
+int sluice_has_device_files(pid_t pid);
+
 /// Whether a path leads to a file of a /proc filesystem, wherever that is mounted: 1, 0 or -errno.
 int sluice_is_of_proc(const char *path);
 

@@ -15,6 +15,9 @@ void sluice_name_this_thread(const char *name);
 /// Keeps the calling thread on these CPUs. 0 or -errno: EINVAL when none of them is there to be used.
 int sluice_pin_this_thread(const uint32_t *cpus, size_t count);
 
+/// How many processors the calling thread may run on: sched_getaffinity(2); 1 where the kernel does not tell.
+uint32_t sluice_usable_processors(void);
+
 /// CLOCK_MONOTONIC in nanoseconds.
 uint64_t sluice_monotonic_nanoseconds(void);
 

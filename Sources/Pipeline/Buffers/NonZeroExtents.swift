@@ -13,6 +13,9 @@ public struct NonZeroExtents: Hashable, Sendable {
   /// More parts than this cost more in writes than their holes save: small holes are then filled.
   static let mostParts = 16
 
+  /// Nothing is to be written.
+  public init() {}
+
   /// Looks at the first `byteCount` bytes of a buffer, which were just read and are still in the cache.
   public init(of buffer: borrowing PageBuffer, pageSize: Int) {
     let pageCount = buffer.byteCount / pageSize

@@ -9,17 +9,21 @@ actor FilterStage {
   private let input: ChunkChannel
   private let output: ChunkChannel
   private let capacity: Int
+  private let gate: StageGate?
   /// Pages that were read and left to the parent, which has the same.
   private var leftToParent: [PageOwner: UInt64] = [:]
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
   nonisolated var taskExecutor: any TaskExecutor { executor }
 
-  /// - Parameter capacity: how many chunks there are at once, at most.
+  /// - Parameters:
+  ///   - capacity: how many chunks there are at once, at most.
+  ///   - gate: what this stage waits for before it takes anything; nil where it begins at once.
   init(
     filter: any PageFilter, source: any PageSource, input: ChunkChannel, output: ChunkChannel, capacity: Int,
-    executor: ThreadExecutor
+    gate: StageGate? = nil, executor: ThreadExecutor
   ) {
+    self.gate = gate
     self.filter = filter
     self.source = source
     self.input = input
@@ -32,6 +36,7 @@ actor FilterStage {
   ///
   /// - Returns: pages that were left to the parent.
   func run() async throws(SluiceError) -> [PageOwner: UInt64] {
+    await gate?.wait()
     var order = PageOrder(capacity: capacity)
     while let message = try await nextMessage() {
       guard !Task.isCancelled else { throw .cancelled }

@@ -38,23 +38,26 @@ struct MemoryWalker: Sendable {
   }
 
   private let base: ParentBase?
-  private let watch: WriteProtectMode?
+  private var watch: WriteProtectMode?
   private let source: PageScanner.Source?
   private let swapped: SwappedPages
+  private let standing: AsyncIOQuiescence?
   private(set) var result: Result
 
   /// - Parameters:
   ///   - count: of the processes.
   ///   - base: the pages that need not be copied; nil where everything is.
   ///   - watch: how the walk finds out what was written; nil where it does not.
+  ///   - standing: what was found of the io_urings of the processes while they stand still; nil where they run.
   init(
     count: Int, base: ParentBase?, watch: WriteProtectMode?, source: PageScanner.Source?,
-    swapped: SwappedPages
+    swapped: SwappedPages, standing: AsyncIOQuiescence? = nil
   ) {
     self.base = base
     self.watch = watch
     self.source = source
     self.swapped = swapped
+    self.standing = standing
     result = Result(processes: Array(repeating: Counts(), count: count))
     result.recopyNextRound = watch.map { DirtySet(byteCount: $0.unsettledBytes, processCount: count) }
   }
@@ -91,9 +94,13 @@ struct MemoryWalker: Sendable {
   /// Where write protection finds out what the process writes, the walk protects its pages for the next round as it goes.
   private func pages(of dumped: DumpedProcess, leavesToParent: Bool) throws(TargetError) -> PageWalk {
     if let watch, let protection = dumped.protection {
-      return try PageWalk(of: dumped.process, by: protection, mode: watch.walk, swapped: swapped)
+      return try PageWalk(
+        of: dumped.process, by: protection, mode: watch.walk, swapped: swapped,
+        standing: standing)
     }
-    return try PageWalk(of: dumped.process, source: source, swapped: swapped, leavesToParent: leavesToParent)
+    return try PageWalk(
+      of: dumped.process, source: source, swapped: swapped, leavesToParent: leavesToParent,
+      standing: standing)
   }
 
   private mutating func count(_ walk: borrowing PageWalk, of dumped: DumpedProcess) {

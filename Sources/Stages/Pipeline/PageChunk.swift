@@ -12,19 +12,29 @@ public struct PageChunk: ~Copyable, Sendable {
   public let sequence: UInt64
   var buffer: PageBuffer
   /// What of the bytes is to be written: all but zeros.
-  var data: NonZeroExtents
+  private(set) var data: NonZeroExtents
+  private var areZerosFound: Bool
   /// Whether its pages may be restored on demand, as CRIU's flag `PE_LAZY` has it. Only images and page servers say so.
   public let isLazy: Bool
   /// Bytes that were read, whether or not they are left to the parent since.
   let readBytes: Int
 
-  init(_ plan: consuming ReadPlan, pageSize: Int) {
+  /// - Parameter findsZeros: whether zeros are looked for now, while the bytes are in the cache; else `findZeros` does.
+  init(_ plan: consuming ReadPlan, pageSize: Int, findsZeros: Bool = true) {
     owner = plan.owner
     sequence = plan.sequence
-    data = NonZeroExtents(of: plan.buffer, pageSize: pageSize)
+    data = findsZeros ? NonZeroExtents(of: plan.buffer, pageSize: pageSize) : NonZeroExtents()
+    areZerosFound = findsZeros
     readBytes = plan.buffer.byteCount
     isLazy = plan.isLazy
     buffer = plan.buffer
+  }
+
+  /// Looks for pages of zeros, where that was left for later.
+  mutating func findZeros(pageSize: Int) {
+    guard !areZerosFound else { return }
+    data = NonZeroExtents(of: buffer, pageSize: pageSize)
+    areZerosFound = true
   }
 
   /// The bytes of all pages that were read, one run after the other in the order of `forEachRun`.
@@ -73,7 +83,8 @@ public struct PageChunk: ~Copyable, Sendable {
   /// - Returns: how many pages were left.
   mutating func leaveToParent(_ isLeft: [Bool], pageSize: Int) -> Int {
     let left = buffer.drop(isLeft)
-    if left > 0 { data = NonZeroExtents(of: buffer, pageSize: pageSize) }
+    if left > 0 { areZerosFound = false }
+    findZeros(pageSize: pageSize)
     return left
   }
 }

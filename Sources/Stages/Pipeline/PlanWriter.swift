@@ -9,12 +9,15 @@ public struct PlanWriter: ~Copyable, Sendable {
   private let ring: BufferRing
   private let plans: PlanChannel
   private let chunks: ChunkChannel
+  private let gate: StageGate?
   /// How long the walk waited for a buffer to come back.
   private(set) var withoutBuffer = StageWait()
   /// How long it waited for a reader to take a plan.
   private(set) var plansFull = StageWait()
 
-  init(ring: BufferRing, plans: PlanChannel, chunks: ChunkChannel) {
+  /// - Parameter gate: opened when few buffers are left, for those who give them back; nil where they wait for nothing.
+  init(ring: BufferRing, plans: PlanChannel, chunks: ChunkChannel, gate: StageGate? = nil) {
+    self.gate = gate
     self.ring = ring
     self.plans = plans
     self.chunks = chunks
@@ -95,6 +98,7 @@ public struct PlanWriter: ~Copyable, Sendable {
   }
 
   private mutating func takeBuffer() async throws(SluiceError) -> PageBuffer {
+    if let gate, ring.takenCount * 4 >= ring.limit * 3 { gate.open() }
     let began = sluice_monotonic_nanoseconds()
     let buffer = await ring.take()
     withoutBuffer.add(since: began, bytes: ring.layout.chunkBytes)

@@ -24,16 +24,20 @@ actor ReadStage {
   private let chunks: ChunkChannel
   private let readTimeLimit: Duration
   private let hashSeed: UInt64?
+  private let findsZeros: Bool
   private var counts = Counts()
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
   nonisolated var taskExecutor: any TaskExecutor { executor }
 
-  /// - Parameter hashSeed: pages are hashed with it while they are in the processor's cache; nil where they are not hashed.
+  /// - Parameters:
+  ///   - hashSeed: pages are hashed with it while they are in the processor's cache; nil where they are not hashed.
+  ///   - findsZeros: whether pages of zeros are looked for here, for the same reason; else the last stage does.
   init(
     reader: any PageSourceReader, pageSize: Int, plans: PlanChannel, chunks: ChunkChannel,
-    readTimeLimit: Duration, hashSeed: UInt64?, executor: ThreadExecutor
+    readTimeLimit: Duration, hashSeed: UInt64?, findsZeros: Bool, executor: ThreadExecutor
   ) {
+    self.findsZeros = findsZeros
     self.reader = reader
     self.pageSize = pageSize
     self.plans = plans
@@ -52,7 +56,7 @@ actor ReadStage {
       guard !Task.isCancelled else { throw .cancelled }
       do { try reader.fill(&plan) } catch { throw SluiceError(of: error) }
       if let hashSeed { plan.buffer.hashPages(seed: hashSeed) }
-      let chunk = PageChunk(plan, pageSize: pageSize)
+      let chunk = PageChunk(plan, pageSize: pageSize, findsZeros: findsZeros)
       let byteCount = chunk.byteCount
       began = sluice_monotonic_nanoseconds()
       guard await chunks.send(.chunk(chunk)) == nil else { throw .cancelled }

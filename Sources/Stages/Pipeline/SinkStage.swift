@@ -41,6 +41,7 @@ actor SinkStage {
   private let pageSize: Int
   private let expected: UInt64
   private let rate: RateLimit?
+  private let gate: StageGate?
   private var result = Result()
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
@@ -50,10 +51,12 @@ actor SinkStage {
   ///   - layout: of the buffers.
   ///   - expected: how much is written of the first process, as far as can be told, in bytes.
   ///   - rate: how fast chunks are written at most.
+  ///   - gate: what this stage waits for before it takes anything; nil where it begins at once.
   ///   - executor: the sink's, or a thread of the runtime.
   init(
     sink: any PageSink, source: any PageSource, chunks: ChunkChannel, progress: ProgressFeed,
-    layout: BufferLayout, expected: UInt64, rate: RateLimit?, executor: any SinkExecutor
+    layout: BufferLayout, expected: UInt64, rate: RateLimit?, gate: StageGate? = nil,
+    executor: any SinkExecutor
   ) {
     self.sink = sink
     self.source = source
@@ -62,12 +65,14 @@ actor SinkStage {
     self.executor = executor
     self.expected = expected
     self.rate = rate
+    self.gate = gate
     capacity = layout.count
     pageSize = layout.pageSize
   }
 
   /// Hands messages to the sink until there are no more. The sink may still keep chunks if this fails.
   func run() async throws(SluiceError) -> Result {
+    await gate?.wait()
     var order = PageOrder(capacity: capacity)
     var began = sluice_monotonic_nanoseconds()
     let first = began
@@ -95,7 +100,8 @@ actor SinkStage {
       result.order.append(owner)
       result.owners[owner] = Counts()
       try await embedders { try await sink.begin(owner, expectedBytes: expected) }
-    case .chunk(let chunk):
+    case .chunk(var chunk):
+      chunk.findZeros(pageSize: pageSize)
       let (readBytes, byteCount) = (chunk.readBytes, chunk.byteCount)
       result.owners[chunk.owner, default: Counts()] += Counts(
         pagesWritten: UInt64(byteCount / pageSize), bytesWritten: UInt64(byteCount),

@@ -25,12 +25,12 @@ actor SourceStage {
 
   init(
     source: any PageSource, ring: BufferRing, plans: PlanChannel, chunks: ChunkChannel,
-    executor: ThreadExecutor
+    gate: StageGate? = nil, executor: ThreadExecutor
   ) {
     self.source = source
     self.plans = plans
     self.executor = executor
-    writer = PlanWriter(ring: ring, plans: plans, chunks: chunks)
+    writer = PlanWriter(ring: ring, plans: plans, chunks: chunks, gate: gate)
   }
 
   /// Runs the walk once, then finishes the channel of plans.

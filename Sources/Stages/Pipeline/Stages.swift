@@ -21,6 +21,8 @@ struct Stages: Sendable {
   let chunks: ChunkChannel
   /// From the filter to the sink, where there is a filter.
   var filtered: ChunkChannel?
+  /// What the stages behind the readers wait for; nil where they begin at once.
+  var gate: StageGate?
   let progress: ProgressFeed
   /// Is told when all is read, and when something fails.
   let observer: any StageObserver
@@ -73,6 +75,7 @@ struct Stages: Sendable {
             readersLeft -= 1
             guard readersLeft == 0 else { continue }
             try await observer.readingEnds()
+            gate?.open()
             chunks.finish()
           case .filter(let result): counts.leftToParent = try result.get()
           case .sink(let result):
@@ -81,11 +84,15 @@ struct Stages: Sendable {
             group.cancelAll()
           // It ends with the sink, or when our own task is cancelled: and then the processes run before anything else
           // comes to its end.
-          case .progress: if Task.isCancelled { await observer.failed(.cancelled) }
+          case .progress:
+            guard Task.isCancelled else { continue }
+            await observer.failed(.cancelled)
+            gate?.open()
           case .observer(let error): if let error { throw error }
           }
         } catch {
           await observer.failed(error)
+          gate?.open()
           if failure == nil {
             failure = error
             plans.fail(error)
@@ -140,6 +147,14 @@ extension Stages {
   }
 }
 
+/// Who reads processes that stand still until everything is read.
+struct StandingReaders: Sendable {
+  /// The threads that read, in place of those of the runtime.
+  let threads: [ThreadExecutor]
+  /// How many processes there are, each of which has a beginning and an end to be told.
+  let processCount: Int
+}
+
 extension Stages {
   /// Joins a source, a filter and a sink by channels.
   ///
@@ -149,13 +164,13 @@ extension Stages {
   ///
   /// - Parameters:
   ///   - expected: how much is written of the first process, as far as can be told, in bytes.
-  ///   - waitingChunks: how many messages may wait for the sink; nil for what suits a run that stops nothing. Where the
-  ///     processes stand still until all is read, it waits in all buffers that there are.
+  ///   - standing: who reads where the processes stand still until all is read: what is read waits in all buffers that
+  ///     there are. Nil for a run that stops nothing.
   ///   - rate: how fast chunks are written at most; nil for no limit.
   /// - Throws: `SluiceError` with `system` where there is no thread.
   init(
     from source: any PageSource, through filter: (any PageFilter)? = nil, to sink: any PageSink,
-    by lease: RuntimeLease, expecting expected: UInt64 = 0, waitingChunks: Int? = nil,
+    by lease: RuntimeLease, expecting expected: UInt64 = 0, standing: StandingReaders? = nil,
     readTimeLimit: Duration = .seconds(30), hashSeed: UInt64? = nil, rate: RateLimit? = nil,
     progress: ProgressFeed,
     observer: any StageObserver
@@ -163,32 +178,36 @@ extension Stages {
     let (ring, threads) = (lease.ring, lease.threads)
     let buffers = ring.limit
     let batch = max(1, min(4, buffers / 8))
-    let plans = PlanChannel(capacity: threads.readers.count + batch, senderBatch: batch)
+    let readers = standing?.threads ?? threads.readers
+    let plans = PlanChannel(capacity: readers.count + batch, senderBatch: batch)
+    let waiting = standing.map { buffers + 2 * $0.processCount } ?? min(8, buffers)
     func channel() -> ChunkChannel {
-      ChunkChannel(capacity: waitingChunks ?? min(8, buffers), receiverBatch: batch, senderBatch: batch)
+      ChunkChannel(capacity: waiting, receiverBatch: batch, senderBatch: batch)
     }
+    let gate = standing == nil ? nil : StageGate()
+    self.gate = gate
     let chunks = channel()
     let filtered = filter == nil ? nil : channel()
     self.plans = plans
     self.chunks = chunks
     self.filtered = filtered
     self.source = SourceStage(
-      source: source, ring: ring, plans: plans, chunks: chunks, executor: threads.walker)
-    readers = threads.readers.map {
+      source: source, ring: ring, plans: plans, chunks: chunks, gate: gate, executor: threads.walker)
+    self.readers = readers.map {
       ReadStage(
         reader: source.makeReader(), pageSize: ring.layout.pageSize, plans: plans, chunks: chunks,
-        readTimeLimit: readTimeLimit, hashSeed: hashSeed, executor: $0)
+        readTimeLimit: readTimeLimit, hashSeed: hashSeed, findsZeros: standing == nil, executor: $0)
     }
     if let filter, let filtered {
       self.filter = FilterStage(
         filter: filter, source: source, input: chunks, output: filtered, capacity: ring.layout.count,
-        executor: try lease.resources.threadForFilter())
+        gate: gate, executor: try lease.resources.threadForFilter())
     }
     let executor: any SinkExecutor =
       if let own = sink.executor { own } else { try lease.resources.threadForSink() }
     self.sink = SinkStage(
       sink: sink, source: source, chunks: filtered ?? chunks, progress: progress, layout: ring.layout,
-      expected: expected, rate: rate, executor: executor)
+      expected: expected, rate: rate, gate: filter == nil ? gate : nil, executor: executor)
     self.progress = progress
     self.observer = observer
   }

@@ -33,6 +33,9 @@ extension Duration {
     return UInt64(clamping: seconds) &* 1_000_000 &+ UInt64(clamping: attoseconds / 1_000_000_000_000)
   }
 
+  /// The same as milliseconds, to a tenth, for people.
+  var inMilliseconds: String { "\(inMicroseconds / 1000).\(inMicroseconds / 100 % 10)" }
+
   /// Nanoseconds, as clocks and counters have them.
   static func nanoseconds(counted nanoseconds: UInt64) -> Duration {
     .nanoseconds(Int64(clamping: nanoseconds))

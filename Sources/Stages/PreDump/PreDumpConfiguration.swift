@@ -102,6 +102,9 @@ extension PreDump {
     public var readers = 1
     /// More would never be of use.
     public static let possibleReaders = 1...256
+    /// How many threads read in a last round, while the processes stand still: theirs are idle then, and each
+    /// moment counts. Nil for as many as this program has processors.
+    public var stopReaders: Int?
     /// How many writes are in flight at most.
     ///
     /// Eight of 1 MiB keep a disk busy while completions are dealt with; more have not been measured to help.
@@ -151,6 +154,11 @@ extension PreDump {
       { [logger] error in logger.error("\(error)") }
     }
 
+    /// The readers of a last round.
+    var readersOfStop: Int {
+      stopReaders ?? min(max(Int(sluice_usable_processors()), 1), Self.possibleReaders.upperBound)
+    }
+
     /// Makes sure that processes may be stopped at all.
     ///
     /// - Throws: `SluiceError` with `invalidArgument`.
@@ -168,6 +176,7 @@ extension PreDump {
     /// - Parameter hasSink: whether pages go to a sink, which needs no directory.
     func check(hasSink: Bool = false) throws(SluiceError) {
       try Self.check(readers, "readers", Self.possibleReaders)
+      if let stopReaders { try Self.check(stopReaders, "readers (stopReaders)", Self.possibleReaders) }
       try Self.check(queueDepth, "writes in flight (queueDepth)", Self.possibleQueueDepths)
       try Self.check(stopTimeLimit: stopTimeLimit)
       guard readTimeLimit >= .seconds(1), readTimeLimit <= .seconds(1_000_000_000) else {

@@ -83,6 +83,17 @@ public struct PreDumpReport: Sendable, Codable {
   @Microseconds public private(set) var duration: Duration = .zero
   /// How long the processes stood still: from the moment when the last one was stopped until all ran again.
   @Microseconds public private(set) var frozen: Duration
+  /// How long any of the processes stood still: from the moment when the first one was told to stop until all ran again.
+  @Microseconds public private(set) var stopped: Duration
+  /// In a last round, how long that was to take, as it was reckoned just before; in others, how long it would have taken
+  /// to stop them when the round was complete, and to copy what was left. Nil where it was not reckoned.
+  public internal(set) var predictedStop: Duration? {
+    get { predictedMicroseconds.map { .microseconds(Int64(clamping: $0)) } }
+    set { predictedMicroseconds = newValue.map { $0.inMicroseconds } }
+  }
+  private var predictedMicroseconds: UInt64?
+  /// Whether it was a last round, for which the processes stood still until everything was copied.
+  public let isLast: Bool
   /// What that was spent on.
   public let stop: Stop
   /// How long threads stood still, one of each process at a time, to have the process watched; of all of them together.
@@ -108,6 +119,7 @@ public struct PreDumpReport: Sendable, Codable {
   /// Where the images are, whatever becomes of the path; nil where none were made.
   private(set) var place: ImagesPlace?
   private var began: UInt64 = 0
+  private var writingNanoseconds: UInt64 = 0
   private(set) var statistics = DumpStatistics()
 
   private enum CodingKeys: String, CodingKey {
@@ -136,6 +148,9 @@ public struct PreDumpReport: Sendable, Codable {
     case mappingsSkipped = "mappings_skipped"
     case duration = "duration_us"
     case frozen = "frozen_us"
+    case isLast = "final"
+    case stopped = "stopped_us"
+    case predictedMicroseconds = "predicted_stop_us"
     case stop
     case injectionTime = "injection_us"
     case injections
@@ -150,7 +165,7 @@ public struct PreDumpReport: Sendable, Codable {
 
   init(
     configuration: PreDump.Configuration, tries: Int, start: PreparedRound, counts: RunCounts,
-    ring: BufferRing, engine: String, isDirect: Bool, parent: String?, began: UInt64
+    ring: BufferRing, readers: Int, engine: String, isDirect: Bool, parent: String?, began: UInt64
   ) {
     processes = start.tasks.map { ProcessReport($0, counts) }
     let total = counts.total(of: start.tasks)
@@ -181,8 +196,9 @@ public struct PreDumpReport: Sendable, Codable {
     mappings = total.walker.mappings
     mappingsSkipped = Dictionary(
       uniqueKeysWithValues: total.walker.skipped.map { ($0.key.rawValue, $0.value) })
-    stop = Stop(start.stop)
-    frozen = stop.scanning + stop.clearing + stop.copying + stop.resuming
+    let parts = Stop(start.stop)
+    let stoodStill = parts.scanning + parts.clearing + parts.copying + parts.resuming
+    (stop, frozen, stopped) = (parts, stoodStill, parts.stopping + stoodStill)
     // None took no time at all.
     injectionTime = start.injections.reduce(.zero) { $0 + .microseconds(Int64(clamping: ($1 + 999) / 1000)) }
     injections = start.injections.count
@@ -191,9 +207,11 @@ public struct PreDumpReport: Sendable, Codable {
     buffersBytes = ring.touchedBytes
     writeEngine = engine
     self.isDirect = isDirect
-    readers = max(1, configuration.readers)
+    self.readers = readers
     stalls = Stalls(counts)
     self.began = began
+    writingNanoseconds = counts.stages.sink.writingNanoseconds
+    isLast = start.standing != nil
 
     var statistics = DumpStatistics()
     statistics.freezingMicroseconds = UInt32(clamping: stop.stopping.inMicroseconds)
@@ -211,11 +229,15 @@ public struct PreDumpReport: Sendable, Codable {
     UInt32(clamping: nanoseconds / 1000)
   }
 
-  func finished(at end: UInt64, in place: ImagesPlace?) -> PreDumpReport {
-    var report = self
-    report.place = place
-    report.duration = .nanoseconds(counted: end - began)
-    return report
+  mutating func finish(at end: UInt64, in place: ImagesPlace?) {
+    self.place = place
+    duration = .nanoseconds(counted: end - began)
+  }
+
+  /// What was written in a second, in bytes, by those that were busy with it for long enough to tell; nil for others.
+  var writeRate: Double? {
+    guard bytesWritten >= 16 << 20, writingNanoseconds > 0 else { return nil }
+    return Double(bytesWritten) / Double(writingNanoseconds) * 1e9
   }
 }
 

@@ -96,7 +96,13 @@ struct PreDumpRun: Sendable {
   ) async throws(SluiceError) -> PreDumpReport {
     // Not while the processes stand still.
     if role.isLast { lease.ring.touch(subject.expected) }
-    var round = try await preparer.start(subject.tree, parent: subject.parent)
+    let stopReaders = role.isLast ? try lease.resources.readers(configuration.readersOfStop) : nil
+    var terms = StopForecast.Terms(
+      readers: configuration.readersOfStop, isFrozen: configuration.freezeCgroup != nil,
+      bufferBytes: UInt64(lease.ring.limit * lease.ring.layout.chunkBytes), writeRate: role.writeRate)
+    var round = try await preparer.start(
+      subject.tree, parent: subject.parent, forecasting: terms,
+      by: role.isLast && role.forecastsStop ? await lease.ring.take() : nil)
     if role.isLast { progress.enter(.stopped) }
     let source = ProcessTreeSource(
       round, source: configuration.pageStates.source, swapped: configuration.swapped.pages)
@@ -106,12 +112,13 @@ struct PreDumpRun: Sendable {
     let stages = try Stages(
       from: source, through: filter(of: round, to: destination, by: lease), to: destination.sink, by: lease,
       expecting: subject.parent == nil ? subject.expected : 0,
-      // All that is read, and the beginnings and ends of processes.
-      waitingChunks: role.isLast ? lease.ring.limit + 2 * round.tasks.count : nil,
+      standing: stopReaders.map { StandingReaders(threads: $0, processCount: round.tasks.count) },
       readTimeLimit: configuration.readTimeLimit, hashSeed: round.contents?.seed,
       rate: role.isLast ? nil : configuration.rateLimit, progress: progress,
       observer: observer)
-    if let began = round.devicesBegan { try await WriteProtectMode.waitForDevices(since: began) }
+    if let began = round.devicesBegan {
+      try await WriteProtectMode.waitForDevices(of: round.tree, since: began)
+    }
     journal.reach(.reading)
     if !role.isLast { progress.enter(.copying) }
     let counts = try await stages.run()
@@ -124,11 +131,12 @@ struct PreDumpRun: Sendable {
     if let times = await preparer.stopTimes { round.stop = times }
     let walked = source.walked
     round.areProbed = walked.processes.map(\.isProbed)
-    let report = PreDumpReport(
+    var report = PreDumpReport(
       configuration: configuration, tries: role.tries, start: round,
       counts: RunCounts(
         stages: counts, walker: walked, reads: source.read, queueFull: await destination.queueFull),
-      ring: lease.ring, engine: lease.engine.kind, isDirect: destination.isDirect,
+      ring: lease.ring, readers: stages.readers.count, engine: lease.engine.kind,
+      isDirect: destination.isDirect,
       parent: subject.parent?.path, began: began)
     try round.lookForDoubts(logger: configuration.logger)
     try await publish(report, round, counts, to: destination.sink, in: place, preparer, journal)
@@ -137,7 +145,16 @@ struct PreDumpRun: Sendable {
         in: configuration.imagesDirectory, of: round.tasks, unsettled: recopied,
         walkedAt: counts.source.endedAt)
     }
-    return report.finished(at: sluice_monotonic_nanoseconds(), in: place)
+    report.finish(at: sluice_monotonic_nanoseconds(), in: place)
+    if role.isLast {
+      report.predictedStop = await preparer.forecast
+    } else if role.forecastsStop, let buffer = await lease.ring.take() {
+      terms.writeRate = report.writeRate ?? terms.writeRate
+      let copied = round.tasks.filter { !$0.hasFailed }.map(\.process)
+      report.predictedStop = await preparer.forecastStop(
+        of: copied, by: round.tracker, where: Set(copied.map(\.pid)), terms, reading: buffer)
+    }
+    return report
   }
 
   /// Makes the images valid, and only then the parent's again.
@@ -388,7 +405,7 @@ private struct RunObserver: StageObserver {
     failed(error)
   }
 
-  func waitForFailure() async -> SluiceError? { await preparer.waitUntilOverdue() }
+  func waitForFailure() async -> SluiceError? { await preparer.watchOver() }
 }
 
 extension FileOwner {

@@ -31,6 +31,8 @@ public struct SluiceError: Error, CustomStringConvertible {
     case notTrackable
     /// The processes were stopped for as long as they may be (`stopTimeLimit`), before that was done for which they were.
     case stoppedTooLong
+    /// What is left to copy takes a longer stop than was allowed (`RoundPolicy.maxStop`), and rounds do not make it less.
+    case notConverging
     /// The task that did the work was cancelled.
     case cancelled
   }

@@ -15,6 +15,9 @@ struct PreparedRound: Sendable {
   var clearNanoseconds: UInt64 = 0
   /// How long the tree was stopped; nil where it was not.
   var stop: StopTimes?
+  /// What was found of the io_urings of the processes, where they stand still until everything is read; nil where they
+  /// run.
+  var standing: AsyncIOQuiescence?
   /// How the walk finds out what was written; nil where it does not.
   var watch: WriteProtectMode?
   /// What the pages are compared with; nil where they are not.
@@ -22,6 +25,8 @@ struct PreparedRound: Sendable {
   /// Nothing is read before devices had the time to end writes that were begun before this, in nanoseconds of the
   /// monotonic clock; nil where none need be waited for.
   var devicesBegan: UInt64?
+  /// The tree, where it has to be asked whether devices still write; nil elsewhere.
+  var tree: ProcessTree?
   /// What keeps the soft-dirty bits from telling all that is written.
   var doubts = SoftDirtyDoubts()
   /// Of each process, whether there are probes on its program, or were.

@@ -14,6 +14,20 @@ public struct RoundPolicy: Hashable, Sendable {
   public var maxGrowthPages: UInt64 = 32
   /// No round begins later than this, counted from the start of the first.
   public var maxTime: Duration?
+  /// How long the processes may be stopped for what is left: rounds go on while each makes that shorter, until it is
+  /// short enough. The other bounds hold beside it; to go by this alone, set `untilPages` to 0, `untilSkippedPercent` above 100, and
+  /// `maxGrowthPages` to the highest number. Nil where it does not matter.
+  public var maxStop: Duration?
+  /// What becomes of a last round that was asked for, where that is not reached.
+  public var ifNotConverging = IfNotConverging.stop
+
+  /// What becomes of a last round whose stop would be longer than it may be.
+  public enum IfNotConverging: String, Hashable, Sendable, CaseIterable {
+    /// It is made all the same.
+    case stop
+    /// The rounds fail, and nothing is stopped.
+    case fail
+  }
 
   /// One round.
   public init() {}
@@ -30,6 +44,9 @@ public struct RoundPolicy: Hashable, Sendable {
         .invalidArgument,
         "\(untilSkippedPercent) percent of the pages (untilSkippedPercent) are fewer than none")
     }
+    if let maxStop, maxStop <= .zero {
+      throw SluiceError(.invalidArgument, "the longest stop (maxStop) is more than 0, not \(maxStop)")
+    }
     if let maxTime, maxTime < .zero {
       throw SluiceError(.invalidArgument, "the time for all rounds (maxTime) is 0 at least, not \(maxTime)")
     }
@@ -43,6 +60,8 @@ public struct RoundPolicy: Hashable, Sendable {
     var duration: Duration
     /// Since the start of the first round.
     var elapsed: Duration
+    /// How long a stop would be now that copied what is left; nil where that is not known.
+    var predictedStop: Duration?
   }
 
   /// Why there is no further round.
@@ -57,6 +76,10 @@ public struct RoundPolicy: Hashable, Sendable {
     case growth
     /// The time is up.
     case time
+    /// What is left can be copied in a stop that is short enough.
+    case stopFits = "stop-fits"
+    /// The last round has not made the stop shorter, which is too long.
+    case noConvergence = "no-convergence"
   }
 
   /// What comes after a round.
@@ -75,7 +98,12 @@ public struct RoundPolicy: Hashable, Sendable {
   ///   - number: the number of the round that has ended, from 1.
   ///   - previous: the round before; nil after the first.
   func decide(number: Int, last: Figures, previous: Figures?) -> Decision {
+    let stop = maxStop.map {
+      StopGoal(limit: $0).verdict(now: last.predictedStop, before: previous?.predictedStop)
+    }
+    if stop == .fits { return .end(.stopFits) }
     if number >= rounds { return .end(.rounds) }
+    if stop == .doesNotConverge { return .end(.noConvergence) }
     if last.pagesWritten < untilPages { return .end(.fewPages) }
     if let previous {
       let pages = last.pagesWritten + last.pagesSkippedParent

@@ -19,10 +19,14 @@ actor RoundPreparer {
   private var held: StoppedTree?
   /// The tree that it holds.
   private var heldTree: ProcessTree?
+  /// Whether it was looked for processes that share its memory and run, while it stood still.
+  private var hasLookedOutside = false
   private var doubts = SoftDirtyDoubts()
   private var lap = LapTimer()
   /// The parts of that stop.
   private var times: PreparedRound.StopTimes?
+  /// How long a last round's stop was to take, as it was forecast just before it.
+  private(set) var forecast: Duration?
   /// Why it was held no longer, where that was for the time.
   private var overdue: SluiceError?
 
@@ -44,9 +48,15 @@ actor RoundPreparer {
 
   /// Begins the round.
   ///
-  /// - Parameter parent: the images to build on; nil where there are none that can be built on.
+  /// - Parameters:
+  ///   - parent: the images to build on; nil where there are none that can be built on.
+  ///   - terms: of the forecast of a last round's stop.
+  ///   - buffer: for the reading that takes; nil forecasts nothing.
   /// - Throws: `SluiceError`. Nothing is held still any more.
-  func start(_ tree: ProcessTree, parent: ParentImages?) throws(SluiceError) -> PreparedRound {
+  func start(
+    _ tree: ProcessTree, parent: ParentImages?, forecasting terms: StopForecast.Terms,
+    by buffer: consuming PageBuffer? = nil
+  ) throws(SluiceError) -> PreparedRound {
     var tree = tree
     try onTarget { () throws(TargetError) in try tree.lookOutside() }
     for outsider in tree.outsiders {
@@ -61,6 +71,14 @@ actor RoundPreparer {
       try doubts.claim(tree.processes, for: role.claims)
     }
     let choice = try chooseTracker(hasSoftDirty: hasSoftDirty)
+    if let buffer = buffer.take() {
+      let isParentOf = parent.map { ParentProcesses(of: $0, configuration).pids(in: tree) } ?? []
+      forecast = forecastStop(
+        of: tree.processes, by: choice.name, where: isParentOf, terms, reading: buffer)
+      if let limit = role.stopLimit, forecast.map({ $0 > limit }) ?? true {
+        throw SluiceError(notConvergingAfter: 0, stop: forecast, limit: limit, isOutOfRounds: true)
+      }
+    }
     configuration.logger.info("tracker: \(choice.name.rawValue), \(reason(for: choice.name))")
     do throws(SluiceError) {
       return try start(&tree, parent, with: choice.tracker)
@@ -75,6 +93,47 @@ actor RoundPreparer {
     }
   }
 
+  /// How long a stop would be that copied now what is left; nil where that cannot be told.
+  ///
+  /// - Parameters:
+  ///   - tracker: that knows what was written.
+  ///   - isParentOf: the pids of the processes that there are images of.
+  ///   - buffer: for reading a part of it.
+  func forecastStop(
+    of processes: [TargetProcess], by tracker: PreDumpReport.Tracker, where isParentOf: Set<Int32>,
+    _ terms: StopForecast.Terms, reading buffer: consuming PageBuffer
+  ) -> Duration? {
+    var probe = StopProbe(
+      by: buffer, source: configuration.pageStates.source, swapped: configuration.swapped.pages)
+    for process in processes {
+      do throws(TargetError) {
+        try TargetError.checkCancellation()
+        let hasBase = isParentOf.contains(process.pid)
+        try probe.look(at: process, by: hasBase ? writes(of: process, by: tracker) : .unknown)
+      } catch {
+        guard error.code == .gone else {
+          configuration.logger.info("how long a stop would be cannot be told: \(error)")
+          return nil
+        }
+      }
+    }
+    return StopForecast(probe, terms).duration
+  }
+
+  private func writes(
+    of process: TargetProcess, by tracker: PreDumpReport.Tracker
+  ) throws(TargetError) -> StopProbe.Writes {
+    switch tracker {
+    case .softDirty: return .softDirty(SoftDirtySampler(of: process))
+    case .writeProtect, .both:
+      guard let tracking = role.tracking, try tracking.watches(process),
+        let protection = tracking.protection(of: process)
+      else { return .unknown }
+      return .protected(by: protection, left: tracking.left(of: process))
+    case .content, .none: return .unknown
+    }
+  }
+
   /// Everything is read by now: makes sure that it was these processes' memory all the while, and lets go of what a last round
   /// holds still, unless it is to be left stopped. What was read is written, and made valid, after that.
   ///
@@ -83,6 +142,7 @@ actor RoundPreparer {
     for dumped in processes where !dumped.hasFailed {
       _ = try dumped.attempt { () throws(TargetError) in try dumped.process.checkStillTheSame() }
     }
+    try lookOutside()
     try checkStoodStill()
     guard let written = try writtenByWorkers() else { return }
     times?.copying = lap.next()
@@ -92,6 +152,17 @@ actor RoundPreparer {
         "requests of an io_uring of process \(pid) went on while it was copied: the memory that they read into may be of another moment than the rest"
       )
     }
+  }
+
+  /// Looks for what goes on writing to the memory that a last round holds still. All processes of the machine are looked
+  /// at for that, and so it is done while others read.
+  ///
+  /// - Throws: `SluiceError` where there is any.
+  private func lookOutside() throws(SluiceError) {
+    guard !hasLookedOutside, held != nil, var tree = heldTree else { return }
+    hasLookedOutside = true
+    try onTarget { () throws(TargetError) in try tree.lookOutside() }
+    try refuseOutsiders(of: tree)
   }
 
   /// Makes sure that what a last round holds still has stood still up to this moment.
@@ -119,6 +190,15 @@ actor RoundPreparer {
     lap = LapTimer()
     stopped.resume()
     times?.resuming = lap.next()
+  }
+
+  /// Looks after what a last round holds still, from the moment when others begin to read: whether anybody else writes
+  /// there, and that it is not held for too long.
+  ///
+  /// - Returns: why the round has failed; nil where nothing was held still any more, or the task was cancelled.
+  func watchOver() async -> SluiceError? {
+    do throws(SluiceError) { try lookOutside() } catch { return error }
+    return await waitUntilOverdue()
   }
 
   /// Waits until what a last round holds still has been held for as long as it may be, and lets go of it then.
@@ -185,21 +265,21 @@ actor RoundPreparer {
     }
     lap = LapTimer()
     var start: PreparedRound
+    let standing: AsyncIOQuiescence
     do throws(SluiceError) {
-      try onTarget { () throws(TargetError) in
-        try stopped.stop(&tree)
-        journal.reach(.stopped)
-        try tree.lookOutside()
-      }
+      try onTarget { () throws(TargetError) in try stopped.stop(&tree) }
+      journal.reach(.stopped)
+      // Before that, nothing was stopped.
+      if let began = stopped.beganAt { lap = LapTimer(since: began) }
       times.stopping = lap.next()
-      try refuseOutsiders(of: tree)
-      try waitForDevices(tree, stopped.lease)
+      standing = try waitForDevices(tree, stopped.lease)
       start = try tracker.beginLast(tree, on: parent, where: isParentOf, in: room, stopped.lease)
     } catch {
       stopped.resume()
       throw error
     }
     times.scanning = lap.next()
+    start.standing = standing
     start.doubts.add(doubts)
     self.times = times
     held = consume stopped
@@ -215,8 +295,14 @@ actor RoundPreparer {
 
   /// Waits until what the processes have asked of devices without waiting for it themselves has come, where they do
   /// such things.
-  private func waitForDevices(_ tree: ProcessTree, _ lease: StopLease) throws(SluiceError) {
-    try onTarget { () throws(TargetError) in try AsyncIOQuiescence(into: tree.processes).wait(lease) }
+  private func waitForDevices(
+    _ tree: ProcessTree, _ lease: StopLease
+  ) throws(SluiceError) -> AsyncIOQuiescence {
+    try onTarget { () throws(TargetError) in
+      let standing = try AsyncIOQuiescence(into: tree.processes)
+      try standing.wait(lease)
+      return standing
+    }
   }
 }
 
@@ -238,6 +324,13 @@ struct RoundRole: Sendable {
   var isLast = false
   /// Whether they are left stopped then.
   var leavesStopped = false
+  /// A last round that no other came before is not made where its stop is forecast to be longer; nil where that is no
+  /// reason.
+  var stopLimit: Duration?
+  /// Whether it is forecast, when the round is complete, how long a stop would be.
+  var forecastsStop = false
+  /// What the rounds before have written in a second, in bytes; nil where that is not known.
+  var writeRate: Double?
   /// The processes that the rounds before have copied.
   var known: Set<ProcessTree.Identity> = []
 }

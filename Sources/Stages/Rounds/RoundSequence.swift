@@ -19,6 +19,7 @@ struct RoundSequence: Sendable {
   private var figures: RoundPolicy.Figures?
   private var decision: RoundPolicy.Decision
   private var isLastBegun = false
+  private var writeRate: Double?
   private var tries = ExecRetryPolicy()
   /// The processes that the last round has copied.
   private var known: Set<ProcessTree.Identity> = []
@@ -77,6 +78,7 @@ struct RoundSequence: Sendable {
   /// - Returns: nil when the policy says that it is enough.
   /// - Throws: `SluiceError` with `cancelled`.
   mutating func next() async throws(SluiceError) -> PreDump? {
+    if let error = refusalOfLast { throw error }
     guard let pause = pauseBeforeNext else { return nil }
     do {
       try await Task.sleep(for: pause)
@@ -91,9 +93,12 @@ struct RoundSequence: Sendable {
     var role = RoundRole(
       tracking: tracking, claims: claims, number: number, tries: tries.count, known: known)
     role.isFirst = number == 1 && tries.count == 1
+    role.forecastsStop = lastRound != nil || policy.maxStop != nil
+    role.writeRate = writeRate
     if isLastBegun {
       role.isLast = true
       role.leavesStopped = lastRound == .leavesStopped
+      if number == 1, policy.ifNotConverging == .fail { role.stopLimit = policy.maxStop }
     }
     var round = configuration
     if number > 1 {
@@ -102,6 +107,16 @@ struct RoundSequence: Sendable {
     }
     round.imagesDirectory = directory(number)
     return PreDump(round, as: role, in: runtime, progress: progress)
+  }
+
+  /// Why there is no last round, where the stop would be too long; nil where there may be one.
+  private var refusalOfLast: SluiceError? {
+    guard lastRound != nil, number > 0, !isLastBegun, !tries.isAgain, policy.ifNotConverging == .fail,
+      let limit = policy.maxStop, let end, end != .stopFits
+    else { return nil }
+    return SluiceError(
+      notConvergingAfter: number, stop: figures?.predictedStop, limit: limit,
+      isOutOfRounds: end != .noConvergence)
   }
 
   /// Nil where no round follows.
@@ -140,11 +155,12 @@ struct RoundSequence: Sendable {
   /// Takes note of how the round went that `next` has given.
   mutating func ended(_ report: PreDumpReport) {
     last = report.place?.identity
+    writeRate = report.writeRate ?? writeRate
     guard !isLastBegun else { return }
     known = Set(report.processes.filter { $0.error == nil }.map(\.identity))
     let figures = RoundPolicy.Figures(
       pagesWritten: report.pagesWritten, pagesSkippedParent: report.pagesSkippedParent,
-      duration: report.duration, elapsed: began.duration(to: .now)
+      duration: report.duration, elapsed: began.duration(to: .now), predictedStop: report.predictedStop
     )
     decision = policy.decide(number: number, last: figures, previous: self.figures)
     self.figures = figures

@@ -140,6 +140,8 @@ final class RuntimeSet: Sendable {
   let threads: StageThreads
   private let filterThread = Locked<ThreadExecutor?>(nil)
   private let sinkThread = Locked<ThreadExecutor?>(nil)
+  /// Readers beside the usual ones, for processes that stand still.
+  private let moreReaders = Locked<[ThreadExecutor]>([])
 
   init(kind: Kind, ring: BufferRing, logger: Logger) throws(SluiceError) {
     self.kind = kind
@@ -154,6 +156,18 @@ final class RuntimeSet: Sendable {
   /// The thread of a filter.
   func threadForFilter() throws(SluiceError) -> ThreadExecutor {
     try thread("sluice-filter", in: filterThread)
+  }
+
+  /// So many readers: the usual ones, and others where these are too few.
+  func readers(_ count: Int) throws(SluiceError) -> [ThreadExecutor] {
+    let usual = threads.readers
+    guard count > usual.count else { return Array(usual.prefix(count)) }
+    var others = moreReaders.withLock { $0 }
+    while others.count < count - usual.count {
+      others.append(try StageThreads.make("sluice-read-\(usual.count + others.count)"))
+      moreReaders.withLock { [others] in $0 = others }
+    }
+    return usual + others.prefix(count - usual.count)
   }
 
   /// The thread of a sink that has none.
@@ -173,6 +187,7 @@ final class RuntimeSet: Sendable {
     threads.shutdown()
     filterThread.withLock { $0 }?.shutdown()
     sinkThread.withLock { $0 }?.shutdown()
+    for thread in moreReaders.withLock({ $0 }) { thread.shutdown() }
   }
 }
 

@@ -18,6 +18,7 @@ final class ProcessTreeSource: PageSource {
   private let watch: WriteProtectMode?
   private let pageStates: PageScanner.Source?
   private let swapped: SwappedPages
+  private let standing: AsyncIOQuiescence?
   private let result = Locked(MemoryWalker.Result(processes: []))
   fileprivate let readCounts = Locked(ReadCounts())
 
@@ -28,6 +29,7 @@ final class ProcessTreeSource: PageSource {
     processes = round.tasks
     byOwner = Dictionary(uniqueKeysWithValues: round.tasks.map { ($0.owner, $0) })
     (base, watch, pageStates, self.swapped) = (round.base, round.watch, source, swapped)
+    standing = round.standing
   }
 
   /// What the walk came to, once it has ended.
@@ -38,7 +40,8 @@ final class ProcessTreeSource: PageSource {
 
   func walk(_ plans: inout PlanWriter) async throws {
     var walker = MemoryWalker(
-      count: processes.count, base: base, watch: watch, source: pageStates, swapped: swapped)
+      count: processes.count, base: base, watch: watch, source: pageStates, swapped: swapped,
+      standing: standing)
     for process in processes { try await walker.run(of: process, into: &plans) }
     let walked = walker.result
     result.withLock { $0 = walked }
@@ -61,7 +64,8 @@ final class ProcessTreeSource: PageSource {
       guard let process = source.byOwner[plan.owner] else {
         preconditionFailure("the walk plans what is of its own processes")
       }
-      let memory = RemoteMemory(of: process.process, watch: clock)
+      let memory = RemoteMemory(
+        of: process.process, watch: clock, standsStill: source.standing != nil)
       let (table, count, bytes) = unsafe (plan.buffer.runTable, plan.buffer.runCount, plan.buffer.bytes)
       let outcome = try process.attempt { () throws(TargetError) in
         var turns = pacer.withLock { $0 }

@@ -144,6 +144,8 @@ struct SoftDirtyTracker: DirtyTracker {
     for number in 1...Self.mostStops {
       try stopped.stop(&tree)
       journal.reach(.stopped)
+      // Before that, nothing was stopped.
+      if let began = stopped.beganAt { lap = LapTimer(since: began) }
       taken.times.stopping += lap.next()
       try written.collect(from: tree, stopped.lease)
       taken.times.scanning += lap.next()

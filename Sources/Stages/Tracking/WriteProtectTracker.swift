@@ -32,7 +32,7 @@ struct WriteProtectTracker: DirtyTracker {
     if let parent, isFresh, seesSoftDirty, softDirty.believes(parent) {
       // It is an earlier run that made these images, and only the soft-dirty bit knows what was written since.
       start = try softDirty.takeDirtyPages(&tree, parent, journal)
-      start.watch = watch(isFirst: true)
+      start.watch = watch(of: tree, isFirst: true)
     } else {
       start = try beginWithoutStop(&tree, on: parent, journal)
     }
@@ -41,6 +41,7 @@ struct WriteProtectTracker: DirtyTracker {
     start.attach(tree) { tracking.protection(of: $0) }
     start.tracker = name
     start.injections = injections.map(\.stoppedNanoseconds)
+    start.tree = tree
     if start.watch?.isFirst == false, !injections.isEmpty {
       try protectAll(Set(injections.map(\.pid)), of: start)
       // Devices may have been told to write into a page until it was protected.
@@ -86,8 +87,8 @@ struct WriteProtectTracker: DirtyTracker {
     SoftDirtyTracker(configuration: configuration, dirtyBytes: dirtyBytes)
   }
 
-  private func watch(isFirst: Bool) -> WriteProtectMode {
-    WriteProtectMode(seesSoftDirty: seesSoftDirty, isFirst: isFirst, unsettledBytes: dirtyBytes)
+  private func watch(of tree: ProcessTree, isFirst: Bool) -> WriteProtectMode {
+    WriteProtectMode(of: tree, seesSoftDirty: seesSoftDirty, isFirst: isFirst, unsettledBytes: dirtyBytes)
   }
 
   private func beginWithoutStop(
@@ -117,7 +118,7 @@ struct WriteProtectTracker: DirtyTracker {
     var start = PreparedRound(of: tree, tracker: name, uptime: cleared.uptime)
     start.clearNanoseconds = cleared.nanoseconds
     start.base = base
-    start.watch = watch(isFirst: false)
+    start.watch = watch(of: tree, isFirst: false)
     return start
   }
 

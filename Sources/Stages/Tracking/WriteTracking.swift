@@ -102,6 +102,13 @@ final class WriteTracking: Sendable {
     }
   }
 
+  /// What the last round has left to copy once more of a process; nil where it has copied nothing of that.
+  func left(of process: TargetProcess) -> DirtySet.Cursor? {
+    state.withLock { state in
+      state.last.flatMap { last in last.places[process.pid].map { last.unsettled.cursor(ofProcess: $0) } }
+    }
+  }
+
   /// When the last round's walk had ended, in nanoseconds of the monotonic clock, if it found pages that devices may have
   /// been writing.
   var unsettledAt: UInt64? {

@@ -9,6 +9,8 @@ public struct AsyncIOQuiescence: Sendable {
   /// Whether one of the processes has what it takes.
   private let areUnderWay: Bool
   private let rings: [IoUrings]
+  /// Those of each process, by its pid.
+  private let ringsOf: [Int32: IoUrings]
 
   /// How long such a read may take.
   private static let quietNanoseconds: UInt64 = 100_000_000
@@ -18,16 +20,17 @@ public struct AsyncIOQuiescence: Sendable {
 
   /// - Throws: `TargetError` when one of the processes has ended.
   public init(into processes: [TargetProcess]) throws(TargetError) {
-    var rings: [IoUrings] = []
-    for process in processes {
-      let own = try IoUrings(of: process)
-      if !own.isEmpty { rings.append(own) }
-    }
-    self.rings = rings
+    var ringsOf: [Int32: IoUrings] = [:]
+    for process in processes { ringsOf[process.pid] = try IoUrings(of: process) }
+    self.ringsOf = ringsOf
+    rings = ringsOf.values.filter { !$0.isEmpty }
     var areUnderWay = !rings.isEmpty
     for process in processes where !areUnderWay { areUnderWay = try Self.hasAsynchronousReads(process) }
     self.areUnderWay = areUnderWay
   }
+
+  /// Those that a process has open; nil for one that was not looked at.
+  func rings(of process: TargetProcess) -> IoUrings? { ringsOf[process.pid] }
 
   private static func hasAsynchronousReads(_ process: TargetProcess) throws(TargetError) -> Bool {
     var map = MemoryMap(of: process)

@@ -1,5 +1,5 @@
 /// The io_urings that a process has open, and what the kernel tells of them (io_uring/fdinfo.c).
-struct IoUrings {
+struct IoUrings: Sendable {
   private let pid: Int32
   /// Their descriptors in the process.
   let descriptors: [Int32]

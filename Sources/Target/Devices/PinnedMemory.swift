@@ -18,15 +18,18 @@ struct PinnedMemory: Sendable {
     self.isKnown = isKnown
   }
 
+  /// - Parameter known: the io_urings of the process, where it was stopped when they were looked for; nil looks for them.
   /// - Throws: `TargetError` when the process has ended.
-  init(of process: TargetProcess) throws(TargetError) {
+  init(of process: TargetProcess, rings known: IoUrings? = nil) throws(TargetError) {
     let pinned: UInt64
     do throws(ProcFile.OpenFailed) {
       pinned = try StatusLines(ofProcessAt: "/proc/\(process.pid)").bytes("VmPin")
     } catch {
       throw process.failure(of: "reading /proc/\(process.pid)/status", errno: error.errno)
     }
-    let rings = try IoUrings(of: process)
+    // Optional chaining cannot throw a typed error.
+    let rings: IoUrings
+    if let known { rings = known } else { rings = try IoUrings(of: process) }
     var buffers: [Range<UInt64>] = []
     var silent = rings.descriptors
     for attempt in 0..<Self.mostAttempts where !silent.isEmpty {

@@ -1,4 +1,4 @@
-internal import CSluiceLinux
+public import CSluiceLinux
 
 /// Which pages of several processes were written, as runs in memory of a fixed size.
 ///
@@ -103,6 +103,22 @@ public struct DirtySet: Sendable {
       }
     }
     (used, runCount) = (kept, count)
+  }
+
+  /// Calls `body` for each run of a process, from low addresses to high ones.
+  ///
+  /// - Throws: what `body` throws.
+  public func forEachRun<Failure: Error>(
+    ofProcess process: Int, _ body: (MemoryRun) throws(Failure) -> Void
+  ) throws(Failure) {
+    let isLast = process + 1 == starts.count
+    var (index, end) = (starts[process], UInt64(0))
+    while index < (isLast ? used : starts[process + 1]) {
+      let run = code.read(bytes, at: &index, after: end)
+      end = run.address + run.length
+      try body(run)
+    }
+    if isLast, let open { try body(open) }
   }
 
   /// The runs of a process, from low addresses to high ones.

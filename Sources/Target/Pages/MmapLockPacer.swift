@@ -12,17 +12,22 @@ public struct MmapLockPacer: Sendable {
   /// Enough for a thread to wake up; and whoever leaves the lock alone for so long by himself need not be told to.
   private static let gapMicroseconds: UInt32 = 50
 
+  /// Whether there is anybody who could wait for the lock.
+  private let isNeeded: Bool
   private var heldNanoseconds: UInt64 = 0
   private var lastEnd: UInt64 = 0
 
   /// Nothing was held yet.
-  public init() {}
+  public init() { self.init(standsStill: false) }
+
+  /// - Parameter standsStill: whether the process is stopped, so that nobody waits for the lock.
+  init(standsStill: Bool) { isNeeded = !standsStill }
 
   /// To be called after a system call that held the lock, once or many times.
   ///
   /// - Parameter began: when it began, in nanoseconds of the monotonic clock.
   mutating func held(since began: UInt64) {
-    guard isOver(afterHolding: began..<sluice_monotonic_nanoseconds()) else { return }
+    guard isNeeded, isOver(afterHolding: began..<sluice_monotonic_nanoseconds()) else { return }
     sluice_leave_lock(Self.gapMicroseconds)
   }
 

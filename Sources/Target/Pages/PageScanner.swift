@@ -36,9 +36,11 @@ public struct PageScanner: ~Copyable {
   ///   - process: whose pages.
   ///   - source: nil takes the best that this kernel has.
   ///   - swapped: what becomes of pages that are in swap.
+  ///   - standsStill: whether the process is stopped, so that nobody waits for its mmap_lock.
   /// - Throws: `TargetError` when the kernel answers neither way.
   init(
-    of process: TargetProcess, source: Source? = nil, swapped: SwappedPages = .read
+    of process: TargetProcess, source: Source? = nil, swapped: SwappedPages = .read,
+    standsStill: Bool = false
   ) throws(TargetError) {
     self.process = process
     let pageSize = UInt64(sluice_page_size())
@@ -47,7 +49,9 @@ public struct PageScanner: ~Copyable {
     found = FoundPages(pageSize: pageSize, swapped: swapped)
     found.reserve(runs: PagemapScan.regionCapacity)
     switch self.source {
-    case .pagemapScan: states = PagemapScan(pageSize: pageSize, knowsGuards: offered?.guards ?? false)
+    case .pagemapScan:
+      states = PagemapScan(
+        pageSize: pageSize, knowsGuards: offered?.guards ?? false, standsStill: standsStill)
     case .pagemap: states = try PagemapEntries(pageSize: pageSize)
     }
   }

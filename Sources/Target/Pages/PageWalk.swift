@@ -20,14 +20,16 @@ public struct PageWalk: ~Copyable {
   ///   - swapped: what becomes of pages that are in swap.
   ///   - leavesToParent: whether pages may be left to a parent's images, since it is known which were written. Those of
   ///     which nothing tells that they were written then must be copied.
+  ///   - standing: what was found of the io_urings of the process while it is stopped; nil where it runs.
   /// - Throws: `TargetError` when the kernel does not tell page states, or the process has ended.
   public init(
     of process: TargetProcess, source: PageScanner.Source? = nil, swapped: SwappedPages = .read,
-    leavesToParent: Bool = false
+    leavesToParent: Bool = false, standing: AsyncIOQuiescence? = nil
   ) throws(TargetError) {
-    let scanner = try PageScanner(of: process, source: source, swapped: swapped)
+    let scanner = try PageScanner(
+      of: process, source: source, swapped: swapped, standsStill: standing != nil)
     // The soft-dirty bits of pinned huge pages do not tell what devices write into them.
-    let pinned = leavesToParent ? try PinnedMemory(of: process) : .none
+    let pinned = leavesToParent ? try PinnedMemory(of: process, rings: standing?.rings(of: process)) : .none
     self.scanner = scanner
     pieces = WalkPieces(
       of: ListedMemory(of: process), mode: leavesToParent ? .knownWrites : .everything, pinned: pinned)
@@ -40,14 +42,18 @@ public struct PageWalk: ~Copyable {
   ///   - protection: what finds out its writes.
   ///   - mode: how the memory is looked at.
   ///   - swapped: what becomes of pages that are in swap.
+  ///   - standing: what was found of the io_urings of the process while it is stopped; nil where it runs.
   /// - Throws: `TargetError` when the kernel does not tell page states, or the memory is gone, or our task was cancelled.
   public init(
-    of process: TargetProcess, by protection: WriteProtection, mode: WalkMode, swapped: SwappedPages = .read
+    of process: TargetProcess, by protection: WriteProtection, mode: WalkMode, swapped: SwappedPages = .read,
+    standing: AsyncIOQuiescence? = nil
   ) throws(TargetError) {
     // Also where nothing is protected: what is new may be protected by somebody else, which tells us nothing.
     let refused = try protection.registerNew()
-    let scanner = try PageScanner(of: process, source: .pagemapScan, swapped: swapped)
-    let pinned = mode.heedsHiddenWrites ? try PinnedMemory(of: process) : .none
+    let scanner = try PageScanner(
+      of: process, source: .pagemapScan, swapped: swapped, standsStill: standing != nil)
+    let pinned =
+      mode.heedsHiddenWrites ? try PinnedMemory(of: process, rings: standing?.rings(of: process)) : .none
     self.scanner = scanner
     pieces = WalkPieces(of: ListedMemory(of: process, refused: refused), mode: mode, pinned: pinned)
   }

@@ -17,11 +17,12 @@ struct PagemapScan: PageStates {
 
   private let pageSize: UInt64
   private let knowsGuards: Bool
-  private var turns = MmapLockPacer()
+  private var turns: MmapLockPacer
   private var stepBytes = populatedStepBytes
   private var regions = ScannedRegions(capacity: regionCapacity)
 
-  init(pageSize: UInt64, knowsGuards: Bool) {
+  init(pageSize: UInt64, knowsGuards: Bool, standsStill: Bool = false) {
+    turns = MmapLockPacer(standsStill: standsStill)
     self.pageSize = pageSize
     self.knowsGuards = knowsGuards
   }

@@ -83,6 +83,11 @@ public final class TargetProcess: Sendable {
     ProcessTree.Identity(namespacePid: namespacePid, startTime: startTime)
   }
 
+  /// How many threads it has; 0 when it has ended.
+  ///
+  /// - Throws: `TargetError` when the kernel does not tell.
+  public func threadCount() throws(TargetError) -> Int { try ThreadList(of: self).count() }
+
   /// Whether it has not ended: its pid is no other's then. It is taken to have ended where the kernel does not tell.
   var lives: Bool { sluice_pidfd_is_alive(pidfd.descriptor) == 1 }
 

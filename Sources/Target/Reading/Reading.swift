@@ -16,8 +16,9 @@ struct Reading: ~Copyable {
 
   init(
     table: UnsafeMutableBufferPointer<MemoryRun>, runCount: Int, bytes: UnsafeMutableRawBufferPointer,
-    pageSize: UInt64
+    pageSize: UInt64, standsStill: Bool = false
   ) {
+    mostRunsPerBatch = standsStill ? Int(SLUICE_MAX_RUNS) : Self.fewRunsPerBatch
     unsafe self.table = table
     unsafe self.bytes = bytes
     self.pageSize = pageSize
@@ -32,7 +33,9 @@ struct Reading: ~Copyable {
 
   /// The kernel takes SLUICE_MAX_RUNS; but it takes the mmap_lock anew for each run, and between two there is no time
   /// for anybody else: see MmapLockPacer. A call of so many takes half a millisecond at most.
-  private static let mostRunsPerBatch = 64
+  private static let fewRunsPerBatch = 64
+  /// As many as that, unless nobody runs who might wait for the lock.
+  private let mostRunsPerBatch: Int
 
   /// The runs that one process_vm_readv is asked for.
   @safe
@@ -43,7 +46,7 @@ struct Reading: ~Copyable {
   }
 
   var nextBatch: Batch {
-    let count = min(unread.count, Self.mostRunsPerBatch)
+    let count = min(unread.count, mostRunsPerBatch)
     let first = unread.lowerBound
     let byteCount = unsafe table[first..<first + count].reduce(0) { $0 + Int($1.length) }
     return unsafe Batch(

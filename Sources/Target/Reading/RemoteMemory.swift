@@ -21,12 +21,16 @@ public struct RemoteMemory: Sendable {
 
   private let process: TargetProcess
   private let watch: ReadClock?
+  private let standsStill: Bool
   private let pageSize: UInt64
 
   /// The memory of this process.
   ///
-  /// - Parameter watch: is told when a read begins that may wait for somebody else.
-  public init(of process: TargetProcess, watch: ReadClock? = nil) {
+  /// - Parameters:
+  ///   - watch: is told when a read begins that may wait for somebody else.
+  ///   - standsStill: whether the process is stopped: nobody waits for its mmap_lock then, and more is read at once.
+  public init(of process: TargetProcess, watch: ReadClock? = nil, standsStill: Bool = false) {
+    self.standsStill = standsStill
     self.process = process
     self.watch = watch
     pageSize = UInt64(sluice_page_size())
@@ -50,7 +54,8 @@ public struct RemoteMemory: Sendable {
     table: UnsafeMutableBufferPointer<MemoryRun>, runCount: Int, into bytes: UnsafeMutableRawBufferPointer,
     turns: inout MmapLockPacer
   ) throws(TargetError) -> Outcome {
-    var reading = unsafe Reading(table: table, runCount: runCount, bytes: bytes, pageSize: pageSize)
+    var reading = unsafe Reading(
+      table: table, runCount: runCount, bytes: bytes, pageSize: pageSize, standsStill: standsStill)
     while reading.isUnfinished {
       if process.answersFaults {
         try readWithoutWaiting(&reading)
@@ -62,7 +67,7 @@ public struct RemoteMemory: Sendable {
       let got = unsafe sluice_process_vm_readv(
         process.pid, reading.destination, reading.room, batch.runs, batch.count)
       watch?.ended()
-      if batch.byteCount / batch.count < Self.longRunBytes { turns.held(since: began) }
+      if !standsStill, batch.byteCount / batch.count < Self.longRunBytes { turns.held(since: began) }
       guard got >= 0 || got == -Int(EFAULT) else {
         throw process.failure(of: "reading the memory", errno: SystemErrno(returned: got))
       }

@@ -21,6 +21,9 @@ public struct StoppedThreads: ~Copyable {
   var table: ThreadTable
   /// The ids of one listing; the first so many are of the last one.
   var listed: [Int32]
+  /// When the first thread was told to stop since this was stopped last, in nanoseconds of the monotonic clock; nil where
+  /// none was.
+  private(set) var beganAt: UInt64?
   /// The thread of ours that traces.
   private let tracer: Int32
   /// Takes note of the end of threads where the tracer cannot, since it waits for one that waits for just that.
@@ -117,6 +120,7 @@ public struct StoppedThreads: ~Copyable {
     checkThread()
     Self.resume(table.threads, by: tracer)
     table = ThreadTable(capacity: 0)
+    beganAt = nil
   }
 
   func checkThread() {
@@ -143,6 +147,7 @@ public struct StoppedThreads: ~Copyable {
       guard isAnyNew, !dumping.contains(index), try !isDumping(index) else { continue }
       for entry in table.threads.indices where table.threads[entry].process == index {
         guard table.threads[entry].state == .stopping else { continue }
+        if beganAt == nil { beganAt = sluice_monotonic_nanoseconds() }
         try processes[index].interrupt(table.threads[entry].id)
         reaper.step()
       }

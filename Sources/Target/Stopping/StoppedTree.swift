@@ -1,3 +1,5 @@
+internal import CSluiceLinux
+
 /// Holds a tree of processes still: through the cgroup that they are in, or thread by thread.
 ///
 /// Used from one thread of ours, as `StoppedThreads` is.
@@ -10,6 +12,14 @@ public struct StoppedTree: ~Copyable {
   private let limit: Duration
   private let stuck: @Sendable (TargetError) -> Void
   private var alarm: StuckStopAlarm?
+  private var freezeBeganAt: UInt64?
+  /// When the first of the tree was told to stop, in nanoseconds of the monotonic clock; nil where nothing is stopped.
+  public var beganAt: UInt64? {
+    switch threads {
+    case .some(let threads): threads.beganAt
+    case .none: freezeBeganAt
+    }
+  }
   /// It begins with `stop`. Whoever has stopped the tree must resume it by its end; to stop the tree takes no longer either.
   public private(set) var lease: StopLease
 
@@ -44,6 +54,7 @@ public struct StoppedTree: ~Copyable {
     if cgroup != nil { try Self.checkMayBeFrozen(tree.members) }
     lease = StopLease(limit: limit)
     alarm = StuckStopAlarm(lease, stuck)
+    if cgroup != nil { freezeBeganAt = sluice_monotonic_nanoseconds() }
     try cgroup?.freeze(within: lease.left(atMost: StoppedThreads.patience), lease)
     try threads?.stop(within: lease.left(atMost: StoppedThreads.patience))
     var held = Set(tree.processes.map(\.pid))
@@ -135,5 +146,6 @@ public struct StoppedTree: ~Copyable {
     cgroup?.thaw()
     threads?.resume()
     alarm = nil
+    freezeBeganAt = nil
   }
 }

@@ -91,7 +91,10 @@ struct JSONFormTests {
     mappings_skipped.*: integer
     ?tasks_skipped.*: string
     duration_us: integer
+    final: bool
     frozen_us: integer
+    stopped_us: integer
+    ?predicted_stop_us: integer
     injection_us: integer
     injections: integer
     stop.stop_us: integer

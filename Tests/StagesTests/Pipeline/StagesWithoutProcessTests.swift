@@ -18,6 +18,7 @@ struct StagesWithoutProcessTests {
     var vanished: Set<UInt64> = []
     var failing: PageOwner?
     var readError: (any Error)?
+    var log: OrderLog?
 
     func walk(_ plans: inout PlanWriter) async throws {
       for (owner, runs) in owners {
@@ -41,6 +42,7 @@ struct StagesWithoutProcessTests {
     init(of source: Source) { self.source = source }
 
     func fill(_ plan: inout ReadPlan) throws {
+      source.log?.note(.read)
       if let error = source.readError { throw error }
       plan.fillRuns { run, room in
         var count = 0
@@ -63,19 +65,24 @@ struct StagesWithoutProcessTests {
 
   /// Runs the stages, and commits or aborts as a run does.
   private static func copy(
-    _ source: Source, to sink: any PageSink, readers: Int = 1, budget: Int = 1 << 20
+    _ source: Source, to sink: any PageSink, readers: Int = 1, budget: Int = 1 << 20,
+    standsStill: Bool = false
   ) async throws -> StageCounts {
     let runtime = SluiceRuntime(memoryBudget: budget)
     let result = await Result { () async throws(SluiceError) in
       try await runtime.coordinate { () async throws(SluiceError) in
         let lease = try await runtime.acquire(
           RuntimeNeeds(
-            shares: [], limits: sink.limits, readers: readers, queueDepth: 1, writeEngine: .threads,
+            shares: [], limits: sink.limits, readers: standsStill ? 1 : readers, queueDepth: 1,
+            writeEngine: .threads,
             registersBuffers: false, logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
           ))
         let result = await Result { () async throws(SluiceError) in
-          try await Stages(
-            from: source, to: sink, by: lease, progress: ProgressFeed(), observer: NoObserver()
+          let standing = StandingReaders(
+            threads: try lease.resources.readers(readers), processCount: source.owners.count)
+          return try await Stages(
+            from: source, to: sink, by: lease, standing: standsStill ? standing : nil,
+            progress: ProgressFeed(), observer: NoObserver()
           ).run()
         }
         if case .failure = result { await sink.abort() }
@@ -101,15 +108,18 @@ struct StagesWithoutProcessTests {
     }
   }
 
-  @Test(arguments: [1, 3])
-  func `every page arrives once, at its place, with its process`(readers: Int) async throws {
+  /// Where the source stands still, the sink gets nothing before all is read or the buffers run out, as they do here.
+  @Test(arguments: [(1, false), (3, false), (1, true), (3, true)])
+  func `every page arrives once, at its place, with its process`(
+    readers: Int, standsStill: Bool
+  ) async throws {
     let sink = MemorySink(pageSize: Int(Self.pageSize))
     let (a, b, none) = (Self.owner(1), Self.owner(2), Self.owner(3))
     let counts = try await Self.copy(
       Source(owners: [
         (a, (0..<300).map { (Self.pages(16 + 5 * $0, 3), false) }), (none, []),
         (b, [(Self.pages(16, 2000), false), (Self.pages(5000, 7), true)]),
-      ]), to: sink, readers: readers)
+      ]), to: sink, readers: readers, standsStill: standsStill)
     let memory = await sink.memory
     Self.expectRight(
       memory[a], Set((0..<300).flatMap { run in (0..<3).map { (16 + 5 * UInt64(run) + $0) * Self.pageSize } })
@@ -143,19 +153,51 @@ struct StagesWithoutProcessTests {
 
   private struct Odd: Error {}
 
-  @Test func `an error of a source or a sink ends the run, and nothing is kept`() async throws {
+  @Test(arguments: [false, true])
+  func `an error of a source or a sink ends the run, and nothing is kept`(standsStill: Bool) async throws {
     let sink = MemorySink(pageSize: Int(Self.pageSize))
     let owners = [(owner: Self.owner(1), runs: [(run: Self.pages(16, 3000), isParent: false)])]
     await #expect(throws: SluiceError.self) {
-      try await Self.copy(Source(owners: owners, readError: Odd()), to: sink)
+      try await Self.copy(Source(owners: owners, readError: Odd()), to: sink, standsStill: standsStill)
     }
     #expect(await sink.memory.isEmpty)
     let failing = FailingSink()
     let error = await #expect(throws: SluiceError.self) {
-      try await Self.copy(Source(owners: owners), to: failing)
+      try await Self.copy(Source(owners: owners), to: failing, standsStill: standsStill)
     }
     #expect(error?.message.contains("Odd") == true)
     #expect(await failing.isAborted)
+  }
+
+  /// Of a source that stands still, the readers have all there is before the sink gets any, as far as buffers hold it.
+  @Test func `a sink waits until all is read that stands still`() async throws {
+    let log = OrderLog()
+    let runs = (0..<40).map { (run: Self.pages(16 + 2 * $0, 1), isParent: false) }
+    _ = try await Self.copy(
+      Source(owners: [(Self.owner(1), runs)], log: log), to: LoggingSink(log: log), readers: 2,
+      budget: 8 << 20, standsStill: true)
+    let events = log.events.withLock { $0 }
+    let lastRead = try #require(events.lastIndex(of: .read))
+    let firstBegin = try #require(events.firstIndex(of: .begin))
+    #expect(lastRead < firstBegin)
+    #expect(events.contains(.write))
+  }
+
+  /// In which order things were done.
+  private final class OrderLog: Sendable {
+    enum Event: Sendable { case read, begin, write }
+    let events = Locked<[Event]>([])
+    func note(_ event: Event) { events.withLock { $0.append(event) } }
+  }
+
+  private struct LoggingSink: PageSink {
+    let log: OrderLog
+    let limits = SinkLimits()
+    func begin(_ owner: PageOwner, expectedBytes: UInt64) { log.note(.begin) }
+    func write(_ chunk: consuming PageChunk) { log.note(.write) }
+    func end(_ owner: PageOwner, failure: SluiceError?) {}
+    func commit(_ manifest: RunManifest) {}
+    func abort() {}
   }
 
   /// Takes two chunks, and fails.

@@ -84,4 +84,44 @@ import Testing
       policy().decide(number: 2, last: long, previous: previous)
         == .goOn(pause: RoundPolicy.longestPause))
   }
+
+  /// What rounds do with the stop that is forecast after each, of which all else would have more made.
+  @Test(
+    arguments: [
+      (1, 5, nil, RoundPolicy.Decision.end(.stopFits)), (1, 20, nil, .goOn(pause: .zero)),
+      (2, 20, 30, .goOn(pause: .zero)), (2, 30, 30, .end(.noConvergence)), (2, nil, 30, .end(.noConvergence)),
+      // As many as were asked for; but one that fits, fits.
+      (9, 20, 30, .end(.rounds)), (9, 5, 30, .end(.stopFits)),
+    ] as [(Int, Int?, Int?, RoundPolicy.Decision)])
+  func `goes on until the stop is short enough`(
+    number: Int, now: Int?, before: Int?, expected: RoundPolicy.Decision
+  ) {
+    let policy = policy {
+      ($0.rounds, $0.untilPages, $0.untilSkippedPercent, $0.maxGrowthPages) = (9, 0, 101, .max)
+      $0.maxStop = .milliseconds(10)
+    }
+    func round(_ stop: Int?, took: Duration = .zero) -> RoundPolicy.Figures {
+      var round = figures(written: 1000, skipped: 1000, took: took)
+      round.predictedStop = stop.map { .milliseconds($0) }
+      return round
+    }
+    let decision = policy.decide(number: number, last: round(now), previous: number > 1 ? round(before) : nil)
+    #expect(decision == expected)
+  }
+
+  @Test func `the percent rule holds beside the stop for those who ask for it`() {
+    let policy = policy {
+      $0.maxStop = .milliseconds(10)
+      $0.untilSkippedPercent = 50
+    }
+    var round = figures(written: 1000, skipped: 1000)
+    round.predictedStop = .milliseconds(20)
+    var before = figures(written: 1000)
+    before.predictedStop = .milliseconds(30)
+    #expect(policy.decide(number: 2, last: round, previous: before) == .end(.mostlyClean))
+  }
+
+  @Test func `no stop is no time at all`() {
+    #expect(throws: SluiceError.self) { try policy { $0.maxStop = .zero }.check() }
+  }
 }

@@ -1,0 +1,143 @@
+internal import CSluiceLinux
+internal import SluicePipeline
+internal import SluiceTarget
+
+/// Finds out, while the processes run, what a stop would have to copy at this moment, and how fast that is read: it looks
+/// at all page tables once, and reads a small part of what it finds into a buffer.
+struct StopProbe: ~Copyable {
+  /// How it is known what was written of a process.
+  enum Writes {
+    /// Not at all: everything is copied.
+    case unknown
+    /// By write protection; and what was left by the round before is copied once more.
+    case protected(by: WriteProtection, left: DirtySet.Cursor?)
+    /// By the soft-dirty bits.
+    case softDirty(SoftDirtySampler)
+  }
+
+  /// What a thread reads in a second as a rule, in bytes: for where there is too little to measure it.
+  private static let usualRate = 4e9
+  private static let leastBytes: UInt64 = 256 << 10
+  /// A buffer that is used again and again is in the processor's cache, and the buffers of a stop are not.
+  private static let coldness = 1.15
+  /// For the soft-dirty bits, in bytes.
+  private static let setBytes = 512 << 10
+
+  private var buffer: PageBuffer
+  private let swapped: SwappedPages
+  private let source: PageScanner.Source?
+  /// What was found to copy, in bytes.
+  private(set) var dirtyBytes: UInt64 = 0
+  /// How long that took, without the reading, in nanoseconds.
+  private(set) var scanNanoseconds: UInt64 = 0
+  /// The threads of the processes.
+  private(set) var threads = 0
+  private var readBytes: UInt64 = 0
+  private var readNanoseconds: UInt64 = 0
+  /// The next part is read when so much was found: each time twice as much, so that all kinds of places have their part
+  /// in it, and little is read.
+  private var nextSample: UInt64 = 0
+
+  /// - Parameter buffer: for the reading; empty.
+  init(by buffer: consuming PageBuffer, source: PageScanner.Source?, swapped: SwappedPages) {
+    self.buffer = buffer
+    self.source = source
+    self.swapped = swapped
+  }
+
+  /// What one thread reads in a second, in bytes.
+  var readRate: Double {
+    guard readBytes >= Self.leastBytes, readNanoseconds > 0 else { return Self.usualRate }
+    return Double(readBytes) / Double(readNanoseconds) * 1e9 / Self.coldness
+  }
+
+  /// Looks at a process.
+  ///
+  /// - Throws: `TargetError` when the process is gone, or the kernel refuses.
+  mutating func look(at process: TargetProcess, by writes: Writes) throws(TargetError) {
+    threads += try process.threadCount()
+    let (began, readBefore) = (sluice_monotonic_nanoseconds(), readNanoseconds)
+    switch writes {
+    case .unknown:
+      var walk = try PageWalk(of: process, source: source, swapped: swapped)
+      while try walk.next() {
+        for index in walk.runs.indices { try take(walk.runs[index].run, of: process) }
+      }
+    case .protected(let protection, let left):
+      var cursor = left
+      var walk = try PageWalk(of: process, by: protection, mode: .sample, swapped: swapped)
+      while try walk.next() {
+        for index in walk.runs.indices {
+          // What was left is copied where it is still there, written or not.
+          let run = walk.runs[index].run
+          if walk.runs[index].mustCopy {
+            try take(run, of: process)
+          } else {
+            try takeLeft(in: run, of: process, &cursor)
+          }
+        }
+      }
+    case .softDirty(let sampler):
+      var set = DirtySet(byteCount: Self.setBytes, processCount: 1)
+      set.beginProcess()
+      try sampler.collect(into: &set)
+      try set.forEachRun(ofProcess: 0) { (run) throws(TargetError) in try take(run, of: process) }
+    }
+    try read(of: process)
+    scanNanoseconds += sluice_monotonic_nanoseconds() - began - (readNanoseconds - readBefore)
+  }
+
+  private mutating func takeLeft(
+    in run: MemoryRun, of process: TargetProcess, _ cursor: inout DirtySet.Cursor?
+  ) throws(TargetError) {
+    guard cursor != nil else { return }
+    let end = run.address + run.length
+    var position = run.address
+    while position < end, let part = cursor?.next(in: position..<end) {
+      if part.isDirty { try take(MemoryRun(address: position, length: part.end - position), of: process) }
+      position = part.end
+    }
+  }
+
+  private mutating func take(_ run: MemoryRun, of process: TargetProcess) throws(TargetError) {
+    dirtyBytes += run.length
+    guard dirtyBytes > nextSample else { return }
+    guard buffer.append(run) < run.length else { return }
+    try read(of: process)
+    nextSample = 2 * dirtyBytes
+  }
+
+  /// Reads what the buffer has room for and was planned.
+  private mutating func read(of process: TargetProcess) throws(TargetError) {
+    guard buffer.runCount > 0 else { return }
+    let memory = RemoteMemory(of: process)
+    var turns = MmapLockPacer()
+    let began = sluice_monotonic_nanoseconds()
+    let outcome = unsafe try memory.read(
+      table: buffer.runTable, runCount: buffer.runCount, into: buffer.bytes, turns: &turns)
+    readNanoseconds += sluice_monotonic_nanoseconds() - began
+    readBytes += UInt64(outcome.byteCount)
+    buffer.keep(runCount: 0, byteCount: 0)
+  }
+}
+
+extension StopForecast {
+  /// What is known without a look at the processes.
+  struct Terms: Sendable {
+    /// The threads that would read.
+    var readers: Int
+    /// Whether a cgroup would be frozen.
+    var isFrozen: Bool
+    /// What the buffers hold.
+    var bufferBytes: UInt64
+    /// What is written in a second, in bytes; nil where that was not measured.
+    var writeRate: Double?
+  }
+
+  init(_ probe: borrowing StopProbe, _ terms: Terms) {
+    self.init(
+      dirtyBytes: probe.dirtyBytes, scanNanoseconds: probe.scanNanoseconds, readRate: probe.readRate,
+      readers: terms.readers, processors: Int(sluice_usable_processors()), threads: probe.threads,
+      isFrozen: terms.isFrozen, bufferBytes: terms.bufferBytes, writeRate: terms.writeRate)
+  }
+}
