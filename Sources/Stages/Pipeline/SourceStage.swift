@@ -17,20 +17,21 @@ actor SourceStage {
 
   private nonisolated let executor: ThreadExecutor
   private let source: any PageSource
-  private let plans: PlanChannel
+  private let plans: PlanChannels
   private var writer: PlanWriter?
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
   nonisolated var taskExecutor: any TaskExecutor { executor }
 
   init(
-    source: any PageSource, ring: BufferRing, plans: PlanChannel, chunks: ChunkChannel,
-    executor: ThreadExecutor
+    source: any PageSource, ring: BufferRing, plans: PlanChannels, chunks: ChunkChannel,
+    placing: NodePlacing?, executor: ThreadExecutor
   ) {
     self.source = source
     self.plans = plans
     self.executor = executor
-    writer = PlanWriter(ring: ring, plans: plans, chunks: chunks)
+    writer = PlanWriter(
+      ring: ring, plans: plans, chunks: chunks, placing: placing, locators: source as? any LocatedSource)
   }
 
   /// Runs the walk once, then finishes the channel of plans.

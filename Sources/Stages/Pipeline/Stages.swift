@@ -16,7 +16,7 @@ struct Stages: Sendable {
   let readers: [ReadStage]
   var filter: FilterStage?
   let sink: SinkStage
-  let plans: PlanChannel
+  let plans: PlanChannels
   /// From the readers to the next stage.
   let chunks: ChunkChannel
   /// From the filter to the sink, where there is a filter.
@@ -163,7 +163,14 @@ extension Stages {
     let (ring, threads) = (lease.ring, lease.threads)
     let buffers = ring.limit
     let batch = max(1, min(4, buffers / 8))
-    let plans = PlanChannel(capacity: threads.readers.count + batch, senderBatch: batch)
+    let plans = PlanChannels(
+      (0..<ring.partCount).map { part in
+        let readers = ring.partCount == 1 ? threads.readers.count : threads.places.count { $0 == part }
+        let batch = ring.partCount == 1 ? batch : max(1, min(4, ring.limit(of: part) / 8))
+        return PlanChannel(capacity: readers + batch, senderBatch: batch)
+      })
+    // Nothing goes by nodes where the buffers do not.
+    let placing = ring.partCount == lease.placing?.placement.places.count ? lease.placing : nil
     func channel() -> ChunkChannel {
       ChunkChannel(capacity: waitingChunks ?? min(8, buffers), receiverBatch: batch, senderBatch: batch)
     }
@@ -173,11 +180,12 @@ extension Stages {
     self.chunks = chunks
     self.filtered = filtered
     self.source = SourceStage(
-      source: source, ring: ring, plans: plans, chunks: chunks, executor: threads.walker)
-    readers = threads.readers.map {
+      source: source, ring: ring, plans: plans, chunks: chunks, placing: placing, executor: threads.walker)
+    readers = zip(threads.readers, threads.places).map { executor, place in
       ReadStage(
-        reader: source.makeReader(), pageSize: ring.layout.pageSize, plans: plans, chunks: chunks,
-        readTimeLimit: readTimeLimit, hashSeed: hashSeed, executor: $0)
+        reader: source.makeReader(), pageSize: ring.layout.pageSize, plans: plans[place], chunks: chunks,
+        readTimeLimit: readTimeLimit, hashSeed: hashSeed, node: ReaderNode(placing, place: place),
+        executor: executor)
     }
     if let filter, let filtered {
       self.filter = FilterStage(

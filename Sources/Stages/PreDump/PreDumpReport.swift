@@ -102,6 +102,8 @@ public struct PreDumpReport: Sendable, Codable {
   public let isDirect: Bool
   /// Threads that read the process' memory.
   public let readers: Int
+  /// Who has read what where; nil where there is one node, or nothing was to be placed.
+  public private(set) var numa: NUMA?
   /// Where the time went: how long each stage waited for another.
   public let stalls: Stalls
 
@@ -145,13 +147,15 @@ public struct PreDumpReport: Sendable, Codable {
     case writeEngine = "write_engine"
     case isDirect = "direct_io"
     case readers
+    case numa
     case stalls
   }
 
   init(
     configuration: PreDump.Configuration, tries: Int, start: PreparedRound, counts: RunCounts,
-    ring: BufferRing, engine: String, isDirect: Bool, parent: String?, began: UInt64
+    lease: RuntimeLease, isDirect: Bool, parent: String?, began: UInt64
   ) {
+    let ring = lease.ring
     processes = start.tasks.map { ProcessReport($0, counts) }
     let total = counts.total(of: start.tasks)
     pid = start.tasks[0].process.pid
@@ -189,10 +193,12 @@ public struct PreDumpReport: Sendable, Codable {
     clearTime = .nanoseconds(counted: start.clearNanoseconds)
     memoryBudget = configuration.memoryBudget
     buffersBytes = ring.touchedBytes
-    writeEngine = engine
+    writeEngine = lease.engine.kind
     self.isDirect = isDirect
-    readers = max(1, configuration.readers)
+    readers = lease.threads.readers.count
     stalls = Stalls(counts)
+    let (read, bytesOfPage) = (counts.stages.readers.nodes, pageSize)
+    numa = lease.placing.map { NUMA($0, ring: ring, read: read, pageSize: bytesOfPage) }
     self.began = began
 
     var statistics = DumpStatistics()
@@ -209,6 +215,13 @@ public struct PreDumpReport: Sendable, Codable {
   /// Nanoseconds as the microseconds of stats-dump, which end at 71 minutes.
   private static func short(_ nanoseconds: UInt64) -> UInt32 {
     UInt32(clamping: nanoseconds / 1000)
+  }
+
+  /// - Parameter node: the one that the writer was on; nil where it was on any.
+  func with(writerNode node: Int?) -> PreDumpReport {
+    var report = self
+    report.numa?.writerNode = node
+    return report
   }
 
   func finished(at end: UInt64, in place: ImagesPlace?) -> PreDumpReport {
