@@ -54,7 +54,7 @@ let package = Package(
       name: "SluiceSystem", dependencies: ["CSluiceLinux"], path: "Sources/System",
       swiftSettings: swiftSettings),
     .target(
-      name: "SluicePipeline", dependencies: ["CSluiceLinux"], path: "Sources/Pipeline",
+      name: "SluicePipeline", dependencies: ["CSluiceLinux", "SluiceSystem"], path: "Sources/Pipeline",
       swiftSettings: swiftSettings),
     .target(
       name: "SluiceWire", dependencies: ["CSluiceImages"], path: "Sources/Wire", swiftSettings: swiftSettings),
@@ -89,7 +89,8 @@ let package = Package(
       name: "SluiceSystemTests", dependencies: ["SluiceSystem", "CSluiceLinux", "SluiceTestSupport"],
       path: "Tests/SystemTests", swiftSettings: swiftSettings),
     .testTarget(
-      name: "SluicePipelineTests", dependencies: ["SluicePipeline", "CSluiceLinux", "SluiceTestSupport"],
+      name: "SluicePipelineTests",
+      dependencies: ["SluicePipeline", "SluiceSystem", "CSluiceLinux", "SluiceTestSupport"],
       path: "Tests/PipelineTests", swiftSettings: swiftSettings),
     .testTarget(
       name: "SluiceTLSTests", dependencies: ["SluiceTLS", "CSluiceLinux", "SluiceTestSupport"],

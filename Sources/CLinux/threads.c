@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "faults.h"
+#include "sluice_numa.h"
 #include "sluice_threads.h"
 
 int sluice_start_thread(pthread_t *thread, void *(*body)(void *), void *context) {
@@ -19,13 +20,14 @@ void sluice_name_this_thread(const char *name) {
 }
 
 int sluice_pin_this_thread(const uint32_t *cpus, size_t count) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
+  // cpu_set_t ends at 1024.
+  enum { word_bits = 8 * sizeof(unsigned long) };
+  unsigned long set[SLUICE_MAX_PROCESSORS / word_bits] = {0};
   for (size_t i = 0; i < count; i++) {
-    if (cpus[i] >= CPU_SETSIZE) return -EINVAL;
-    CPU_SET(cpus[i], &set);
+    if (cpus[i] >= SLUICE_MAX_PROCESSORS) return -EINVAL;
+    set[cpus[i] / word_bits] |= 1UL << cpus[i] % word_bits;
   }
-  return sched_setaffinity(0, sizeof set, &set) < 0 ? -errno : 0;
+  return sched_setaffinity(0, sizeof set, (cpu_set_t *)set) < 0 ? -errno : 0;
 }
 
 static uint64_t nanoseconds_of(clockid_t clock) {

@@ -41,6 +41,8 @@ function list_ways(line,    field, forms, f, counts, r, m, about, versions, c, t
     for (c = 1; c <= versions; c++) for (t = 1; t <= trackers; t++)
       for (f = 1; f <= forms; f++) for (r = 1; r <= counts; r++) {
         way[1] = about[1]; way[2] = version_of[c]; way[3] = tracker_of[t]; way[4] = form_of[f]; way[5] = count_of[r]
+        # What a machine is special for is of no use to those that do not ask for it.
+        if (way[1] ~ /-/ && index("," field[6] ",", ",kernel=" way[1] ",") == 0) continue
         if (!allowed(field[6], way) || !wanted(kernel, way[1]) || !wanted(criu, way[2]) || !wanted(tracker, way[3]) ||
             !wanted(form, way[4]) || !wanted(rounds, way[5])) continue
         ways[++total] = way[1] " " way[2] " " way[3] " " way[4] " " way[5] " " field[1]

@@ -92,10 +92,23 @@ struct PreDumpCommand: AsyncParsableCommand {
     parsing: .unconditional,
     help: ArgumentHelp(
       "How many threads read the process' memory while it runs.",
-      discussion:
-        "One reads more than a disk takes; more help where the images go to memory or a fast array.",
+      discussion: """
+        One reads more than a disk takes; more help where the images go to memory or a fast array. On a machine of several \
+        nodes (NUMA) it is so many on each; 0=2,1=4 means two on node 0 and four on node 1, and none on others, whose memory \
+        the nearest of these read.
+        """,
       valueName: "n"))
-  var readers = 1
+  var readers = ReadersOption.each(1)
+
+  @Option(
+    help: ArgumentHelp(
+      "On a machine of several nodes of memory and processors (NUMA): auto or off.",
+      discussion: """
+        Auto has readers stay on the processors of each node, and copy what that node holds into buffers that it holds, too. \
+        With off, the kernel chooses. With one node there is nothing to choose.
+        """,
+      valueName: "what"))
+  var numa = NUMAOption.auto
 
   @Option(
     help: ArgumentHelp(
@@ -160,7 +173,10 @@ struct PreDumpCommand: AsyncParsableCommand {
   var registerBuffers = true
 
   func validate() throws {
-    try Self.check(readers, "--readers", PreDump.Configuration.possibleReaders)
+    try Self.check(readers.total, "--readers", PreDump.Configuration.possibleReaders)
+    if case .onNodes = readers, numa == .off {
+      throw ValidationError("--readers with the numbers of nodes takes --numa auto")
+    }
     if let count = stopReaders.count {
       try Self.check(count, "--stop-readers", PreDump.Configuration.possibleReaders)
     }
@@ -382,7 +398,11 @@ extension PreDumpCommand {
     configuration.stopTimeLimit = stopOptions.limit
     configuration.memoryBudget = memoryBudget.bytes
     configuration.rateLimit = rateLimit
-    configuration.readers = readers
+    switch readers {
+    case .each(let number): configuration.readers = number
+    case .onNodes(let counts): configuration.readersOnNodes = counts
+    }
+    configuration.numa = numa.value
     configuration.stopReaders = stopReaders.count
     configuration.queueDepth = queueDepth
     configuration.io = io.value

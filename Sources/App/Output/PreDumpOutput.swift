@@ -43,6 +43,7 @@ struct PreDumpOutput: Encodable {
     for (pid, reason) in report.processesSkipped.sorted(by: { "\($0.key)" < "\($1.key)" }) {
       lines.append("  process \(pid) was left out: \(reason)")
     }
+    if let numa = report.numa { lines.append("  " + Self.text(numa)) }
     if report.holeBytes > 0 {
       lines.append("  \(ByteCount.text(Int(report.holeBytes))) of zeros take no space")
     }
@@ -85,6 +86,18 @@ struct PreDumpOutput: Encodable {
     return report.isLast
       ? "\(stopped), and predicted for \(Elapsed.text(predicted))"
       : "\(stopped); a stop for the rest would take \(Elapsed.text(predicted))"
+  }
+
+  /// Who has read what where, on a machine of several nodes.
+  private static func text(_ numa: PreDumpReport.NUMA) -> String {
+    if let reason = numa.givenUp { return "NUMA: went on without placement: \(reason)" }
+    let (local, all) = numa.localBytes
+    let nodes = numa.nodes.filter { $0.pagesLocal + $0.pagesRemote > 0 }.map {
+      "\(ByteCount.text(Int($0.bytesLocal + $0.bytesRemote))) of node \($0.node)"
+    }
+    guard all > 0 else { return "NUMA: nothing was read" }
+    return
+      "NUMA: \(nodes.joined(separator: ", ")), \(local * 100 / all) % by readers there, into buffers there"
   }
 
   private var trackerText: String {

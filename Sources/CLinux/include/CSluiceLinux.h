@@ -17,6 +17,7 @@
 #include "sluice_hash.h"
 #include "sluice_inject.h"
 #include "sluice_memory.h"
+#include "sluice_numa.h"
 #include "sluice_process.h"
 #include "sluice_ptrace.h"
 #include "sluice_reaper.h"

@@ -41,6 +41,9 @@ enum sluice_fault_site {
   SLUICE_FAULT_MAP_BUFFERS,
   SLUICE_FAULT_PROTECT_BUFFERS,
   SLUICE_FAULT_UNMAP_BUFFERS,
+  /// What the kernel is told and asked of nodes (NUMA); never where there is one.
+  SLUICE_FAULT_PREFER_NODE,
+  SLUICE_FAULT_NODES_OF_PAGES,
   /// The pages of our own with which the kernel is tried.
   SLUICE_FAULT_OWN_PAGE,
   SLUICE_FAULT_OWN_PAGEMAP,

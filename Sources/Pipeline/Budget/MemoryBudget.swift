@@ -38,7 +38,7 @@ public struct MemoryBudget: Hashable, Sendable {
   /// Below this a chunk costs more to hand on than is won by having more of them.
   static let smallestChunkBytes = 64 << 10
   /// One is read, one is written, one waits on either side: with fewer, the stages wait for each other.
-  static let fewestBuffers = 4
+  public static let fewestBuffers = 4
   /// More would never be of use, however large the budget: with the most readers and writes in flight that the
   /// command takes (256 and 1024), channels, readers and writes hold some 1600, and the rest lets readers go on while
   /// one of them is held up. The ring and the writer keep a few words for each, and the kernel registers no more than
@@ -52,9 +52,11 @@ public struct MemoryBudget: Hashable, Sendable {
   ///   - shares: what the stages need beside the buffers.
   ///   - pageSize: the machine's page size in bytes; chunks are whole pages.
   ///   - preferred: the bytes of a chunk where there is room; nil for what suits most.
+  ///   - fewest: how many buffers there must be at least.
   /// - Throws: `TooSmall`, which names the smallest budget that would do.
   public init(
-    total: Int, shares: [Share], pageSize: Int, preferredChunkBytes preferred: Int? = nil
+    total: Int, shares: [Share], pageSize: Int, preferredChunkBytes preferred: Int? = nil,
+    fewestBuffers fewest: Int = MemoryBudget.fewestBuffers
   ) throws(TooSmall) {
     let fixed = shares.reduce(0) { $0 + $1.byteCount }
     let smallestChunk = max(Self.smallestChunkBytes, pageSize)
@@ -67,13 +69,13 @@ public struct MemoryBudget: Hashable, Sendable {
     }
     // Halves of it are whole pages, too.
     var chunk = max(Self.roundedUp(preferred ?? Self.usualChunkBytes), smallestChunk)
-    while layout(chunk: chunk).count < Self.fewestBuffers && chunk > smallestChunk {
+    while layout(chunk: chunk).count < fewest && chunk > smallestChunk {
       chunk /= 2
     }
     let buffers = layout(chunk: chunk)
-    guard buffers.count >= Self.fewestBuffers else {
+    guard buffers.count >= fewest else {
       let least = BufferLayout(
-        count: Self.fewestBuffers, chunkBytes: smallestChunk, pageSize: pageSize)
+        count: fewest, chunkBytes: smallestChunk, pageSize: pageSize)
       throw TooSmall(asked: total, smallest: fixed + least.totalBytes)
     }
     self.total = total

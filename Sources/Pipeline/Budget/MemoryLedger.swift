@@ -38,11 +38,12 @@ public actor MemoryLedger {
   ///   - fixed: memory of fixed sizes, in bytes.
   ///   - least: the least that its buffers take, in bytes.
   ///   - ring: the idle ring that it goes on with; nil where it makes a new one.
-  ///   - laidOut: says how large one buffer is, in bytes, that is made where there are so many for all. Two of them cannot be
+  ///   - fewest: the fewest buffers that it can go on with.
+  ///   - laidOut: says how large one buffer is, in bytes, that is made where there are so many for all. The fewest of them cannot be
   ///     taken away again, whoever comes before the ring is there.
   /// - Throws: `Refusal`.
   public func take(
-    fixed: Int, leastForBuffers least: Int, ring: BufferRing?,
+    fixed: Int, leastForBuffers least: Int, ring: BufferRing?, fewest: Int = MemoryLedger.fewestBuffers,
     laidOut: @Sendable (_ bytesForBuffers: Int) -> Int = { _ in 0 }
   ) async throws(MemoryLedger.Refusal) -> Part {
     let id: UInt64
@@ -63,18 +64,18 @@ public actor MemoryLedger {
       throw .cancelled
     }
     let share = machine.shareForBuffers
-    machine.raise(leastForBuffers: Self.fewestBuffers * laidOut(share), of: id)
+    machine.raise(leastForBuffers: fewest * laidOut(share), of: id)
     return Part(id: id, bytesForBuffers: share)
   }
 
   /// With two, one is read while the other is written; with none, nothing would go on.
-  private static let fewestBuffers = 2
+  public static let fewestBuffers = 2
 
   /// Says which ring the buffers of a part are in. It has no more buffers from now on than the part has memory for.
   public func use(_ ring: BufferRing, for part: Part) {
     rings[part.id] = ring
     machine.raise(
-      leastForBuffers: Self.fewestBuffers * (ring.layout.totalBytes / ring.layout.count), of: part.id)
+      leastForBuffers: ring.fewestBuffers * (ring.layout.totalBytes / ring.layout.count), of: part.id)
     ring.setLimit(buffers(of: ring))
   }
 

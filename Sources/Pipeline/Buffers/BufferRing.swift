@@ -35,6 +35,9 @@ public struct BufferLayout: Hashable, Sendable {
 ///
 /// The buffer that came back last is handed out first: it is still in the processor's cache (measured:
 /// one buffer over and over 9 GB/s, 240 in turn 6.3). One that was never needed is never touched.
+///
+/// Where there are several nodes (NUMA), a ring has a part for each, which are rings of their own but for how many buffers
+/// there are together.
 public final class BufferRing: Sendable {
   private typealias Waiter = SuspendedTask<Int?>
 
@@ -43,6 +46,22 @@ public final class BufferRing: Sendable {
     var lastID: UInt64 = 0
     var shrinkWaiters = WaiterQueue<SuspendedTask<Bool>>()
     var emptyingHandler: (@Sendable (Int, @escaping @Sendable () -> Void) -> Void)?
+    /// The node that the buffers are to be on; nil where the kernel chooses.
+    var node: Int?
+    /// For each buffer, whether its memory is where it is to be; nil where nobody has looked since it got any.
+    var isOnNode: [Bool?] = []
+  }
+
+  /// Some of the buffers.
+  private final class Part: Sendable {
+    /// The first of its buffers.
+    let first: Int
+    let state: Locked<State>
+
+    init(first: Int, count: Int) {
+      self.first = first
+      state = Locked(State(machine: BufferRingStateMachine(count: count)))
+    }
   }
 
   /// The kernel refused the memory for the buffers.
@@ -56,22 +75,42 @@ public final class BufferRing: Sendable {
   /// What the ring is made of.
   public let layout: BufferLayout
   private let memory: Memory
-  private let state: Locked<State>
+  private let parts: [Part]
+  private let shares: Locked<BufferShares>
   /// How many buffers whoever uses the ring would have at most, whatever memory there is.
   private let wanted: Atomic<Int>
 
   /// Maps the buffers; their pages come into being when they are first written.
   ///
+  /// - Parameters:
+  ///   - layout: of all parts together.
+  ///   - parts: how many there are, of equal size; each may have as many buffers as its share of the limit is.
   /// - Throws: `MappingFailed`, with the kernel's reason.
-  public init(layout: BufferLayout) throws(BufferRing.MappingFailed) {
+  public init(layout: BufferLayout, parts count: Int = 1) throws(BufferRing.MappingFailed) {
+    precondition(count > 0 && layout.count % count == 0, "all parts have equally many buffers")
     self.layout = layout
     memory = try Memory(byteCount: layout.totalBytes)
     wanted = Atomic(layout.count)
-    state = Locked(State(machine: BufferRingStateMachine(count: layout.count)))
+    let each = layout.count / count
+    parts = (0..<count).map { Part(first: $0 * each, count: each) }
+    shares = Locked(BufferShares(parts: count, mostInPart: each))
+  }
+
+  /// How many parts there are.
+  public var partCount: Int { parts.count }
+
+  /// The fewest buffers with which none of the parts comes to a stand.
+  var fewestBuffers: Int { shares.withLock { $0.fewest } }
+
+  private func part(of index: Int) -> Part {
+    parts.count == 1 ? parts[0] : parts[index / (layout.count / parts.count)]
   }
 
   /// How many buffers are handed out at most: all of the layout, or fewer (`setLimit`).
-  public var limit: Int { state.withLock { $0.machine.limit } }
+  public var limit: Int { parts.reduce(0) { $0 + $1.state.withLock { $0.machine.limit } } }
+
+  /// The same of one part.
+  public func limit(of part: Int) -> Int { parts[part].state.withLock { $0.machine.limit } }
 
   /// How many buffers whoever uses the ring would have at most, whatever memory there is; all, unless somebody said so.
   public var wantedLimit: Int {
@@ -86,29 +125,55 @@ public final class BufferRing: Sendable {
   ///
   /// - Parameter count: 0 for none; more than the layout has counts as all of these.
   public func setLimit(_ count: Int) {
-    switch state.withLock({ $0.machine.setLimit(count) }) {
-    case .empty(let indices): for index in indices { empty(index) }
-    case .resume(let resumed): for (waiter, index) in resumed { waiter.resume(returning: index) }
+    let counts = shares.withLock { $0.divide(count) }
+    for (part, count) in zip(parts, counts) { setLimit(count, of: part) }
+  }
+
+  private func setLimit(_ count: Int, of part: Part) {
+    switch part.state.withLock({ $0.machine.setLimit(count) }) {
+    case .empty(let indices): for index in indices { empty(part.first + index) }
+    case .resume(let resumed): for (waiter, index) in resumed { waiter.resume(returning: part.first + index) }
     }
-    resumeShrinkWaiters()
+    resumeShrinkWaiters(of: part)
+  }
+
+  /// Says what each part is to have of all buffers, in proportion. Parts that have more shrink at once, and no part grows
+  /// before the next `setLimit`: in between, `waitUntilWithinLimit` tells when they have shrunk.
+  public func setShares(_ weights: [Double]) {
+    precondition(weights.count == parts.count, "every part has a share")
+    let now = limit
+    let counts = shares.withLock { shares in
+      shares.weights = weights
+      return shares.divide(now)
+    }
+    for (part, count) in zip(parts, counts) {
+      setLimit(min(count, part.state.withLock { $0.machine.limit }), of: part)
+    }
   }
 
   /// Waits until no buffer above the limit has memory any more.
   ///
   /// - Returns: false when the task is cancelled before that.
   public func waitUntilWithinLimit() async -> Bool {
-    await state.waitInLine(orElse: false, isolation: #isolation) { state, id, waiter, isCancelled in
-      if isCancelled { return (waiter, false) }
-      if state.machine.isWithinLimit { return (waiter, true) }
-      state.shrinkWaiters.append(waiter, id: id)
-      return nil
-    } leave: { state, id in
-      state.shrinkWaiters.remove(id: id)
+    for part in parts {
+      let isWithin = await part.state.waitInLine(orElse: false, isolation: #isolation) {
+        state, id, waiter, isCancelled in
+        if isCancelled { return (waiter, false) }
+        if state.machine.isWithinLimit { return (waiter, true) }
+        state.shrinkWaiters.append(waiter, id: id)
+        return nil
+      } leave: { state, id in
+        state.shrinkWaiters.remove(id: id)
+      }
+      guard isWithin else { return false }
     }
+    return true
   }
 
-  private func resumeShrinkWaiters() {
-    while let waiter = state.withLock({ $0.machine.isWithinLimit ? $0.shrinkWaiters.removeFirst() : nil }) {
+  private func resumeShrinkWaiters(of part: Part) {
+    while let waiter = part.state.withLock({
+      $0.machine.isWithinLimit ? $0.shrinkWaiters.removeFirst() : nil
+    }) {
       waiter.resume(returning: true)
     }
   }
@@ -118,31 +183,39 @@ public final class BufferRing: Sendable {
   func setEmptyingHandler(
     _ handler: (@Sendable (_ index: Int, _ then: @escaping @Sendable () -> Void) -> Void)?
   ) {
-    state.withLock { $0.emptyingHandler = handler }
+    for part in parts { part.state.withLock { $0.emptyingHandler = handler } }
   }
 
   /// Gives the memory of a buffer that nobody has back to the kernel.
   private func empty(_ index: Int) {
+    let part = part(of: index)
     let finish: @Sendable () -> Void = { [self] in
       let bytes = unsafe bytes(at: index)
       unsafe sluice_give_memory_back(bytes.baseAddress, bytes.count)
-      if let (waiter, index) = state.withLock({ $0.machine.emptied(index) }) {
-        waiter.resume(returning: index)
+      let next = part.state.withLock { state in
+        if !state.isOnNode.isEmpty { state.isOnNode[index - part.first] = nil }
+        return state.machine.emptied(index - part.first)
       }
-      resumeShrinkWaiters()
+      if let (waiter, index) = next { waiter.resume(returning: part.first + index) }
+      resumeShrinkWaiters(of: part)
     }
-    if let handler = state.withLock({ $0.emptyingHandler }) { handler(index, finish) } else { finish() }
+    if let handler = part.state.withLock({ $0.emptyingHandler }) { handler(index, finish) } else { finish() }
   }
 
   /// Takes an empty buffer, waiting for one to come back.
   ///
+  /// - Parameter part: of which part.
   /// - Returns: nil when the task is cancelled before there is one.
-  public func take() async -> PageBuffer? {
-    let action = state.withLock { $0.machine.take() }
-    if case .take(let index) = action { return buffer(at: index) }
-    let index = await state.waitInLine(
+  public func take(from part: Int = 0) async -> PageBuffer? {
+    let part = parts[part]
+    let action = part.state.withLock { $0.machine.take() }
+    if case .take(let index) = action { return buffer(at: part.first + index) }
+    let index = await part.state.waitInLine(
       orElse: nil, isolation: #isolation,
-      enter: { $0.machine.waitToTake(id: $1, waiter: $2, isCancelled: $3).resumed },
+      enter: { state, id, waiter, isCancelled in
+        let resumed = state.machine.waitToTake(id: id, waiter: waiter, isCancelled: isCancelled).resumed
+        return resumed.map { ($0, $1.map { part.first + $0 }) }
+      },
       leave: { $0.machine.cancelWaiter(id: $1) })
     return index.map { buffer(at: $0) }
   }
@@ -150,29 +223,52 @@ public final class BufferRing: Sendable {
   /// Has the kernel give memory, which it does else when a buffer is first written, to as many free buffers as so many
   /// bytes need, together with those that have it.
   public func touch(_ byteCount: UInt64) {
-    let wanted = byteCount / UInt64(layout.chunkBytes) + 1
-    // Nobody can take one of these meanwhile: they are touched under the lock, a page each in well under a microsecond.
-    state.withLock { state in
-      for index in state.machine.touch(Int(min(wanted, UInt64(state.machine.limit)))) {
-        let bytes = unsafe bytes(at: index)
-        for offset in stride(from: 0, to: layout.chunkBytes, by: layout.pageSize) { unsafe bytes[offset] = 0 }
+    let wanted = Int(clamping: byteCount / UInt64(layout.chunkBytes) + 1)
+    let counts = parts.count == 1 ? [min(wanted, limit)] : shares.withLock { $0.divide(min(wanted, limit)) }
+    for (part, count) in zip(parts, counts) {
+      // Nobody can take one of these meanwhile: they are touched under the lock, a page each in well under a microsecond.
+      part.state.withLock { state in
+        for index in state.machine.touch(min(count, state.machine.limit)) {
+          touch(index: part.first + index)
+          if let node = state.node { state.isOnNode[index] = isOnNode(part.first + index, node) }
+        }
       }
     }
   }
 
+  private func touch(index: Int) {
+    let bytes = unsafe bytes(at: index)
+    for offset in stride(from: 0, to: layout.chunkBytes, by: layout.pageSize) { unsafe bytes[offset] = 0 }
+  }
+
   /// Buffers that are out at this moment: 0 when all are home.
-  public var takenCount: Int { state.withLock { $0.machine.taken } }
+  public var takenCount: Int { parts.reduce(0) { $0 + $1.state.withLock { $0.machine.taken } } }
+
+  /// Whether three quarters of a part's buffers, or more, are out at this moment.
+  public func isNearlyTaken(_ part: Int) -> Bool {
+    parts[part].state.withLock { $0.machine.taken * 4 >= $0.machine.limit * 3 }
+  }
+
+  /// The part of which most buffers are home.
+  public var freestPart: Int {
+    parts.indices.max {
+      let one = parts[$0].state.withLock { $0.machine.limit - $0.machine.taken }
+      let other = parts[$1].state.withLock { $0.machine.limit - $0.machine.taken }
+      return (one, $1) < (other, $0)
+    } ?? 0
+  }
 
   /// The bytes of the buffers that had memory at once, at most: so much the ring really takes.
   public var touchedBytes: Int {
-    state.withLock { $0.machine.mostTouched } * (layout.totalBytes / layout.count)
+    parts.reduce(0) { $0 + $1.state.withLock { $0.machine.mostTouched } } * (layout.totalBytes / layout.count)
   }
 
   func giveBack(_ index: Int) {
-    switch state.withLock({ $0.machine.giveBack(index) }) {
+    let part = part(of: index)
+    switch part.state.withLock({ $0.machine.giveBack(index - part.first) }) {
     case .none: break
-    case .resume(let waiter, let index): waiter.resume(returning: index)
-    case .empty(let index): empty(index)
+    case .resume(let waiter, let index): waiter.resume(returning: part.first + index)
+    case .empty(let index): empty(part.first + index)
     }
   }
 
@@ -197,6 +293,72 @@ public final class BufferRing: Sendable {
     return unsafe UnsafeMutableBufferPointer(
       start: start.bindMemory(to: Entry.self, capacity: layout.runsPerBuffer),
       count: layout.runsPerBuffer)
+  }
+}
+
+// MARK: Nodes
+
+extension BufferRing {
+  /// How many buffers are where they are to be, and how many elsewhere, as the kernel tells of those that were looked at.
+  public struct Located: Hashable, Sendable {
+    /// On the node of their part.
+    public var onNode = 0
+    /// Elsewhere.
+    public var elsewhere = 0
+  }
+
+  /// Has the memory of a part's buffers come from a node from now on, as long as it has some.
+  ///
+  /// - Returns: nil, or why the kernel refuses.
+  public func place(part number: Int, on node: Int) -> SystemErrno? {
+    let part = parts[number]
+    let count = layout.count / parts.count
+    let start = unsafe bytes(at: part.first).baseAddress
+    let result = unsafe sluice_prefer_node(start, count * layout.chunkBytes, UInt32(node))
+    guard result == 0 else { return SystemErrno(code: -result) }
+    part.state.withLock { state in
+      state.node = node
+      state.isOnNode = Array(repeating: nil, count: count)
+    }
+    return nil
+  }
+
+  /// Of the buffers of a part that have memory now.
+  public func located(part: Int) -> Located {
+    parts[part].state.withLock { state in
+      state.isOnNode.reduce(into: Located()) { located, isOnNode in
+        if isOnNode == true { located.onNode += 1 }
+        if isOnNode == false { located.elsewhere += 1 }
+      }
+    }
+  }
+
+  func partNumber(of index: Int) -> Int { parts.count == 1 ? 0 : index / (layout.count / parts.count) }
+
+  /// Makes sure once that a buffer has memory, and that of the right node.
+  ///
+  /// - Returns: nil where the kernel chooses, or does not tell.
+  func settle(_ index: Int) -> Bool? {
+    let part = part(of: index)
+    let (node, known) = part.state.withLock { state in
+      (state.node, state.node == nil ? nil : state.isOnNode[index - part.first])
+    }
+    guard let node else { return nil }
+    if let known { return known }
+    touch(index: index)
+    let found = isOnNode(index, node)
+    part.state.withLock { $0.isOnNode[index - part.first] = found }
+    return found
+  }
+
+  /// Asks the kernel where the pages are.
+  private func isOnNode(_ index: Int, _ node: Int) -> Bool? {
+    let bytes = unsafe bytes(at: index)
+    let start = UInt64(UInt(bitPattern: bytes.baseAddress))
+    let addresses = stride(from: 0, to: bytes.count, by: layout.pageSize).map { start + UInt64($0) }
+    var nodes = [Int32](repeating: -1, count: addresses.count)
+    let result = unsafe sluice_nodes_of_pages(0, addresses.count, addresses, &nodes)
+    return result == 0 ? nodes.allSatisfy { $0 == Int32(node) } : nil
   }
 }
 

@@ -11,6 +11,15 @@ public struct PageBuffer: ~Copyable, @unchecked Sendable {
   /// Which buffer of the ring it is.
   let index: Int
 
+  /// Of which part of the ring it is.
+  public var part: Int { ring.partNumber(of: index) }
+
+  /// Makes sure, once for as long as the buffer has memory, that this is of the node of its part: whoever fills the buffer
+  /// does so first. What is in the buffer is lost.
+  ///
+  /// - Returns: whether it is; nil where the kernel chooses, or does not tell.
+  public func settle() -> Bool? { ring.settle(index) }
+
   /// Room for the data; whole pages, at a page's boundary.
   public let bytes: UnsafeMutableRawBufferPointer
   /// Room for the runs.

@@ -34,6 +34,8 @@ public struct Capabilities: Sendable {
     case mappings = "max_map_count"
     /// The kernel gives us an io_uring.
     case ioUring = "io_uring"
+    /// The nodes of memory and processors.
+    case numa = "NUMA"
     /// As much memory may be locked as the default budget has.
     case lockedMemory = "RLIMIT_MEMLOCK"
     /// Yama lets a user's processes look at each other.
@@ -108,6 +110,7 @@ public struct Capabilities: Sendable {
       tryMappings(tree)
     }
     tryKernel()
+    tryNodes()
     tryPrivileges()
   }
 

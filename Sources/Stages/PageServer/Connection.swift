@@ -41,6 +41,19 @@ final class Connection: Sendable {
     }
   }
 
+  /// The network interface that it goes over; nil where no interface has our end's address.
+  var interfaceName: String? {
+    var name = InlineArray<16, CChar>(repeating: 0)
+    let descriptor = socket.number
+    return unsafe withUnsafeMutableBytes(of: &name) { bytes in
+      guard
+        unsafe sluice_interface_of_socket(descriptor, bytes.baseAddress!.assumingMemoryBound(to: CChar.self))
+          == 0
+      else { return nil }
+      return unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+    }
+  }
+
   /// Whether it is encrypted.
   var isSecured: Bool { secured.withLock { $0 != nil } }
 

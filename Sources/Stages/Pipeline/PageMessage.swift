@@ -12,6 +12,9 @@ public struct ReadPlan: ~Copyable, Sendable {
   var buffer: PageBuffer
   /// Whether its pages may be restored on demand.
   var isLazy = false
+  /// Where there are several nodes: the bytes by the nodes that hold them, in the order of `Placement.nodes`; last those of
+  /// which it is not known.
+  var held: [UInt64] = []
 }
 
 /// What goes from the source to the sink.

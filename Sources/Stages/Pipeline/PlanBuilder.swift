@@ -25,6 +25,8 @@ struct PlanBuilder: ~Copyable {
   private var isLazy = false
   private var open: PageBuffer?
   private(set) var nextSequence: UInt64 = 0
+  /// Whether a plan is open.
+  var isOpen: Bool { open != nil }
 
   /// The runs that follow are of this owner. Nothing of another may be open.
   mutating func begin(_ owner: PageOwner) {

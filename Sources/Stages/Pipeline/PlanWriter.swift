@@ -7,20 +7,34 @@ internal import SluicePipeline
 public struct PlanWriter: ~Copyable, Sendable {
   private var builder = PlanBuilder()
   private let ring: BufferRing
-  private let plans: PlanChannel
+  private let plans: PlanChannels
   private let chunks: ChunkChannel
   private let gate: StageGate?
+  /// Where plans go, on a machine of several nodes; nil on others.
+  private var steering: PlanSteering?
+  private let placing: NodePlacing?
+  private let locators: (any LocatedSource)?
+  private var locator: (any PageLocator)?
   /// How long the walk waited for a buffer to come back.
   private(set) var withoutBuffer = StageWait()
   /// How long it waited for a reader to take a plan.
   private(set) var plansFull = StageWait()
 
-  /// - Parameter gate: opened when few buffers are left, for those who give them back; nil where they wait for nothing.
-  init(ring: BufferRing, plans: PlanChannel, chunks: ChunkChannel, gate: StageGate? = nil) {
+  /// - Parameters:
+  ///   - placing: which readers there are on which nodes; nil where there is one node.
+  ///   - locators: who knows where pages are; nil where nobody does.
+  ///   - gate: opened when few buffers are left, for those who give them back; nil where they wait for nothing.
+  init(
+    ring: BufferRing, plans: PlanChannels, chunks: ChunkChannel, placing: NodePlacing? = nil,
+    locators: (any LocatedSource)? = nil, gate: StageGate? = nil
+  ) {
     self.gate = gate
     self.ring = ring
     self.plans = plans
     self.chunks = chunks
+    self.placing = placing
+    self.locators = locators
+    steering = placing.map { PlanSteering($0.placement, pageSize: ring.layout.pageSize) }
   }
 
   /// The size of a page in bytes: runs are whole pages.
@@ -31,6 +45,10 @@ public struct PlanWriter: ~Copyable, Sendable {
   /// - Throws: `SluiceError` with `cancelled`.
   public mutating func begin(_ owner: PageOwner) async throws(SluiceError) {
     builder.begin(owner)
+    if steering != nil {
+      steering?.begin()
+      locator = locators?.locator(of: owner)
+    }
     try await tell(.begin(owner, before: builder.nextSequence))
   }
 
@@ -39,6 +57,7 @@ public struct PlanWriter: ~Copyable, Sendable {
   /// - Parameter run: behind all that was said of the process before, and of whole pages.
   /// - Throws: `SluiceError` with `cancelled`.
   public mutating func read(_ run: PageRun) async throws(SluiceError) {
+    guard steering == nil else { return try await addToNodes(run.memoryRun) }
     try await add(run.memoryRun, from: .data)
   }
 
@@ -97,17 +116,53 @@ public struct PlanWriter: ~Copyable, Sendable {
     }
   }
 
+  /// The same on a machine of several nodes, where a plan has pages of one of them, as far as that can be.
+  private mutating func addToNodes(_ run: MemoryRun) async throws(SluiceError) {
+    var rest = run
+    while rest.length > 0 {
+      for stretch in findNodes(of: rest) {
+        if steering?.turn(to: stretch, hasPlan: builder.isOpen) == true { try await sendPlan() }
+        var part = MemoryRun(address: rest.address, length: stretch.byteCount)
+        rest = MemoryRun(address: rest.address + part.length, length: rest.length - part.length)
+        var need = PlanBuilder.Need.nothing
+        repeat {
+          let before = part.length
+          need = builder.add(&part, from: .data)
+          steering?.add(before - part.length, of: stretch)
+          switch need {
+          case .nothing: break
+          case .buffer: builder.give(try await takeBuffer())
+          case .room: try await sendPlan()
+          }
+        } while need != .nothing
+      }
+    }
+  }
+
+  /// Where the beginning of a run is.
+  private mutating func findNodes(of run: MemoryRun) -> [PlanSteering.Stretch] {
+    guard let placing, placing.isOn, let locator, let samples = steering?.samples(of: run) else {
+      return [PlanSteering.Stretch(byteCount: run.length)]
+    }
+    let nodes = samples.addresses.isEmpty ? [] : placing.find(samples.addresses, by: locator)
+    return steering?.stretches(of: samples, on: nodes) ?? []
+  }
+
   private mutating func takeBuffer() async throws(SluiceError) -> PageBuffer {
-    if let gate, ring.takenCount * 4 >= ring.limit * 3 { gate.open() }
     let began = sluice_monotonic_nanoseconds()
-    let buffer = await ring.take()
+    // Where nothing goes by nodes, all parts serve as one.
+    if steering != nil { steering?.open(at: placing?.isOn == true && locator != nil ? nil : ring.freestPart) }
+    let part = steering?.place ?? 0
+    if let gate, ring.isNearlyTaken(part) { gate.open() }
+    let buffer = await ring.take(from: part)
     withoutBuffer.add(since: began, bytes: ring.layout.chunkBytes)
     guard let buffer else { throw .cancelled }
     return buffer
   }
 
   private mutating func sendPlan() async throws(SluiceError) {
-    guard let plan = builder.takePlan() else { return }
+    guard var plan = builder.takePlan() else { return }
+    if steering != nil { plan.held = steering?.takeHeld() ?? [] }
     let (began, byteCount) = (sluice_monotonic_nanoseconds(), plan.byteCount)
     // A channel that was failed by a later stage gives the plan back: that stage's error is the one to report.
     guard await plans.send(plan) == nil else { throw .cancelled }

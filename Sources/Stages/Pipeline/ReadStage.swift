@@ -10,10 +10,17 @@ actor ReadStage {
     var withoutPlan = StageWait()
     /// How long it waited for the next stage to take what was read.
     var chunksFull = StageWait()
+    /// Where there are several nodes: what was read of what each holds, in the order of `Placement.nodes`; last what was read
+    /// of pages of which it is not known where they were.
+    var nodes: [NodeBytes] = []
 
     static func += (total: inout Counts, other: Counts) {
       total.withoutPlan += other.withoutPlan
       total.chunksFull += other.chunksFull
+      if total.nodes.count < other.nodes.count {
+        total.nodes += Array(repeating: NodeBytes(), count: other.nodes.count - total.nodes.count)
+      }
+      for (index, bytes) in other.nodes.enumerated() { total.nodes[index] += bytes }
     }
   }
 
@@ -25,6 +32,7 @@ actor ReadStage {
   private let readTimeLimit: Duration
   private let hashSeed: UInt64?
   private let findsZeros: Bool
+  private let node: ReaderNode?
   private var counts = Counts()
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
@@ -33,9 +41,11 @@ actor ReadStage {
   /// - Parameters:
   ///   - hashSeed: pages are hashed with it while they are in the processor's cache; nil where they are not hashed.
   ///   - findsZeros: whether pages of zeros are looked for here, for the same reason; else the last stage does.
+  ///   - node: the one that the reader is on; nil where there is one node.
   init(
     reader: any PageSourceReader, pageSize: Int, plans: PlanChannel, chunks: ChunkChannel,
-    readTimeLimit: Duration, hashSeed: UInt64?, findsZeros: Bool, executor: ThreadExecutor
+    readTimeLimit: Duration, hashSeed: UInt64?, findsZeros: Bool, node: ReaderNode? = nil,
+    executor: ThreadExecutor
   ) {
     self.findsZeros = findsZeros
     self.reader = reader
@@ -44,6 +54,7 @@ actor ReadStage {
     self.chunks = chunks
     self.readTimeLimit = readTimeLimit
     self.hashSeed = hashSeed
+    self.node = node
     self.executor = executor
   }
 
@@ -54,7 +65,12 @@ actor ReadStage {
       counts.withoutPlan.add(since: began, bytes: plan.byteCount)
       // A read takes some 100 µs and cannot be interrupted; between two, cancellation is obeyed.
       guard !Task.isCancelled else { throw .cancelled }
+      let isNear = node.map { $0.placing.settle(plan.buffer) }
       do { try reader.fill(&plan) } catch { throw SluiceError(of: error) }
+      if let node, let isNear {
+        counts.nodes.add(
+          plan.held, read: plan.byteCount, at: isNear && plan.buffer.part == node.place ? node.slot : nil)
+      }
       if let hashSeed { plan.buffer.hashPages(seed: hashSeed) }
       let chunk = PageChunk(plan, pageSize: pageSize, findsZeros: findsZeros)
       let byteCount = chunk.byteCount

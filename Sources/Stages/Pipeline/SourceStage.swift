@@ -17,20 +17,22 @@ actor SourceStage {
 
   private nonisolated let executor: ThreadExecutor
   private let source: any PageSource
-  private let plans: PlanChannel
+  private let plans: PlanChannels
   private var writer: PlanWriter?
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
   nonisolated var taskExecutor: any TaskExecutor { executor }
 
   init(
-    source: any PageSource, ring: BufferRing, plans: PlanChannel, chunks: ChunkChannel,
-    gate: StageGate? = nil, executor: ThreadExecutor
+    source: any PageSource, ring: BufferRing, plans: PlanChannels, chunks: ChunkChannel,
+    placing: NodePlacing?, gate: StageGate? = nil, executor: ThreadExecutor
   ) {
     self.source = source
     self.plans = plans
     self.executor = executor
-    writer = PlanWriter(ring: ring, plans: plans, chunks: chunks, gate: gate)
+    writer = PlanWriter(
+      ring: ring, plans: plans, chunks: chunks, placing: placing, locators: source as? any LocatedSource,
+      gate: gate)
   }
 
   /// Runs the walk once, then finishes the channel of plans.

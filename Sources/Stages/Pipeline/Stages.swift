@@ -16,7 +16,7 @@ struct Stages: Sendable {
   let readers: [ReadStage]
   var filter: FilterStage?
   let sink: SinkStage
-  let plans: PlanChannel
+  let plans: PlanChannels
   /// From the readers to the next stage.
   let chunks: ChunkChannel
   /// From the filter to the sink, where there is a filter.
@@ -150,7 +150,7 @@ extension Stages {
 /// Who reads processes that stand still until everything is read.
 struct StandingReaders: Sendable {
   /// The threads that read, in place of those of the runtime.
-  let threads: [ThreadExecutor]
+  let readers: [ReaderThread]
   /// How many processes there are, each of which has a beginning and an end to be told.
   let processCount: Int
 }
@@ -178,8 +178,15 @@ extension Stages {
     let (ring, threads) = (lease.ring, lease.threads)
     let buffers = ring.limit
     let batch = max(1, min(4, buffers / 8))
-    let readers = standing?.threads ?? threads.readers
-    let plans = PlanChannel(capacity: readers.count + batch, senderBatch: batch)
+    let readers = standing?.readers ?? threads.readers
+    let plans = PlanChannels(
+      (0..<ring.partCount).map { part in
+        let count = ring.partCount == 1 ? readers.count : readers.count { $0.place == part }
+        let batch = ring.partCount == 1 ? batch : max(1, min(4, ring.limit(of: part) / 8))
+        return PlanChannel(capacity: count + batch, senderBatch: batch)
+      })
+    // Nothing goes by nodes where the buffers do not.
+    let placing = ring.partCount == lease.placing?.placement.places.count ? lease.placing : nil
     let waiting = standing.map { buffers + 2 * $0.processCount } ?? min(8, buffers)
     func channel() -> ChunkChannel {
       ChunkChannel(capacity: waiting, receiverBatch: batch, senderBatch: batch)
@@ -192,11 +199,14 @@ extension Stages {
     self.chunks = chunks
     self.filtered = filtered
     self.source = SourceStage(
-      source: source, ring: ring, plans: plans, chunks: chunks, gate: gate, executor: threads.walker)
+      source: source, ring: ring, plans: plans, chunks: chunks, placing: placing, gate: gate,
+      executor: threads.walker)
     self.readers = readers.map {
       ReadStage(
-        reader: source.makeReader(), pageSize: ring.layout.pageSize, plans: plans, chunks: chunks,
-        readTimeLimit: readTimeLimit, hashSeed: hashSeed, findsZeros: standing == nil, executor: $0)
+        reader: source.makeReader(), pageSize: ring.layout.pageSize,
+        plans: plans[ring.partCount == 1 ? 0 : $0.place], chunks: chunks, readTimeLimit: readTimeLimit,
+        hashSeed: hashSeed, findsZeros: standing == nil, node: ReaderNode(placing, place: $0.place),
+        executor: $0.executor)
     }
     if let filter, let filtered {
       self.filter = FilterStage(

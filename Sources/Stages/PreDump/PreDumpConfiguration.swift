@@ -70,6 +70,15 @@ extension PreDump {
       case threads
     }
 
+    /// What becomes of readers and buffers on a machine of several nodes of memory and processors (NUMA).
+    public enum NUMA: Sendable {
+      /// Each node has readers and buffers of its own, which copy what the node holds. On a machine with one node there is
+      /// nothing of that.
+      case automatic
+      /// The kernel chooses where they are.
+      case off
+    }
+
     /// The process that is copied with all of its descendants, by the pid that we see it under.
     public var pid: Int32
     /// The directory for the images. It is made where there is none, and must hold no images.
@@ -99,7 +108,14 @@ extension PreDump {
     ///
     /// One reads some 9 GB/s, which no disk and few networks take; each more costs the process itself memory
     /// bandwidth and a core. So one, unless the images go to memory or to a fast array.
+    ///
+    /// On a machine of several nodes it is so many on each, unless `numa` is off.
     public var readers = 1
+    /// How many threads read on which node, by the nodes' numbers, instead of `readers` on each: what other nodes hold is read
+    /// by those of the nearest.
+    public var readersOnNodes: [Int: Int] = [:]
+    /// What becomes of readers and buffers on a machine of several nodes.
+    public var numa = NUMA.automatic
     /// More would never be of use.
     public static let possibleReaders = 1...256
     /// How many threads read in a last round, while the processes stand still: theirs are idle then, and each
@@ -177,6 +193,19 @@ extension PreDump {
     func check(hasSink: Bool = false) throws(SluiceError) {
       try Self.check(readers, "readers", Self.possibleReaders)
       if let stopReaders { try Self.check(stopReaders, "readers (stopReaders)", Self.possibleReaders) }
+      if !readersOnNodes.isEmpty {
+        guard numa == .automatic else {
+          throw SluiceError(
+            .invalidArgument, "readers on nodes (readersOnNodes) take placement on nodes, which is off (numa)"
+          )
+        }
+        guard readersOnNodes.keys.allSatisfy({ $0 >= 0 }), readersOnNodes.values.allSatisfy({ $0 >= 0 })
+        else {
+          throw SluiceError(.invalidArgument, "numbers of nodes and readers (readersOnNodes) are from 0 up")
+        }
+        let most = readersOnNodes.values.reduce(0) { min($0, 1 << 20) + min($1, 1 << 20) }
+        try Self.check(most, "readers", Self.possibleReaders)
+      }
       try Self.check(queueDepth, "writes in flight (queueDepth)", Self.possibleQueueDepths)
       try Self.check(stopTimeLimit: stopTimeLimit)
       guard readTimeLimit >= .seconds(1), readTimeLimit <= .seconds(1_000_000_000) else {

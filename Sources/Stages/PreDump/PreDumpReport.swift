@@ -113,6 +113,8 @@ public struct PreDumpReport: Sendable, Codable {
   public let isDirect: Bool
   /// Threads that read the process' memory.
   public let readers: Int
+  /// Who has read what where; nil where there is one node, or nothing was to be placed.
+  public private(set) var numa: NUMA?
   /// Where the time went: how long each stage waited for another.
   public let stalls: Stalls
 
@@ -160,13 +162,15 @@ public struct PreDumpReport: Sendable, Codable {
     case writeEngine = "write_engine"
     case isDirect = "direct_io"
     case readers
+    case numa
     case stalls
   }
 
   init(
     configuration: PreDump.Configuration, tries: Int, start: PreparedRound, counts: RunCounts,
-    ring: BufferRing, readers: Int, engine: String, isDirect: Bool, parent: String?, began: UInt64
+    lease: RuntimeLease, readers: Int, isDirect: Bool, parent: String?, began: UInt64
   ) {
+    let ring = lease.ring
     processes = start.tasks.map { ProcessReport($0, counts) }
     let total = counts.total(of: start.tasks)
     pid = start.tasks[0].process.pid
@@ -205,10 +209,12 @@ public struct PreDumpReport: Sendable, Codable {
     clearTime = .nanoseconds(counted: start.clearNanoseconds)
     memoryBudget = configuration.memoryBudget
     buffersBytes = ring.touchedBytes
-    writeEngine = engine
+    writeEngine = lease.engine.kind
     self.isDirect = isDirect
     self.readers = readers
     stalls = Stalls(counts)
+    let (read, bytesOfPage) = (counts.stages.readers.nodes, pageSize)
+    numa = lease.placing.map { NUMA($0, ring: ring, read: read, pageSize: bytesOfPage) }
     self.began = began
     writingNanoseconds = counts.stages.sink.writingNanoseconds
     isLast = start.standing != nil
@@ -228,6 +234,9 @@ public struct PreDumpReport: Sendable, Codable {
   private static func short(_ nanoseconds: UInt64) -> UInt32 {
     UInt32(clamping: nanoseconds / 1000)
   }
+
+  /// - Parameter node: the one that the writer was on; nil where it was on any.
+  mutating func tell(writerNode node: Int?) { numa?.writerNode = node }
 
   mutating func finish(at end: UInt64, in place: ImagesPlace?) {
     self.place = place

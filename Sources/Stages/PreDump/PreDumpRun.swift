@@ -32,27 +32,47 @@ struct PreDumpRun: Sendable {
   @concurrent
   func run() async throws(SluiceError) -> PreDumpReport {
     progress.begin(round: role.number, tries: role.tries)
+    let wish = try PlacementWish(configuration, on: await topology())
     let subject = try lookAtSubject()
     progress.expect(subject.expected)
     let target = try makeTarget(of: subject)
     let place = try imagesPlace(target, trust: subject.trust)
+    let writer = wish.writer(
+      filesystem: place?.identity.device, interface: subject.session?.connection.interfaceName)
     let lease = try await runtime.acquire(
       RuntimeNeeds(
-        shares: subject.shares, limits: limits(of: target), readers: configuration.readers,
+        shares: subject.shares, limits: limits(of: target), readers: wish.readers,
         queueDepth: configuration.queueDepth, writeEngine: configuration.writeEngine,
-        registersBuffers: configuration.registersBuffers, logger: configuration.logger))
+        registersBuffers: configuration.registersBuffers, logger: configuration.logger,
+        placement: wish.placement, nodeShares: wish.shares(of: subject.tree.processes),
+        writerProcessors: writer?.processors))
     configuration.logger.info("\(lease.budget)")
+    tellPlacement(lease, writerNode: writer?.node)
     let destination = makeDestination(target, session: subject.session, by: lease)
     do throws(SluiceError) {
-      let report = try await heedingCancellation(of: subject.session) { () async throws(SluiceError) in
+      var report = try await heedingCancellation(of: subject.session) { () async throws(SluiceError) in
         try await copy(subject, to: destination, by: lease, place)
       }
       await runtime.release(lease, isReusable: true)
+      report.tell(writerNode: writer?.node)
       return report
     } catch {
       await runtime.release(lease, isReusable: false)
       throw error
     }
+  }
+
+  /// The machine's nodes, where they matter.
+  private func topology() async -> Topology {
+    configuration.numa == .off ? .single : await runtime.topology
+  }
+
+  private func tellPlacement(_ lease: RuntimeLease, writerNode: Int?) {
+    guard let placing = lease.placing, placing.isOn else { return }
+    let buffers = placing.placement.places.indices.map { "\(lease.ring.limit(of: $0))" }.joined(
+      separator: " + ")
+    let writer = writerNode.map { "; the writer is on node \($0), near the device" } ?? ""
+    configuration.logger.info("NUMA: \(placing.placement); \(buffers) buffers\(writer)")
   }
 
   /// Runs `body`, and ends the session with a page server, in which it may wait, when the task is cancelled.
@@ -112,7 +132,7 @@ struct PreDumpRun: Sendable {
     let stages = try Stages(
       from: source, through: filter(of: round, to: destination, by: lease), to: destination.sink, by: lease,
       expecting: subject.parent == nil ? subject.expected : 0,
-      standing: stopReaders.map { StandingReaders(threads: $0, processCount: round.tasks.count) },
+      standing: stopReaders.map { StandingReaders(readers: $0, processCount: round.tasks.count) },
       readTimeLimit: configuration.readTimeLimit, hashSeed: round.contents?.seed,
       rate: role.isLast ? nil : configuration.rateLimit, progress: progress,
       observer: observer)
@@ -135,8 +155,7 @@ struct PreDumpRun: Sendable {
       configuration: configuration, tries: role.tries, start: round,
       counts: RunCounts(
         stages: counts, walker: walked, reads: source.read, queueFull: await destination.queueFull),
-      ring: lease.ring, readers: stages.readers.count, engine: lease.engine.kind,
-      isDirect: destination.isDirect,
+      lease: lease, readers: stages.readers.count, isDirect: destination.isDirect,
       parent: subject.parent?.path, began: began)
     try round.lookForDoubts(logger: configuration.logger)
     try await publish(report, round, counts, to: destination.sink, in: place, preparer, journal)

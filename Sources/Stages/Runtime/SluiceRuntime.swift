@@ -1,6 +1,7 @@
 internal import CSluiceLinux
 internal import Logging
 internal import SluicePipeline
+internal import SluiceSystem
 internal import SluiceTarget
 
 /// What dumps work with, and what outlives each of them: threads, buffers, io_uring, and one memory budget.
@@ -32,10 +33,18 @@ public final class SluiceRuntime: Sendable {
   /// A runtime without threads and buffers: a dump makes what it needs, and leaves it to the next.
   ///
   /// - Parameter memoryBudget: in bytes. Whether it is enough is found out by each dump.
-  public init(memoryBudget: Int = 64 << 20) {
-    self.memoryBudget = memoryBudget
-    core = RuntimeCore(memoryBudget: memoryBudget)
+  public convenience init(memoryBudget: Int = 64 << 20) {
+    self.init(memoryBudget: memoryBudget, topology: nil)
   }
+
+  /// - Parameter topology: the machine's nodes; nil where they are to be looked up when a dump begins.
+  init(memoryBudget: Int, topology: Topology?) {
+    self.memoryBudget = memoryBudget
+    core = RuntimeCore(memoryBudget: memoryBudget, topology: topology)
+  }
+
+  /// The machine's nodes, looked up once.
+  var topology: Topology { get async { await core.knownTopology() } }
 
   deinit {
     // A program that ends just now must not have a task that begins.
@@ -109,6 +118,12 @@ struct RuntimeNeeds: Sendable {
   var writeEngine: PreDump.Configuration.WriteEngine
   var registersBuffers: Bool
   var logger: Logger
+  /// The nodes that readers and buffers are on; nil where they are on any.
+  var placement: Placement?
+  /// What the places are to have of all buffers, in proportion.
+  var nodeShares: [Double] = []
+  /// The processors that the writer stays on; nil where it is on any.
+  var writerProcessors: [UInt32]?
 }
 
 /// What a dump has of a runtime, until it is released.
@@ -117,6 +132,8 @@ struct RuntimeLease: Sendable {
   let budget: MemoryBudget
   let resources: RuntimeSet
   fileprivate let part: MemoryLedger.Part
+  /// Where readers and buffers are; nil where nothing was to be placed.
+  let placing: NodePlacing?
 
   var ring: BufferRing { resources.ring }
   var engine: any WriteEngine { resources.engine }
@@ -132,6 +149,8 @@ final class RuntimeSet: Sendable {
     let writeEngine: PreDump.Configuration.WriteEngine
     let registersBuffers: Bool
     let chunkBytes: Int
+    var placement: Placement?
+    var writerProcessors: [UInt32]?
   }
 
   let kind: Kind
@@ -141,13 +160,13 @@ final class RuntimeSet: Sendable {
   private let filterThread = Locked<ThreadExecutor?>(nil)
   private let sinkThread = Locked<ThreadExecutor?>(nil)
   /// Readers beside the usual ones, for processes that stand still.
-  private let moreReaders = Locked<[ThreadExecutor]>([])
+  private let moreReaders = Locked<[ReaderThread]>([])
 
   init(kind: Kind, ring: BufferRing, logger: Logger) throws(SluiceError) {
     self.kind = kind
     self.ring = ring
     engine = try makeEngine(kind, ring: ring, logger: logger)
-    do throws(SluiceError) { threads = try StageThreads(readers: kind.readers) } catch {
+    do throws(SluiceError) { threads = try StageThreads(readers: kind.readers, on: kind.placement) } catch {
       engine.shutdown()
       throw error
     }
@@ -158,13 +177,20 @@ final class RuntimeSet: Sendable {
     try thread("sluice-filter", in: filterThread)
   }
 
-  /// So many readers: the usual ones, and others where these are too few.
-  func readers(_ count: Int) throws(SluiceError) -> [ThreadExecutor] {
+  /// So many readers: the usual ones, and others where these are too few. Where readers are on nodes, each node keeps its
+  /// own, for nobody else takes plans of that node.
+  func readers(_ count: Int) throws(SluiceError) -> [ReaderThread] {
     let usual = threads.readers
-    guard count > usual.count else { return Array(usual.prefix(count)) }
+    guard count > usual.count else { return kind.placement == nil ? Array(usual.prefix(count)) : usual }
+    let places = kind.placement?.places ?? []
     var others = moreReaders.withLock { $0 }
     while others.count < count - usual.count {
-      others.append(try StageThreads.make("sluice-read-\(usual.count + others.count)"))
+      let number = usual.count + others.count
+      let place = places.isEmpty ? 0 : number % places.count
+      others.append(
+        ReaderThread(
+          executor: try StageThreads.make(
+            "sluice-read-\(number)", on: places.isEmpty ? nil : places[place].processors), place: place))
       moreReaders.withLock { [others] in $0 = others }
     }
     return usual + others.prefix(count - usual.count)
@@ -187,7 +213,7 @@ final class RuntimeSet: Sendable {
     threads.shutdown()
     filterThread.withLock { $0 }?.shutdown()
     sinkThread.withLock { $0 }?.shutdown()
-    for thread in moreReaders.withLock({ $0 }) { thread.shutdown() }
+    for reader in moreReaders.withLock({ $0 }) { reader.executor.shutdown() }
   }
 }
 
@@ -197,21 +223,39 @@ private actor RuntimeCore {
   private var idle: [RuntimeSet] = []
   private(set) var counts = SluiceRuntime.Counts()
 
-  init(memoryBudget: Int) { ledger = MemoryLedger(total: memoryBudget) }
+  private var topology: Topology?
+  /// Why nothing is placed any more: what a node or the kernel has refused once, it would refuse again.
+  private var placementRefusal: String?
+
+  init(memoryBudget: Int, topology: Topology?) {
+    ledger = MemoryLedger(total: memoryBudget)
+    self.topology = topology
+  }
+
+  func knownTopology() -> Topology {
+    let known = topology ?? .current()
+    topology = known
+    return known
+  }
 
   func acquire(_ needs: RuntimeNeeds) async throws(SluiceError) -> RuntimeLease {
     let pageSize = Int(sluice_page_size())
     let fixed = needs.shares.reduce(0) { $0 + $1.byteCount }
     let preferred = needs.limits.preferredChunkBytes
+    let placing = makePlacing(needs, fixed, pageSize)
+    let placement = placing.flatMap { $0.isOn ? $0.placement : nil }
+    let fewest = Self.fewestBuffers(placement)
     // What cannot be had by itself is refused with the number that would do.
-    let whole = try Self.divide(ledger.total, needs.shares, pageSize, preferred)
+    let whole = try Self.divide(ledger.total, needs.shares, pageSize, preferred, fewest)
     let candidate = idle.popLast()
     let part: MemoryLedger.Part
     do throws(MemoryLedger.Refusal) {
       part = try await ledger.take(
-        fixed: fixed, leastForBuffers: MemoryBudget.leastForBuffers(pageSize: pageSize), ring: candidate?.ring
+        fixed: fixed, leastForBuffers: Self.leastForBuffers(fewest, pageSize), ring: candidate?.ring,
+        fewest: placement == nil ? MemoryLedger.fewestBuffers : fewest
       ) { bytesForBuffers in
-        let buffers = try? Self.divide(fixed + bytesForBuffers, needs.shares, pageSize, preferred).buffers
+        let buffers = try? Self.divide(fixed + bytesForBuffers, needs.shares, pageSize, preferred, fewest)
+          .buffers
         return buffers.map { $0.totalBytes / $0.count } ?? 0
       }
     } catch {
@@ -222,21 +266,31 @@ private actor RuntimeCore {
     do throws(SluiceError) {
       let isWhole = part.bytesForBuffers >= ledger.total - fixed
       budget =
-        isWhole ? whole : try Self.divide(fixed + part.bytesForBuffers, needs.shares, pageSize, preferred)
+        isWhole
+        ? whole : try Self.divide(fixed + part.bytesForBuffers, needs.shares, pageSize, preferred, fewest)
     } catch {
       if let candidate { idle.append(candidate) }
       await ledger.giveBack(part, keeping: candidate?.ring)
       throw error
     }
     do throws(SluiceError) {
-      let set = try await set(for: needs, budget, instead: candidate)
+      let set = try await set(for: needs, budget, placing, instead: candidate)
       set.ring.wantedLimit = needs.limits.isMemory ? budget.forMemory.count : budget.buffers.count
       if let most = needs.limits.mostChunks {
         // One that is read, one that waits on either side: with fewer the stages wait for each other.
         set.ring.wantedLimit = min(set.ring.wantedLimit, most + 3)
       }
+      if set.kind.placement != nil {
+        set.ring.wantedLimit = max(set.ring.wantedLimit, fewest)
+        // They may be others than those of the round before.
+        set.ring.setShares(needs.nodeShares)
+        guard await set.ring.waitUntilWithinLimit() else {
+          set.shutdown()
+          throw .cancelled
+        }
+      }
       await ledger.use(set.ring, for: part)
-      return RuntimeLease(budget: budget, resources: set, part: part)
+      return RuntimeLease(budget: budget, resources: set, part: part, placing: placing)
     } catch {
       await ledger.giveBack(part)
       throw error
@@ -244,11 +298,12 @@ private actor RuntimeCore {
   }
 
   private static func divide(
-    _ total: Int, _ shares: [MemoryBudget.Share], _ pageSize: Int, _ preferred: Int?
+    _ total: Int, _ shares: [MemoryBudget.Share], _ pageSize: Int, _ preferred: Int?, _ fewest: Int
   ) throws(SluiceError) -> MemoryBudget {
     do throws(MemoryBudget.TooSmall) {
       return try MemoryBudget(
-        total: total, shares: shares, pageSize: pageSize, preferredChunkBytes: preferred)
+        total: total, shares: shares, pageSize: pageSize, preferredChunkBytes: preferred,
+        fewestBuffers: fewest)
     } catch {
       throw SluiceError(error)
     }
@@ -256,11 +311,12 @@ private actor RuntimeCore {
 
   /// The set that was idle, if it is as needed; else a new one.
   private func set(
-    for needs: RuntimeNeeds, _ budget: MemoryBudget, instead candidate: RuntimeSet?
+    for needs: RuntimeNeeds, _ budget: MemoryBudget, _ placing: NodePlacing?, instead candidate: RuntimeSet?
   ) async throws(SluiceError) -> RuntimeSet {
-    let kind = RuntimeSet.Kind(
+    var kind = RuntimeSet.Kind(
       readers: needs.readers, queueDepth: needs.queueDepth, writeEngine: needs.writeEngine,
-      registersBuffers: needs.registersBuffers, chunkBytes: budget.buffers.chunkBytes)
+      registersBuffers: needs.registersBuffers, chunkBytes: budget.buffers.chunkBytes,
+      placement: placing.flatMap { $0.isOn ? $0.placement : nil }, writerProcessors: needs.writerProcessors)
     if let candidate {
       if candidate.kind == kind {
         counts.reused += 1
@@ -274,19 +330,60 @@ private actor RuntimeCore {
     do throws(BufferRing.MappingFailed) {
       // Addresses for as many buffers as there could ever be: what is not used takes no memory.
       let layout = BufferLayout(count: 1, chunkBytes: kind.chunkBytes, pageSize: budget.buffers.pageSize)
-      ring = try BufferRing(
-        layout: BufferLayout(
-          count: max(budget.buffers.count, min(ledger.total / layout.totalBytes, MemoryBudget.mostBuffers)),
-          chunkBytes: layout.chunkBytes, pageSize: layout.pageSize))
+      let most = max(budget.buffers.count, min(ledger.total / layout.totalBytes, MemoryBudget.mostBuffers))
+      ring = try Self.makeRing(most, like: layout, placing)
     } catch {
       throw SluiceError(error)
     }
+    if placing?.isOn != true { kind.placement = nil }
     let made = try RuntimeSet(kind: kind, ring: ring, logger: needs.logger)
     counts.made += 1
     return made
   }
 
+  /// A ring with a part for each node that buffers are on; one of the usual kind where the kernel has none of that.
+  private static func makeRing(
+    _ most: Int, like one: BufferLayout, _ placing: NodePlacing?
+  ) throws(BufferRing.MappingFailed) -> BufferRing {
+    func layout(of count: Int) -> BufferLayout {
+      BufferLayout(count: count, chunkBytes: one.chunkBytes, pageSize: one.pageSize)
+    }
+    guard let placing, placing.isOn else { return try BufferRing(layout: layout(of: most)) }
+    let places = placing.placement.places
+    // All of them may come to be on one node; and the kernel registers no more than so many (IORING_MAX_REG_BUFFERS).
+    let each = min(most, 16384 / places.count)
+    let ring = try BufferRing(layout: layout(of: each * places.count), parts: places.count)
+    for (part, place) in places.enumerated() {
+      guard let refusal = ring.place(part: part, on: place.node) else { continue }
+      placing.giveUp("the kernel does not place memory on node \(place.node) (\(refusal.name))")
+      return try BufferRing(layout: layout(of: most))
+    }
+    return ring
+  }
+
+  /// How the dump's readers and buffers are placed; nil where nothing is to be.
+  private func makePlacing(_ needs: RuntimeNeeds, _ fixed: Int, _ pageSize: Int) -> NodePlacing? {
+    guard let placement = needs.placement else { return nil }
+    let placing = NodePlacing(placement, refusal: placementRefusal, logger: needs.logger)
+    let least = Self.leastForBuffers(Self.fewestBuffers(placement), pageSize)
+    if ledger.total - fixed < least {
+      placing.giveUp(
+        "the memory budget is too small for buffers on \(placement.places.count) nodes: \(fixed + least) bytes would do"
+      )
+    }
+    return placing
+  }
+
+  private static func fewestBuffers(_ placement: Placement?) -> Int {
+    max(MemoryBudget.fewestBuffers, BufferShares.fewestInPart * (placement?.places.count ?? 1))
+  }
+
+  private static func leastForBuffers(_ fewest: Int, _ pageSize: Int) -> Int {
+    MemoryBudget.leastForBuffers(pageSize: pageSize) / MemoryBudget.fewestBuffers * fewest
+  }
+
   func release(_ lease: RuntimeLease, isReusable: Bool) async {
+    placementRefusal = placementRefusal ?? lease.placing?.givenUp
     // A buffer that is still out has been left behind with a read that does not end.
     let isReusable = isReusable && lease.ring.takenCount == 0
     if isReusable { idle.append(lease.resources) } else { lease.resources.shutdown() }

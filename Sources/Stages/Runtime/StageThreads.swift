@@ -1,38 +1,58 @@
 internal import SluicePipeline
 
+/// A thread that reads.
+struct ReaderThread: Sendable {
+  let executor: ThreadExecutor
+  /// Its place in the placement; 0 where there is none.
+  let place: Int
+}
+
 /// The threads of a run's stages, but for the one that writes.
 struct StageThreads: Sendable {
   let starter: ThreadExecutor
   let walker: ThreadExecutor
-  let readers: [ThreadExecutor]
+  let readers: [ReaderThread]
 
   /// Starts them, or none.
   ///
+  /// - Parameter placement: which nodes the readers are on; nil where they are on any.
   /// - Throws: `SluiceError` with `system`.
-  init(readers count: Int) throws(SluiceError) {
+  init(readers count: Int, on placement: Placement? = nil) throws(SluiceError) {
+    let homes: [(place: Int, processors: [UInt32]?)] =
+      placement.map { placement in
+        placement.places.enumerated().flatMap { index, place in
+          Array(repeating: (index, place.processors), count: place.readers)
+        }
+      } ?? Array(repeating: (0, nil), count: count)
     var made: [ThreadExecutor] = []
     do throws(SluiceError) {
       made.append(try Self.make("sluice-start"))
       made.append(try Self.make("sluice-walker"))
-      for number in 0..<count { made.append(try Self.make("sluice-read-\(number)")) }
+      for (number, home) in homes.enumerated() {
+        made.append(try Self.make("sluice-read-\(number)", on: home.processors))
+      }
     } catch {
       for thread in made { thread.shutdown() }
       throw error
     }
-    (starter, walker, readers) = (made[0], made[1], Array(made[2...]))
+    (starter, walker) = (made[0], made[1])
+    readers = zip(made[2...], homes).map { ReaderThread(executor: $0, place: $1.place) }
   }
 
   /// Ends them; every task and actor that runs there has ended.
   func shutdown() {
     starter.shutdown()
     walker.shutdown()
-    for thread in readers { thread.shutdown() }
+    for reader in readers { reader.executor.shutdown() }
   }
 
   /// Starts a thread.
   ///
+  /// - Parameter processors: those that it stays on; nil where the kernel chooses.
   /// - Throws: `SluiceError` with `system`.
-  static func make(_ name: String) throws(SluiceError) -> ThreadExecutor {
-    do throws(NoThread) { return try ThreadExecutor(name: name) } catch { throw SluiceError(error) }
+  static func make(_ name: String, on processors: [UInt32]? = nil) throws(SluiceError) -> ThreadExecutor {
+    do throws(NoThread) { return try ThreadExecutor(name: name, cpus: processors) } catch {
+      throw SluiceError(error)
+    }
   }
 }

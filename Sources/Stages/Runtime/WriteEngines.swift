@@ -12,7 +12,8 @@ func makeEngine(
   if kind.writeEngine == .automatic {
     do throws(RingExecutor.Unavailable) {
       return try RingExecutor(
-        name: "sluice-writer", depth: kind.queueDepth, buffers: ring, registersBuffers: kind.registersBuffers
+        name: "sluice-writer", depth: kind.queueDepth, buffers: ring, registersBuffers: kind.registersBuffers,
+        cpus: kind.writerProcessors
       ) { errno in
         logger.info(
           "the kernel does not register buffers (\(errno.name)); raise the limit on locked memory (ulimit -l) to save some CPU"
@@ -24,7 +25,7 @@ func makeEngine(
     }
   }
   do throws(NoThread) {
-    return try ThreadWriteEngine(name: "sluice-writer", workers: kind.queueDepth)
+    return try ThreadWriteEngine(name: "sluice-writer", workers: kind.queueDepth, cpus: kind.writerProcessors)
   } catch {
     throw SluiceError(error)
   }

@@ -3,7 +3,7 @@ internal import SluicePipeline
 internal import SluiceTarget
 
 /// The memory of the processes of a round.
-final class ProcessTreeSource: PageSource {
+final class ProcessTreeSource: LocatedSource {
   /// What the readers came across, all together.
   struct ReadCounts: Sendable {
     /// Bytes that were there when they were planned and were gone when they should be read.
@@ -49,6 +49,10 @@ final class ProcessTreeSource: PageSource {
 
   func makeReader() -> any PageSourceReader { Reader(of: self) }
 
+  func locator(of owner: PageOwner) -> (any PageLocator)? {
+    byOwner[owner].map { PageNodes(of: $0.process) }
+  }
+
   func failure(of owner: PageOwner) -> SluiceError? { byOwner[owner]?.error }
 
   /// Reads by process_vm_readv.
@@ -81,3 +85,5 @@ final class ProcessTreeSource: PageSource {
     }
   }
 }
+
+extension PageNodes: PageLocator {}

@@ -79,7 +79,7 @@ struct StagesWithoutProcessTests {
           ))
         let result = await Result { () async throws(SluiceError) in
           let standing = StandingReaders(
-            threads: try lease.resources.readers(readers), processCount: source.owners.count)
+            readers: try lease.resources.readers(readers), processCount: source.owners.count)
           return try await Stages(
             from: source, to: sink, by: lease, standing: standsStill ? standing : nil,
             progress: ProgressFeed(), observer: NoObserver()

@@ -6,7 +6,9 @@ import Testing
 /// What an embedder gets wrong is an error, before anything is done.
 @Suite(.timeLimit(.minutes(15))) struct ConfigurationTests {
   enum Mistake: CaseIterable {
-    case noReaders, manyReaders, noWrites, fewerWrites, manyWrites, noTime, allTime, noBudget, smallBudget,
+    case noReaders, manyReaders, noReadersOnNodes, manyReadersOnNodes, lessReadersOnANode, readersOnNoNode,
+      readersOnNodesThatAreOff,
+      noWrites, fewerWrites, manyWrites, noTime, allTime, noBudget, smallBudget,
       noParent
     case noDirectory
 
@@ -14,6 +16,13 @@ import Testing
       switch self {
       case .noReaders: configuration.readers = 0
       case .manyReaders: configuration.readers = 257
+      case .noReadersOnNodes: configuration.readersOnNodes = [0: 0]
+      case .manyReadersOnNodes: configuration.readersOnNodes = [0: 256, 1: 1]
+      case .lessReadersOnANode: configuration.readersOnNodes = [0: 1, 1: -1]
+      case .readersOnNoNode: configuration.readersOnNodes = [1023: 1]
+      case .readersOnNodesThatAreOff:
+        configuration.readersOnNodes = [0: 1]
+        configuration.numa = .off
       case .noWrites: configuration.queueDepth = 0
       case .fewerWrites: configuration.queueDepth = .min
       case .manyWrites: configuration.queueDepth = 40_000

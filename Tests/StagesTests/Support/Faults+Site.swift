@@ -9,7 +9,7 @@ extension Faults {
     case startWriteback, finishWriteback, dropCache, fileSystem, fileStatus
     case makeDirectory, rename, unlink, readLink, makeLink, lock, listDirectory
     case processRead, pagemapScan, mappingQuery, leaveLock
-    case mapBuffers, protectBuffers, unmapBuffers, ownPage, ownPagemap, hiddenMemory
+    case mapBuffers, protectBuffers, unmapBuffers, preferNode, nodesOfPages, ownPage, ownPagemap, hiddenMemory
     case pidfdOpen, pidfdPoll, compareMemory, listThreads, trace, reaperStart, guardStart, userfault,
       startThread, eventOpen
     case ringOpen, ringReserve, ringRegister, ringEnter, ringWrite, ringCompletion
@@ -35,6 +35,7 @@ extension Faults {
       case .ownPagemap, .pidfdOpen, .eventOpen: [EMFILE, ENOMEM]
       case .pidfdPoll, .listThreads: [ENOMEM]
       case .compareMemory: [EPERM, ENOSYS]
+      case .preferNode, .nodesOfPages: [EPERM, ENOSYS]
       case .trace: [EPERM, EIO]
       case .reaperStart: [EAGAIN, ENOMEM]
       case .guardStart: [EMFILE, ENOMEM]
@@ -70,6 +71,8 @@ extension Faults {
       case .ringOpen, .ringReserve, .ringRegister, .eventOpen, .startThread: true
       // What cannot be watched is copied whole.
       case .userfault: true
+      // What cannot be placed is where the kernel likes.
+      case .preferNode, .nodesOfPages: true
       // What may share its memory with another is copied, and not watched.
       case .compareMemory: true
       // Whether the filesystem is memory only decides whether its cache is dropped.
