@@ -6,6 +6,8 @@ internal import SluicePipeline
 /// Not shared: a source has it for as long as it walks.
 public struct PlanWriter: ~Copyable, Sendable {
   private var builder = PlanBuilder()
+  /// What `addNow` could not go on without.
+  private var need = PlanBuilder.Need.nothing
   private let ring: BufferRing
   private let plans: PlanChannel
   private let chunks: ChunkChannel
@@ -84,6 +86,28 @@ public struct PlanWriter: ~Copyable, Sendable {
   public mutating func end(_ owner: PageOwner) async throws(SluiceError) {
     try await sendPlan()
     try await tell(.end(owner, before: builder.nextSequence))
+  }
+
+  /// Adds pages, as far as there is room without waiting; `makeRoom` makes more. A walk of single pages has no time for
+  /// an asynchronous call for each.
+  ///
+  /// - Parameter run: becomes what could not be added yet.
+  /// - Returns: whether all of it was.
+  mutating func addNow(_ run: inout MemoryRun, from origin: PlanBuilder.Origin) -> Bool {
+    need = builder.add(&run, from: origin)
+    return need == .nothing
+  }
+
+  /// Makes room for what could not be added.
+  ///
+  /// - Throws: `SluiceError` with `cancelled`.
+  mutating func makeRoom() async throws(SluiceError) {
+    switch need {
+    case .nothing: return
+    case .buffer: builder.give(try await takeBuffer())
+    case .room: try await sendPlan()
+    }
+    need = .nothing
   }
 
   private mutating func add(_ run: MemoryRun, from origin: PlanBuilder.Origin) async throws(SluiceError) {

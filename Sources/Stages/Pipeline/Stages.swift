@@ -179,7 +179,9 @@ extension Stages {
     let buffers = ring.limit
     let batch = max(1, min(4, buffers / 8))
     let readers = standing?.threads ?? threads.readers
-    let plans = PlanChannel(capacity: readers.count + batch, senderBatch: batch)
+    // Where every moment counts, all plans are made as fast as can be.
+    let plans = PlanChannel(
+      capacity: standing == nil ? readers.count + batch : buffers + batch, senderBatch: batch)
     let waiting = standing.map { buffers + 2 * $0.processCount } ?? min(8, buffers)
     func channel() -> ChunkChannel {
       ChunkChannel(capacity: waiting, receiverBatch: batch, senderBatch: batch)
