@@ -123,6 +123,9 @@ public struct PlanWriter: ~Copyable, Sendable {
 
   private mutating func takeBuffer() async throws(SluiceError) -> PageBuffer {
     if let gate, ring.takenCount * 4 >= ring.limit * 3 { gate.open() }
+    if let buffer = ring.takeNow() { return buffer }
+    // Also where the ring has become smaller since: whoever waits for a buffer waits for the stages behind.
+    gate?.open()
     let began = sluice_monotonic_nanoseconds()
     let buffer = await ring.take()
     withoutBuffer.add(since: began, bytes: ring.layout.chunkBytes)

@@ -45,9 +45,6 @@ struct Stages: Sendable {
     await withTaskGroup(of: End.self) { group in
       // Each task prefers its stage's own thread: a continuation resumes on the preferred executor first (Swift
       // 6.3), and every wait of a stage would go through another thread.
-      group.addTask(executorPreference: source.taskExecutor) {
-        .source(await Result { () async throws(SluiceError) in try await source.run() })
-      }
       for reader in readers {
         group.addTask {
           .reader(await Result { () async throws(SluiceError) in try await reader.runUnlessStuck() })
@@ -60,6 +57,10 @@ struct Stages: Sendable {
       }
       group.addTask(executorPreference: sink.taskExecutor) {
         .sink(await Result { () async throws(SluiceError) in try await sink.run() })
+      }
+      // After those that wait for it: what begins may take the processor from the one that has begun it.
+      group.addTask(executorPreference: source.taskExecutor) {
+        .source(await Result { () async throws(SluiceError) in try await source.run() })
       }
       group.addTask {
         await publishProgress()
@@ -195,10 +196,11 @@ extension Stages {
     self.filtered = filtered
     self.source = SourceStage(
       source: source, ring: ring, plans: plans, chunks: chunks, gate: gate, executor: threads.walker)
-    self.readers = readers.map {
+    self.readers = readers.enumerated().map { number, executor in
       ReadStage(
         reader: source.makeReader(), pageSize: ring.layout.pageSize, plans: plans, chunks: chunks,
-        readTimeLimit: readTimeLimit, hashSeed: hashSeed, findsZeros: standing == nil, executor: $0)
+        readTimeLimit: readTimeLimit, hashSeed: hashSeed, findsZeros: standing == nil,
+        processor: standing == nil ? nil : number, executor: executor)
     }
     if let filter, let filtered {
       self.filter = FilterStage(

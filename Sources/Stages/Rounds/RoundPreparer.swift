@@ -256,6 +256,8 @@ actor RoundPreparer {
     let isParentOf = parent.map { ParentProcesses(of: $0, configuration).pids(in: tree) } ?? []
     // One that appears before all stand still is found when they do.
     try refuseOutsiders(of: tree)
+    let ranges: [Int32: CoveredRanges] =
+      if let parent { try ParentBase.ranges(of: tree.processes, in: parent, where: isParentOf) } else { [:] }
     let room = tracker.roomForLast(of: tree, on: parent, where: isParentOf)
     var times = PreparedRound.StopTimes()
     var stopped = try onTarget { () throws(TargetError) in
@@ -280,6 +282,7 @@ actor RoundPreparer {
     }
     times.scanning = lap.next()
     start.standing = standing
+    start.base = start.base?.with(ranges)
     start.doubts.add(doubts)
     self.times = times
     held = consume stopped
