@@ -100,6 +100,7 @@ struct PreDumpCommand: AsyncParsableCommand {
   var readers = 1
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "How many threads read while --final stops the processes: auto (as many as there are processors) or a number.",
       valueName: "n"))
