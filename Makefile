@@ -27,7 +27,7 @@ static_build := .build/static
 static_flags := $(release_flags) --disable-default-traits -Xswiftc -static-executable
 packages := .build/packages
 programs := .build/programs
-bench_programs := $(addprefix $(programs)/,memory-target bare-read bare-copy bare-wire watch-target slow-disk)
+bench_programs := $(addprefix $(programs)/,memory-target bare-read bare-stop bare-copy bare-wire watch-target slow-disk)
 soak_programs := $(addprefix $(programs)/,trial-target memory-target image-compare images)
 
 # What a bare toolchain lacks on Debian 12: the libraries of its own programs, and the C and C++ headers and start
@@ -133,6 +133,8 @@ $(program):
 	$(MAKE) build
 
 $(programs)/bare-read: program_source := Benchmarks/peers/bare-read
+$(programs)/bare-stop: program_source := Benchmarks/peers/bare-stop
+$(programs)/bare-stop: program_more := Benchmarks/peers/bare-read/runs.c Benchmarks/peers/bare-read/copy.c
 $(programs)/bare-copy: program_source := Benchmarks/peers/bare-copy
 # It finds the pages as bare-read does.
 $(programs)/bare-copy: program_more := Benchmarks/peers/bare-read/runs.c -luring

@@ -29,6 +29,14 @@ class Read:
 
 
 @dataclass
+class Stopped:
+    """What bare-stop did."""
+
+    bytes: int
+    seconds: float
+
+
+@dataclass
 class Copied:
     """What bare-copy did."""
 
@@ -75,6 +83,12 @@ def bare_read_running(setup, pid):
 def _bare_read(setup, pid, threads):
     figures = children.run(str(setup.bare_read), str(pid), str(threads)).json
     return Read(figures["bytes"], figures["vanished_bytes"], figures["seconds"], figures["cpu_seconds"])
+
+
+def bare_stop(setup, pid, threads):
+    """Stops the process, reads all its memory and lets it go, with bare-stop."""
+    figures = children.run(str(setup.bare_stop), str(pid), str(threads)).json
+    return Stopped(figures["bytes"], figures["seconds"])
 
 
 def bare_copy(setup, pid, path):

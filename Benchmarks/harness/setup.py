@@ -19,6 +19,7 @@ class Setup:
     sluice: Path
     memory_target: Path
     bare_read: Path
+    bare_stop: Path
     bare_copy: Path
     bare_wire: Path
     watch_target: Path

@@ -56,3 +56,17 @@ uint32_t sluice_usable_processors(void) {
   }
   return 1;
 }
+
+void sluice_move_to_processor(uint32_t number) {
+  cpu_set_t all, one;
+  // On a machine with more processors than fit, the scheduler does without.
+  if (sched_getaffinity(0, sizeof all, &all) != 0 || CPU_COUNT(&all) < 2) return;
+  uint32_t left = number % (uint32_t)CPU_COUNT(&all);
+  for (int processor = 0; processor < CPU_SETSIZE; processor++) {
+    if (!CPU_ISSET(processor, &all) || left-- > 0) continue;
+    CPU_ZERO(&one);
+    CPU_SET(processor, &one);
+    if (sched_setaffinity(0, sizeof one, &one) == 0) sched_setaffinity(0, sizeof all, &all);
+    return;
+  }
+}

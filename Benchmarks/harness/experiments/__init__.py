@@ -1,7 +1,7 @@
 """The experiments, in the order of the table. Each gives one or more of its rows."""
 
 from . import (
-    alternate, budget, disk, final, mappings, memory, page_server, read, rounds, stalls, startup, throttle, tmpfs,
+    alternate, budget, disk, final, mappings, memory, page_server, read, rounds, stalls, startup, stops, throttle, tmpfs,
     write_cost,
 )
 from .variants import HUGE, MANY_THREADS, PLAIN, each
@@ -16,6 +16,11 @@ ALL = (
     (("budget",), budget.measure),
     (("final-share",), final.measure),
     (("final-slow-disk",), final.measure_slow),
+    (("final-stop",), stops.measure_scattered),
+    (("final-stop-dense",), stops.measure_dense),
+    (("final-stop-disk",), stops.measure_disk),
+    (("predicted",), stops.measure_predicted),
+    (("fixed-round",), stops.measure_fixed),
     (("vmas",), mappings.measure_many),
     (("sparse",), mappings.measure_sparse),
     (("memory",), memory.measure),

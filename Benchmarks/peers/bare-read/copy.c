@@ -2,6 +2,7 @@
 #include "copy.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -32,7 +33,7 @@ static size_t next_pieces(const struct run *run, uint64_t offset, size_t most, s
     return count;
 }
 
-struct copied share_copy(const struct share *share, void *buffer) {
+static struct copied copy(const struct share *share, char *buffer, bool keeps) {
     struct iovec pieces[MOST_PIECES], whole = {.iov_base = buffer};
     struct copied copied = {0};
     const struct run *run = share->first;
@@ -44,6 +45,8 @@ struct copied share_copy(const struct share *share, void *buffer) {
         if (got > 0) {
             // Less than was asked for if the page after that is gone; the next call begins with it.
             copied.bytes += passed = (uint64_t)got;
+            if (keeps)
+                whole.iov_base = buffer + copied.bytes;
         } else if (got < 0 && errno == EFAULT) {
             copied.vanished_bytes += passed = page;
         } else {
@@ -55,3 +58,7 @@ struct copied share_copy(const struct share *share, void *buffer) {
     }
     return copied;
 }
+
+struct copied share_copy(const struct share *share, void *buffer) { return copy(share, buffer, false); }
+
+struct copied share_keep(const struct share *share, void *memory) { return copy(share, memory, true); }

@@ -25,4 +25,7 @@ struct copied {
 // Exits if it cannot be read for any other reason.
 struct copied share_copy(const struct share *share, void *buffer);
 
+// The same into memory that has room for all of the share, one part after the other.
+struct copied share_keep(const struct share *share, void *memory);
+
 #endif

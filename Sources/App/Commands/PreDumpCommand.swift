@@ -65,7 +65,9 @@ struct PreDumpCommand: AsyncParsableCommand {
   @Option(
     help: ArgumentHelp(
       "Where a stop is needed, freeze this cgroup (version 2) instead of stopping each thread.",
-      valueName: "dir"))
+      discussion:
+        "auto finds the one that holds the processes and nobody else; where there is none, threads are stopped.",
+      valueName: "dir|auto"))
   var freezeCgroup: String?
 
   @OptionGroup
@@ -111,6 +113,7 @@ struct PreDumpCommand: AsyncParsableCommand {
   var numa = NUMAOption.auto
 
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "How many threads read while --final stops the processes: auto (as many as there are processors) or a number.",
       valueName: "n"))
@@ -394,7 +397,8 @@ extension PreDumpCommand {
     configuration.pageServer = pageServer.target
     configuration.trustsParents = trust.trustParent
     configuration.tracker = tracker.value
-    configuration.freezeCgroup = freezeCgroup
+    configuration.findsFreezeCgroup = freezeCgroup == "auto"
+    configuration.freezeCgroup = freezeCgroup == "auto" ? nil : freezeCgroup
     configuration.stopTimeLimit = stopOptions.limit
     configuration.memoryBudget = memoryBudget.bytes
     configuration.rateLimit = rateLimit

@@ -15,6 +15,10 @@ void sluice_name_this_thread(const char *name);
 /// Keeps the calling thread on these CPUs. 0 or -errno: EINVAL when none of them is there to be used.
 int sluice_pin_this_thread(const uint32_t *cpus, size_t count);
 
+/// Moves the calling thread to one of the processors that it may run on, counted from 0 and around, and leaves it free to
+/// be moved elsewhere. Best effort: where the kernel refuses, nothing changes.
+void sluice_move_to_processor(uint32_t number);
+
 /// How many processors the calling thread may run on: sched_getaffinity(2); 1 where the kernel does not tell.
 uint32_t sluice_usable_processors(void);
 

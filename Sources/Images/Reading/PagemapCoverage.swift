@@ -61,3 +61,45 @@ public struct PagemapCoverage: ~Copyable {
     }
   }
 }
+
+/// The pages that a pagemap has, known beforehand: neighbouring entries are one range, so there are few as a rule.
+public struct CoveredRanges: Sendable {
+  /// More than these are not kept.
+  public static let most = 4096
+
+  private var ranges: [Range<UInt64>] = []
+  private var index = 0
+
+  /// Reads a pagemap to its end.
+  ///
+  /// - Returns: nil where it has more ranges than are kept.
+  /// - Throws: `ImagesError` when the file cannot be read, or its entries are not in order.
+  public init?(_ coverage: consuming PagemapCoverage) throws(ImagesError) {
+    var position: UInt64 = 0
+    while position < UInt64.max {
+      let part = try coverage.next(in: position..<UInt64.max)
+      if part.isCovered {
+        if let last = ranges.indices.last, ranges[last].upperBound == position {
+          ranges[last] = ranges[last].lowerBound..<part.end
+        } else {
+          guard ranges.count < Self.most else { return nil }
+          ranges.append(position..<part.end)
+        }
+      }
+      position = part.end
+    }
+  }
+
+  /// What is to be said of the start of a range: whether the pagemap has it, and up to where that holds.
+  ///
+  /// - Parameter range: not empty; begins no lower than the end of the answer before.
+  public mutating func next(in range: Range<UInt64>) -> (isCovered: Bool, end: UInt64) {
+    while index < ranges.count, ranges[index].upperBound <= range.lowerBound { index += 1 }
+    guard index < ranges.count, ranges[index].lowerBound < range.upperBound else {
+      return (false, range.upperBound)
+    }
+    let found = ranges[index]
+    guard found.lowerBound <= range.lowerBound else { return (false, found.lowerBound) }
+    return (true, min(found.upperBound, range.upperBound))
+  }
+}

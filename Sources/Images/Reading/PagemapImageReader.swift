@@ -40,7 +40,8 @@ public struct PagemapImageReader: ~Copyable {
   public mutating func next() throws(ImagesError) -> PagemapRun? {
     while let run = try unsafe reader.next(like: Sluice__PagemapEntry.blank, body: { unsafe PagemapRun($0) })
     {
-      let at = "the entry at 0x\(String(run.address, radix: 16))"
+      // Not put together for each entry: there are many, and hardly ever is one broken.
+      var at: String { "the entry at 0x\(String(run.address, radix: 16))" }
       guard run.flags.isSubset(of: .known) else {
         let unknown = run.flags.subtracting(.known).rawValue
         throw reader.newer("\(at) has the flag 0x\(String(unknown, radix: 16)), which is not known")

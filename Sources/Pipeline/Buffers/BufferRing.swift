@@ -220,6 +220,16 @@ public final class BufferRing: Sendable {
     return index.map { buffer(at: $0) }
   }
 
+  /// Takes an empty buffer that is free at this moment; nil where none is.
+  ///
+  /// - Parameter part: the part of the ring that it is to be of.
+  public func takeNow(from part: Int = 0) -> PageBuffer? {
+    let part = parts[part]
+    let action = part.state.withLock { $0.machine.take() }
+    guard case .take(let index) = action else { return nil }
+    return buffer(at: part.first + index)
+  }
+
   /// Has the kernel give memory, which it does else when a buffer is first written, to as many free buffers as so many
   /// bytes need, together with those that have it.
   public func touch(_ byteCount: UInt64) {
@@ -239,6 +249,8 @@ public final class BufferRing: Sendable {
   private func touch(index: Int) {
     let bytes = unsafe bytes(at: index)
     for offset in stride(from: 0, to: layout.chunkBytes, by: layout.pageSize) { unsafe bytes[offset] = 0 }
+    let tables = unsafe tables(at: index)
+    for offset in stride(from: 0, to: tables.count, by: layout.pageSize) { unsafe tables[offset] = 0 }
   }
 
   /// Buffers that are out at this moment: 0 when all are home.
@@ -285,11 +297,17 @@ public final class BufferRing: Sendable {
       listTable: table(1, at: index), hashTable: table(2, at: index))
   }
 
+  /// The memory of all tables of a buffer, whoever holds it.
+  private func tables(at index: Int) -> UnsafeMutableRawBufferPointer {
+    let byteCount = BufferLayout.tablesPerBuffer * layout.tableBytes
+    let first = unsafe memory.start + layout.count * layout.chunkBytes
+    return unsafe UnsafeMutableRawBufferPointer(start: first + index * byteCount, count: byteCount)
+  }
+
   private func table<Entry>(_ number: Int, at index: Int) -> UnsafeMutableBufferPointer<Entry> {
     precondition(
       MemoryLayout<Entry>.stride == MemoryLayout<MemoryRun>.stride, "all tables have entries of one size")
-    let tables = unsafe memory.start + layout.count * layout.chunkBytes
-    let start = unsafe tables + (index * BufferLayout.tablesPerBuffer + number) * layout.tableBytes
+    let start = unsafe tables(at: index).baseAddress! + number * layout.tableBytes
     return unsafe UnsafeMutableBufferPointer(
       start: start.bindMemory(to: Entry.self, capacity: layout.runsPerBuffer),
       count: layout.runsPerBuffer)

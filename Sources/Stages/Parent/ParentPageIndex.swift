@@ -6,6 +6,8 @@ internal import SluiceTarget
 struct ParentPageIndex: ~Copyable {
   private var dirty: DirtySet.Cursor?
   private var coverage: PagemapCoverage?
+  /// The same, where it was read before.
+  private var ranges: CoveredRanges?
 
   /// Nothing is known: everything is copied.
   init() {}
@@ -17,6 +19,12 @@ struct ParentPageIndex: ~Copyable {
   init(dirty: DirtySet.Cursor, coverage: consuming PagemapCoverage?) {
     self.dirty = dirty
     self.coverage = coverage
+  }
+
+  /// - Parameter ranges: what the parent has of this process.
+  init(dirty: DirtySet.Cursor, ranges: CoveredRanges) {
+    self.dirty = dirty
+    self.ranges = ranges
   }
 
   /// Whether the start of a range need not be copied, and up to where that holds.
@@ -31,6 +39,7 @@ struct ParentPageIndex: ~Copyable {
   ) throws(SluiceError) -> (isInParent: Bool, end: UInt64) {
     guard !mustCopy, let written = dirty?.next(in: range) else { return (false, range.upperBound) }
     if written.isDirty { return (false, written.end) }
+    if let had = ranges?.next(in: range.lowerBound..<written.end) { return (had.isCovered, had.end) }
     do throws(ImagesError) {
       guard let had = try coverage?.next(in: range.lowerBound..<written.end) else {
         return (false, written.end)

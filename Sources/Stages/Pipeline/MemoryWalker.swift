@@ -85,7 +85,10 @@ struct MemoryWalker: Sendable {
       guard try dumped.attempt({ () throws(TargetError) in try walk.next() }) == true else { break }
       // By index: a copy of the array would make the walk allocate a new one for its next step.
       for index in walk.runs.indices {
-        try await sort(walk.runs[index], of: dumped, &known, into: &plans)
+        let scanned = walk.runs[index]
+        if count(scanned, of: dumped, plans.pageSize) { try await watch?.waitForDevices() }
+        var rest = Rest(run: scanned.run, mustCopy: scanned.mustCopy)
+        while try !sort(scanned, &rest, of: dumped, &known, into: &plans) { try await plans.makeRoom() }
       }
     }
     count(walk, of: dumped)
@@ -110,28 +113,47 @@ struct MemoryWalker: Sendable {
     result.processes[dumped.index].isProbed = walk.haveProbes
   }
 
+  /// What is left of a run that is being planned.
+  private struct Rest {
+    var run: MemoryRun
+    let mustCopy: Bool
+    /// The first part of it, once it is known where that belongs.
+    var part: (run: MemoryRun, isInParent: Bool)?
+  }
+
   /// Plans to read what the parent's images lack, and lists what they have.
   private mutating func sort(
-    _ scanned: ScannedRun, of dumped: DumpedProcess, _ known: inout ParentPageIndex,
+    _ scanned: ScannedRun, _ rest: inout Rest, of dumped: DumpedProcess, _ known: inout ParentPageIndex,
     into plans: inout PlanWriter
-  ) async throws(SluiceError) {
-    result.processes[dumped.index].pagesFound += scanned.run.length / UInt64(plans.pageSize)
+  ) throws(SluiceError) -> Bool {
     let end = scanned.run.address + scanned.run.length
-    if scanned.isUnsettled {
-      result.recopyNextRound?.add(from: scanned.run.address, to: end)
-      try await watch?.waitForDevices()
-    }
-    var position = scanned.run.address
-    while position < end {
-      let part = try known.next(in: position..<end, mustCopy: scanned.mustCopy)
-      let run = PageRun(address: position, byteCount: part.end - position)
-      if part.isInParent {
-        result.processes[dumped.index].pagesInParent += run.byteCount / UInt64(plans.pageSize)
-        try await plans.leaveToParent(run)
-      } else {
-        try await plans.read(run)
+    while true {
+      if rest.part == nil {
+        guard rest.run.length > 0 else { return true }
+        let next = try known.next(in: rest.run.address..<end, mustCopy: rest.mustCopy)
+        let run = MemoryRun(address: rest.run.address, length: next.end - rest.run.address)
+        rest.run = MemoryRun(address: next.end, length: end - next.end)
+        rest.part = (run, next.isInParent)
+        if next.isInParent {
+          result.processes[dumped.index].pagesInParent += run.length / UInt64(plans.pageSize)
+        }
       }
-      position = part.end
+      guard var part = rest.part else { return true }
+      guard plans.addNow(&part.run, from: part.isInParent ? .parent : .data) else {
+        rest.part = part
+        return false
+      }
+      rest.part = nil
     }
+  }
+
+  /// Takes note of pages that were found.
+  ///
+  /// - Returns: whether devices may still be writing to them.
+  private mutating func count(_ scanned: ScannedRun, of dumped: DumpedProcess, _ pageSize: Int) -> Bool {
+    result.processes[dumped.index].pagesFound += scanned.run.length / UInt64(pageSize)
+    guard scanned.isUnsettled else { return false }
+    result.recopyNextRound?.add(from: scanned.run.address, to: scanned.run.address + scanned.run.length)
+    return true
   }
 }

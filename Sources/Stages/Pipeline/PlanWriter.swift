@@ -6,6 +6,10 @@ internal import SluicePipeline
 /// Not shared: a source has it for as long as it walks.
 public struct PlanWriter: ~Copyable, Sendable {
   private var builder = PlanBuilder()
+  /// What `addNow` could not go on without.
+  private var need = PlanBuilder.Need.nothing
+  /// What `addNow` has left for `makeRoom`, which finds out where it is.
+  private var located: MemoryRun?
   private let ring: BufferRing
   private let plans: PlanChannels
   private let chunks: ChunkChannel
@@ -105,6 +109,38 @@ public struct PlanWriter: ~Copyable, Sendable {
     try await tell(.end(owner, before: builder.nextSequence))
   }
 
+  /// Adds pages, as far as there is room without waiting; `makeRoom` makes more. A walk of single pages has no time for
+  /// an asynchronous call for each.
+  ///
+  /// - Parameter run: becomes what could not be added yet.
+  /// - Returns: whether all of it was.
+  mutating func addNow(_ run: inout MemoryRun, from origin: PlanBuilder.Origin) -> Bool {
+    guard run.length > 0 else { return true }
+    // To ask where pages are takes time in any case.
+    if steering != nil, origin == .data {
+      (located, run.length) = (run, 0)
+      return false
+    }
+    need = builder.add(&run, from: origin)
+    return need == .nothing
+  }
+
+  /// Makes room for what could not be added.
+  ///
+  /// - Throws: `SluiceError` with `cancelled`.
+  mutating func makeRoom() async throws(SluiceError) {
+    if let run = located {
+      located = nil
+      return try await addToNodes(run)
+    }
+    switch need {
+    case .nothing: return
+    case .buffer: builder.give(try await takeBuffer())
+    case .room: try await sendPlan()
+    }
+    need = .nothing
+  }
+
   private mutating func add(_ run: MemoryRun, from origin: PlanBuilder.Origin) async throws(SluiceError) {
     var rest = run
     while true {
@@ -149,11 +185,14 @@ public struct PlanWriter: ~Copyable, Sendable {
   }
 
   private mutating func takeBuffer() async throws(SluiceError) -> PageBuffer {
-    let began = sluice_monotonic_nanoseconds()
     // Where nothing goes by nodes, all parts serve as one.
     if steering != nil { steering?.open(at: placing?.isOn == true && locator != nil ? nil : ring.freestPart) }
     let part = steering?.place ?? 0
     if let gate, ring.isNearlyTaken(part) { gate.open() }
+    if let buffer = ring.takeNow(from: part) { return buffer }
+    // Also where the ring has become smaller since: whoever waits for a buffer waits for the stages behind.
+    gate?.open()
+    let began = sluice_monotonic_nanoseconds()
     let buffer = await ring.take(from: part)
     withoutBuffer.add(since: began, bytes: ring.layout.chunkBytes)
     guard let buffer else { throw .cancelled }

@@ -33,6 +33,7 @@ actor ReadStage {
   private let hashSeed: UInt64?
   private let findsZeros: Bool
   private let node: ReaderNode?
+  private let processor: Int?
   private var counts = Counts()
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
@@ -40,14 +41,18 @@ actor ReadStage {
 
   /// - Parameters:
   ///   - hashSeed: pages are hashed with it while they are in the processor's cache; nil where they are not hashed.
+  ///   - processor: the number of the processor to begin on, where each reader must have its own at once; nil leaves that to
+  ///     the scheduler, which takes milliseconds.
   ///   - findsZeros: whether pages of zeros are looked for here, for the same reason; else the last stage does.
   ///   - node: the one that the reader is on; nil where there is one node.
   init(
     reader: any PageSourceReader, pageSize: Int, plans: PlanChannel, chunks: ChunkChannel,
-    readTimeLimit: Duration, hashSeed: UInt64?, findsZeros: Bool, node: ReaderNode? = nil,
+    readTimeLimit: Duration, hashSeed: UInt64?, findsZeros: Bool, processor: Int? = nil,
+    node: ReaderNode? = nil,
     executor: ThreadExecutor
   ) {
     self.findsZeros = findsZeros
+    self.processor = processor
     self.reader = reader
     self.pageSize = pageSize
     self.plans = plans
@@ -60,6 +65,7 @@ actor ReadStage {
 
   /// Reads plans until there are no more.
   func run() async throws(SluiceError) -> Counts {
+    if let processor { sluice_move_to_processor(UInt32(processor)) }
     var began = sluice_monotonic_nanoseconds()
     while var plan = try await nextPlan() {
       counts.withoutPlan.add(since: began, bytes: plan.byteCount)

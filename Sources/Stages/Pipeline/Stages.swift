@@ -45,9 +45,6 @@ struct Stages: Sendable {
     await withTaskGroup(of: End.self) { group in
       // Each task prefers its stage's own thread: a continuation resumes on the preferred executor first (Swift
       // 6.3), and every wait of a stage would go through another thread.
-      group.addTask(executorPreference: source.taskExecutor) {
-        .source(await Result { () async throws(SluiceError) in try await source.run() })
-      }
       for reader in readers {
         group.addTask {
           .reader(await Result { () async throws(SluiceError) in try await reader.runUnlessStuck() })
@@ -60,6 +57,10 @@ struct Stages: Sendable {
       }
       group.addTask(executorPreference: sink.taskExecutor) {
         .sink(await Result { () async throws(SluiceError) in try await sink.run() })
+      }
+      // After those that wait for it: what begins may take the processor from the one that has begun it.
+      group.addTask(executorPreference: source.taskExecutor) {
+        .source(await Result { () async throws(SluiceError) in try await source.run() })
       }
       group.addTask {
         await publishProgress()
@@ -182,8 +183,10 @@ extension Stages {
     let plans = PlanChannels(
       (0..<ring.partCount).map { part in
         let count = ring.partCount == 1 ? readers.count : readers.count { $0.place == part }
-        let batch = ring.partCount == 1 ? batch : max(1, min(4, ring.limit(of: part) / 8))
-        return PlanChannel(capacity: count + batch, senderBatch: batch)
+        let buffers = ring.partCount == 1 ? buffers : ring.limit(of: part)
+        let batch = max(1, min(4, buffers / 8))
+        // Where every moment counts, all plans are made as fast as can be.
+        return PlanChannel(capacity: standing == nil ? count + batch : buffers + batch, senderBatch: batch)
       })
     // Nothing goes by nodes where the buffers do not.
     let placing = ring.partCount == lease.placing?.placement.places.count ? lease.placing : nil
@@ -201,12 +204,13 @@ extension Stages {
     self.source = SourceStage(
       source: source, ring: ring, plans: plans, chunks: chunks, placing: placing, gate: gate,
       executor: threads.walker)
-    self.readers = readers.map {
+    self.readers = readers.enumerated().map { number, thread in
       ReadStage(
         reader: source.makeReader(), pageSize: ring.layout.pageSize,
-        plans: plans[ring.partCount == 1 ? 0 : $0.place], chunks: chunks, readTimeLimit: readTimeLimit,
-        hashSeed: hashSeed, findsZeros: standing == nil, node: ReaderNode(placing, place: $0.place),
-        executor: $0.executor)
+        plans: plans[ring.partCount == 1 ? 0 : thread.place], chunks: chunks, readTimeLimit: readTimeLimit,
+        hashSeed: hashSeed, findsZeros: standing == nil,
+        processor: standing == nil || placing != nil ? nil : number,
+        node: ReaderNode(placing, place: thread.place), executor: thread.executor)
     }
     if let filter, let filtered {
       self.filter = FilterStage(

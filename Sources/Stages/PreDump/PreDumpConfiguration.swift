@@ -98,6 +98,9 @@ extension PreDump {
     /// The cgroup of version 2 that holds the processes, if it is to be frozen rather than each thread stopped, where
     /// a stop is needed.
     public var freezeCgroup: String?
+    /// Whether the cgroup of version 2 that holds the processes and nobody else is looked for and frozen, where there is one.
+    /// Not where a last round leaves them stopped.
+    public var findsFreezeCgroup = false
     /// How long the processes may be stopped, where a stop is needed: from the first attempt to stop one until all run
     /// again. A round that would take longer fails, and they run on.
     public var stopTimeLimit = Duration.seconds(30)

@@ -91,12 +91,20 @@ struct PreDumpRun: Sendable {
   private func copy(
     _ subject: Subject, to destination: Destination, by lease: RuntimeLease, _ place: ImagesPlace?
   ) async throws(SluiceError) -> PreDumpReport {
+    var configuration = configuration
+    if configuration.findsFreezeCgroup, configuration.freezeCgroup == nil, !role.leavesStopped {
+      configuration.freezeCgroup = TreeCgroup.find(for: subject.tree)
+      let found = configuration.freezeCgroup.map { "the cgroup \($0), which holds nobody else, is frozen" }
+      configuration.logger.info("where a stop is needed, \(found ?? "threads are stopped one by one")")
+    }
     let journal = RunJournal(logger: configuration.logger)
     let preparer = RoundPreparer(
       configuration: configuration, role: role, dirtyBytes: subject.dirtyBytes, journal: journal,
       executor: lease.threads.starter)
     do throws(SluiceError) {
-      return try await copy(subject, to: destination, by: lease, place, preparer, journal)
+      return try await copy(
+        subject, to: destination, by: lease, place, preparer, journal,
+        isFrozen: configuration.freezeCgroup != nil)
     } catch {
       // The processes first: nothing else is waited for before they run.
       for step in journal.undo {
@@ -112,17 +120,17 @@ struct PreDumpRun: Sendable {
 
   private func copy(
     _ subject: Subject, to destination: Destination, by lease: RuntimeLease, _ place: ImagesPlace?,
-    _ preparer: RoundPreparer, _ journal: RunJournal
+    _ preparer: RoundPreparer, _ journal: RunJournal, isFrozen: Bool
   ) async throws(SluiceError) -> PreDumpReport {
     // Not while the processes stand still.
     if role.isLast { lease.ring.touch(subject.expected) }
     let stopReaders = role.isLast ? try lease.resources.readers(configuration.readersOfStop) : nil
     var terms = StopForecast.Terms(
-      readers: configuration.readersOfStop, isFrozen: configuration.freezeCgroup != nil,
+      readers: configuration.readersOfStop, isFrozen: isFrozen,
       bufferBytes: UInt64(lease.ring.limit * lease.ring.layout.chunkBytes), writeRate: role.writeRate)
     var round = try await preparer.start(
       subject.tree, parent: subject.parent, forecasting: terms,
-      by: role.isLast && role.forecastsStop ? await lease.ring.take() : nil)
+      by: role.isLast && role.forecastsStop ? lease.ring : nil)
     if role.isLast { progress.enter(.stopped) }
     let source = ProcessTreeSource(
       round, source: configuration.pageStates.source, swapped: configuration.swapped.pages)
@@ -167,11 +175,11 @@ struct PreDumpRun: Sendable {
     report.finish(at: sluice_monotonic_nanoseconds(), in: place)
     if role.isLast {
       report.predictedStop = await preparer.forecast
-    } else if role.forecastsStop, let buffer = await lease.ring.take() {
+    } else if role.forecastsStop {
       terms.writeRate = report.writeRate ?? terms.writeRate
       let copied = round.tasks.filter { !$0.hasFailed }.map(\.process)
       report.predictedStop = await preparer.forecastStop(
-        of: copied, by: round.tracker, where: Set(copied.map(\.pid)), terms, reading: buffer)
+        of: copied, by: round.tracker, where: Set(copied.map(\.pid)), terms, by: lease.ring)
     }
     return report
   }

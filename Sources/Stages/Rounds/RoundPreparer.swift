@@ -51,11 +51,11 @@ actor RoundPreparer {
   /// - Parameters:
   ///   - parent: the images to build on; nil where there are none that can be built on.
   ///   - terms: of the forecast of a last round's stop.
-  ///   - buffer: for the reading that takes; nil forecasts nothing.
+  ///   - ring: whose buffers are for the reading that takes; nil forecasts nothing.
   /// - Throws: `SluiceError`. Nothing is held still any more.
   func start(
     _ tree: ProcessTree, parent: ParentImages?, forecasting terms: StopForecast.Terms,
-    by buffer: consuming PageBuffer? = nil
+    by ring: BufferRing? = nil
   ) throws(SluiceError) -> PreparedRound {
     var tree = tree
     try onTarget { () throws(TargetError) in try tree.lookOutside() }
@@ -71,10 +71,10 @@ actor RoundPreparer {
       try doubts.claim(tree.processes, for: role.claims)
     }
     let choice = try chooseTracker(hasSoftDirty: hasSoftDirty)
-    if let buffer = buffer.take() {
+    if let ring {
       let isParentOf = parent.map { ParentProcesses(of: $0, configuration).pids(in: tree) } ?? []
       forecast = forecastStop(
-        of: tree.processes, by: choice.name, where: isParentOf, terms, reading: buffer)
+        of: tree.processes, by: choice.name, where: isParentOf, terms, by: ring)
       if let limit = role.stopLimit, forecast.map({ $0 > limit }) ?? true {
         throw SluiceError(notConvergingAfter: 0, stop: forecast, limit: limit, isOutOfRounds: true)
       }
@@ -98,13 +98,13 @@ actor RoundPreparer {
   /// - Parameters:
   ///   - tracker: that knows what was written.
   ///   - isParentOf: the pids of the processes that there are images of.
-  ///   - buffer: for reading a part of it.
+  ///   - ring: whose free buffers are for reading a part of it.
   func forecastStop(
     of processes: [TargetProcess], by tracker: PreDumpReport.Tracker, where isParentOf: Set<Int32>,
-    _ terms: StopForecast.Terms, reading buffer: consuming PageBuffer
+    _ terms: StopForecast.Terms, by ring: BufferRing
   ) -> Duration? {
     var probe = StopProbe(
-      by: buffer, source: configuration.pageStates.source, swapped: configuration.swapped.pages)
+      by: ring, source: configuration.pageStates.source, swapped: configuration.swapped.pages)
     for process in processes {
       do throws(TargetError) {
         try TargetError.checkCancellation()
@@ -154,14 +154,14 @@ actor RoundPreparer {
     }
   }
 
-  /// Looks for what goes on writing to the memory that a last round holds still. All processes of the machine are looked
-  /// at for that, and so it is done while others read.
+  /// Looks for what goes on writing to the memory that a last round holds still, and has come since the round began. All
+  /// processes of the machine are listed for that, and so it is done while others read.
   ///
   /// - Throws: `SluiceError` where there is any.
   private func lookOutside() throws(SluiceError) {
     guard !hasLookedOutside, held != nil, var tree = heldTree else { return }
     hasLookedOutside = true
-    try onTarget { () throws(TargetError) in try tree.lookOutside() }
+    try onTarget { () throws(TargetError) in try tree.lookForNewOutsiders() }
     try refuseOutsiders(of: tree)
   }
 
@@ -256,6 +256,8 @@ actor RoundPreparer {
     let isParentOf = parent.map { ParentProcesses(of: $0, configuration).pids(in: tree) } ?? []
     // One that appears before all stand still is found when they do.
     try refuseOutsiders(of: tree)
+    let ranges: [Int32: CoveredRanges] =
+      if let parent { try ParentBase.ranges(of: tree.processes, in: parent, where: isParentOf) } else { [:] }
     let room = tracker.roomForLast(of: tree, on: parent, where: isParentOf)
     var times = PreparedRound.StopTimes()
     var stopped = try onTarget { () throws(TargetError) in
@@ -280,6 +282,7 @@ actor RoundPreparer {
     }
     times.scanning = lap.next()
     start.standing = standing
+    start.base = start.base?.with(ranges)
     start.doubts.add(doubts)
     self.times = times
     held = consume stopped

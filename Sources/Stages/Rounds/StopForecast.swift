@@ -22,7 +22,7 @@ struct StopForecast: Hashable, Sendable {
 
   /// What a stop takes that copies nothing: the last thread to stand still, wake-ups of our own threads, and the look
   /// whether all is as it was.
-  static let leastNanoseconds = 700_000.0
+  static let leastNanoseconds = 1_500_000.0
   /// What each thread adds by being stopped and resumed with ptrace(2), which has it run through the kernel twice.
   static let nanosecondsPerThread = 30_000.0
   /// The same with the freezer.

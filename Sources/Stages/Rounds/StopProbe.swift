@@ -18,12 +18,22 @@ struct StopProbe: ~Copyable {
   /// What a thread reads in a second as a rule, in bytes: for where there is too little to measure it.
   private static let usualRate = 4e9
   private static let leastBytes: UInt64 = 256 << 10
-  /// A buffer that is used again and again is in the processor's cache, and the buffers of a stop are not.
-  private static let coldness = 1.15
+  /// A buffer that is used again and again is in the processor's cache, and the buffers of a stop are not: so parts are
+  /// read into so many in turn.
+  private static let mostBuffers = 8
+
+  /// A buffer in an array, which can hold none by itself.
+  private final class Place {
+    var buffer: PageBuffer
+    init(_ buffer: consuming PageBuffer) { self.buffer = buffer }
+  }
+
   /// For the soft-dirty bits, in bytes.
   private static let setBytes = 512 << 10
 
-  private var buffer: PageBuffer
+  private var places: [Place] = []
+  /// Which of them is being filled.
+  private var current = 0
   private let swapped: SwappedPages
   private let source: PageScanner.Source?
   /// What was found to copy, in bytes.
@@ -38,17 +48,17 @@ struct StopProbe: ~Copyable {
   /// in it, and little is read.
   private var nextSample: UInt64 = 0
 
-  /// - Parameter buffer: for the reading; empty.
-  init(by buffer: consuming PageBuffer, source: PageScanner.Source?, swapped: SwappedPages) {
-    self.buffer = buffer
+  /// - Parameter ring: whose free buffers are used meanwhile.
+  init(by ring: BufferRing, source: PageScanner.Source?, swapped: SwappedPages) {
     self.source = source
     self.swapped = swapped
+    while places.count < Self.mostBuffers, let buffer = ring.takeNow() { places.append(Place(buffer)) }
   }
 
   /// What one thread reads in a second, in bytes.
   var readRate: Double {
     guard readBytes >= Self.leastBytes, readNanoseconds > 0 else { return Self.usualRate }
-    return Double(readBytes) / Double(readNanoseconds) * 1e9 / Self.coldness
+    return Double(readBytes) / Double(readNanoseconds) * 1e9
   }
 
   /// Looks at a process.
@@ -101,23 +111,25 @@ struct StopProbe: ~Copyable {
 
   private mutating func take(_ run: MemoryRun, of process: TargetProcess) throws(TargetError) {
     dirtyBytes += run.length
-    guard dirtyBytes > nextSample else { return }
-    guard buffer.append(run) < run.length else { return }
+    guard dirtyBytes > nextSample, !places.isEmpty else { return }
+    guard places[current].buffer.append(run) < run.length else { return }
     try read(of: process)
     nextSample = 2 * dirtyBytes
   }
 
   /// Reads what the buffer has room for and was planned.
   private mutating func read(of process: TargetProcess) throws(TargetError) {
-    guard buffer.runCount > 0 else { return }
+    guard !places.isEmpty, places[current].buffer.runCount > 0 else { return }
     let memory = RemoteMemory(of: process)
     var turns = MmapLockPacer()
+    let place = places[current]
     let began = sluice_monotonic_nanoseconds()
     let outcome = unsafe try memory.read(
-      table: buffer.runTable, runCount: buffer.runCount, into: buffer.bytes, turns: &turns)
+      table: place.buffer.runTable, runCount: place.buffer.runCount, into: place.buffer.bytes, turns: &turns)
     readNanoseconds += sluice_monotonic_nanoseconds() - began
     readBytes += UInt64(outcome.byteCount)
-    buffer.keep(runCount: 0, byteCount: 0)
+    place.buffer.keep(runCount: 0, byteCount: 0)
+    current = (current + 1) % places.count
   }
 }
 

@@ -29,6 +29,8 @@ public struct EndedDeviceWrites: Sendable {
 
   /// To look at a thread takes some 10 µs: at more, that is no better than to wait.
   static let mostThreads = 4096
+  /// To look at a process takes some 0.2 ms, more where it has many mappings or descriptors: likewise.
+  static let mostProcesses = 64
 
   private var subjects: [Subject] = []
   private var isHopeless = false
@@ -36,7 +38,7 @@ public struct EndedDeviceWrites: Sendable {
   /// - Parameter tree: the processes, with those that share their memory.
   public init(in tree: ProcessTree) {
     // Those that share the memory and are not held by us begin writes, too.
-    guard tree.outsiders.isEmpty, tree.unclear.isEmpty else {
+    guard tree.outsiders.isEmpty, tree.unclear.isEmpty, tree.members.count <= Self.mostProcesses else {
       isHopeless = true
       return
     }

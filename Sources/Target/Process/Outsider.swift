@@ -26,29 +26,36 @@ public struct Outsider: Hashable, Sendable, CustomStringConvertible {
   ///   - members: those that are not outside.
   ///   - refused: descendants that cannot be held. Where it is because the main thread has ended, the memory is that of
   ///     the other threads.
+  ///   - known: processes that were looked at before and had a memory of their own. Of these none becomes one that shares
+  ///     another's: memory is shared from birth on, and no pid comes round again in the meantime. Others of the kind are added.
   /// - Throws: `TargetError` when the processes cannot be listed.
   static func find(
-    besides members: [TargetProcess], refused: [Int32], sharing processes: [TargetProcess]
+    besides members: [TargetProcess], refused: [Int32], sharing processes: [TargetProcess],
+    except known: inout Set<Int32>
   ) throws(TargetError) -> [Outsider] {
     let owners = processes.map(\.pid)
     let inside = Set(members.map(\.pid))
     var others: [Int32]
     do throws(ProcFile.OpenFailed) {
-      others = try ProcFile.numbers(inDirectoryAt: "/proc").filter { !inside.contains($0) }
+      others = try ProcFile.numbers(inDirectoryAt: "/proc").filter {
+        !inside.contains($0) && !known.contains($0)
+      }
     } catch {
       throw TargetError(.systemCall, "listing the processes in /proc", errno: error.errno)
     }
+    var outsiders: [Outsider] = []
     var processOf: [Int32: Int32] = [:]
     for pid in refused {
       for thread in try otherThreads(of: pid) { processOf[thread] = pid }
     }
     others += processOf.keys
     let found = MemoryOrder.owners(of: others, among: owners) { MemoryOrder.Answer(comparing: $0, with: $1) }
-    var outsiders: [Outsider] = []
     var sizes: [(pid: Int32, begin: UInt64, sizes: [Substring]?)] = []
     for (pid, owner) in zip(others, found) {
       switch owner {
-      case .itself: continue
+      case .itself:
+        // Threads of what cannot be held are looked at each time.
+        if processOf[pid] == nil { known.insert(pid) }
       case .other(let owner):
         let process = processOf[pid] ?? pid
         guard try hasMemory(pid), !outsiders.contains(where: { $0.pid == process }) else { continue }

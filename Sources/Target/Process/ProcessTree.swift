@@ -41,6 +41,8 @@ public struct ProcessTree: Sendable {
   /// Processes outside of the tree that share, or may share, its memory, as `lookOutside` has found them.
   public private(set) var outsiders: [Outsider] = []
 
+  /// Processes outside that do not share memory with it.
+  private var knownOutside: Set<Int32> = []
   /// Descendants that cannot be copied.
   private var refused: [Skipped] = []
   /// Members that are not copied.
@@ -177,8 +179,17 @@ public struct ProcessTree: Sendable {
   ///
   /// - Throws: `TargetError` when the processes cannot be listed.
   public mutating func lookOutside() throws(TargetError) {
+    knownOutside = []
     outsiders = try Outsider.find(
-      besides: members, refused: refused.map(\.pid), sharing: processes)
+      besides: members, refused: refused.map(\.pid), sharing: processes, except: &knownOutside)
+  }
+
+  /// The same, but among those that were not there when it was looked last.
+  ///
+  /// - Throws: `TargetError`, likewise.
+  public mutating func lookForNewOutsiders() throws(TargetError) {
+    outsiders = try Outsider.find(
+      besides: members, refused: refused.map(\.pid), sharing: processes, except: &knownOutside)
   }
 
   /// Forgets those that have ended without being copied: nothing is to be said of them, and their pids become others'.

@@ -34,6 +34,36 @@ struct LastRoundTests {
     }
   }
 
+  /// Without --rounds there are as many as it takes, and what was predicted stands beside what it came to.
+  @Test func maxStopEndsTheRoundsWhenTheStopIsShortEnough() async throws {
+    try await MemoryTarget.run(["--size", "8M", "--write-rate", "200"]) { target in
+      try await withTemporaryDirectory { directory in
+        let result = try await SluiceCommandLine.preDump(
+          pid: target.pid, images: "\(directory)/images",
+          ["--final", "--max-stop", "60000", "--stop-readers", "2"])
+        #expect(result.end == .exited(0), "\(result.errors)")
+        let lines = result.errorLines.filter { $0.hasPrefix("sluice: round ") }
+        let isWatched = result.errors.contains("a stop for the rest would take")
+        #expect(isWatched && result.errors.contains("short enough"), "\(result.errors)")
+        #expect(lines.last?.contains("and predicted for") == true, "\(lines)")
+        try await target.check()
+      }
+    }
+  }
+
+  @Test func aStopThatNeverFitsIsNotMadeWhereThatIsAskedFor() async throws {
+    try await MemoryTarget.run(["--size", "8M", "--write-rate", "max"]) { target in
+      try await withTemporaryDirectory { directory in
+        let result = try await SluiceCommandLine.preDump(
+          pid: target.pid, images: "\(directory)/images",
+          ["--final", "--max-stop", "0.001", "--if-not-converging", "fail"])
+        #expect(result.end == .exited(75), "\(result.errors)")
+        #expect(result.errors.contains("--max-stop"), "\(result.errors)")
+        try await target.check()
+      }
+    }
+  }
+
   /// A timer goes off in each stop, and its handler would write to the stack.
   @Test func finalLeavesSignalsThatComeMeanwhileForLater() async throws {
     let program = """

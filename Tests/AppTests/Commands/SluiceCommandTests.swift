@@ -38,6 +38,12 @@ struct SluiceCommandTests {
     ["pre-dump", "-t", "1", "-D", "/nowhere", "--readers", "0=1", "--numa", "off"],
     ["pre-dump", "-t", "1", "-D", "/nowhere", "--numa", "on"],
     ["pre-dump", "-t", "1", "-D", "/nowhere", "--queue-depth", "0"],
+    ["pre-dump", "-t", "1", "-D", "/nowhere", "--stop-readers", "0"],
+    ["pre-dump", "-t", "1", "-D", "/nowhere", "--stop-readers", "some"],
+    ["pre-dump", "-t", "1", "-D", "/nowhere", "--rounds", "2", "--max-stop", "5"],
+    ["pre-dump", "-t", "1", "-D", "/nowhere", "--final", "--max-stop", "0"],
+    ["pre-dump", "-t", "1", "-D", "/nowhere", "--final", "--if-not-converging", "fail"],
+    ["pre-dump", "-t", "1", "-D", "/nowhere", "--final", "--max-stop", "5", "--if-not-converging", "wait"],
     ["pre-dump", "-t", "1", "-D", "/nowhere", "--io", "sideways"],
     ["pre-dump", "-t", "1", "-D", "/nowhere", "--progress", "loud"],
     ["pre-dump", "-t", "1", "-D", "/nowhere", "--memory-budget"],
@@ -52,7 +58,8 @@ struct SluiceCommandTests {
   /// A number below 0 is no other option: it is said what the number may be, or at least which is not taken.
   @Test(arguments: [
     ("--rounds", "--rounds takes a number from 1 up"), ("--readers", "--readers"),
-    ("--queue-depth", "--queue-depth"), ("--timeout", "--timeout takes a number of seconds above 0"),
+    ("--queue-depth", "--queue-depth"), ("--stop-readers", "--stop-readers"),
+    ("--timeout", "--timeout takes a number of seconds above 0"),
     ("--stop-timeout", "--stop-timeout takes a number of seconds from"),
     ("--until-skipped", "--until-skipped takes a number from 0 to 100"),
     ("--max-time", "--max-time takes a number of seconds from 0 up"),

@@ -50,6 +50,52 @@ import Testing
     }
   }
 
+  /// The ranges that are known beforehand, asked upwards in steps of each size.
+  @Test func `says the same where it was read before`() throws {
+    let runs = [
+      PagemapRun(address: 0x10_000, pageCount: 2, flags: .present),
+      PagemapRun(address: 0x12_000, pageCount: 1, flags: .parent),
+      PagemapRun(address: 0x14_000, pageCount: 1, flags: .lazy),
+      PagemapRun(address: 0x15_000, pageCount: 2, flags: [.present, .lazy]),
+    ]
+    let had: Set<UInt64> = [0x10_000, 0x11_000, 0x12_000, 0x15_000, 0x16_000]
+    let directory = try TemporaryDirectory()
+    try Images.publish(runs, pid: 1, pagesID: 1, at: directory.path)
+    let images = try ImagesDirectory(path: directory.path)
+    for step in UInt64(1)...8 {
+      guard let coverage = try PagemapCoverage.open(pid: 1, in: images),
+        var ranges = try CoveredRanges(coverage)
+      else {
+        Issue.record("there is a pagemap, and few ranges")
+        return
+      }
+      var position: UInt64 = 0xe000
+      while position < 0x19_000 {
+        let (isCovered, end) = ranges.next(in: position..<min(0x19_000, position + step << 12))
+        for page in stride(from: position, to: end, by: 4096) {
+          #expect(had.contains(page) == isCovered, "0x\(String(page, radix: 16))")
+        }
+        #expect(end > position)
+        position = end
+      }
+    }
+  }
+
+  @Test func `keeps no more ranges than there is room for`() throws {
+    func areKept(_ count: Int) throws -> Bool {
+      let directory = try TemporaryDirectory()
+      let runs = (0..<count).map {
+        PagemapRun(address: 0x10_000 + 0x2000 * UInt64($0), pageCount: 1, flags: .present)
+      }
+      try Images.publish(runs, pid: 1, pagesID: 1, at: directory.path)
+      let images = try ImagesDirectory(path: directory.path)
+      guard let coverage = try PagemapCoverage.open(pid: 1, in: images) else { return false }
+      return try CoveredRanges(coverage) != nil
+    }
+    #expect(try areKept(CoveredRanges.most))
+    #expect(try !areKept(CoveredRanges.most + 1))
+  }
+
   @Test func `goes on where it stopped`() throws {
     let runs = [PagemapRun(address: 0x10_000, pageCount: 16, flags: .present)]
     let ranges: [Range<UInt64>] = [

@@ -34,6 +34,22 @@ import Testing
     for (number, buffer) in kept.enumerated() { #expect(buffer.isFilled(with: UInt8(number + 1))) }
   }
 
+  @Test func `whoever does not wait gets a buffer only where one is free`() throws {
+    let ring = try Self.ring(count: 1)
+    let first = ring.takeNow()
+    #expect(ring.takenCount == 1)
+    switch ring.takeNow() {
+    case .some: Issue.record("there is but one")
+    case .none: break
+    }
+    _ = consume first
+    #expect(ring.takenCount == 0)
+    switch ring.takeNow() {
+    case .some: break
+    case .none: Issue.record("it came back")
+    }
+  }
+
   @Test func `hands out the buffer that came back last, and never touches one it does not need`() async throws
   {
     let ring = try Self.ring(count: 8)

@@ -1,3 +1,4 @@
+import Glibc
 import SluiceTestSupport
 import Testing
 
@@ -11,9 +12,11 @@ struct OutsiderTests {
   @Test func areNoneThatAreBornBelowTheTreeMeanwhile() async throws {
     try await RelationTarget.run(.child) { target in
       let owner = try TargetProcess(pid: target.owner)
-      let born = try Outsider.find(besides: [owner], refused: [], sharing: [owner])
+      var known: Set<Int32> = []
+      let born = try Outsider.find(besides: [owner], refused: [], sharing: [owner], except: &known)
       #expect(born == [])
-      let found = try Outsider.find(besides: [owner], refused: [target.other], sharing: [owner])
+      let found = try Outsider.find(
+        besides: [owner], refused: [target.other], sharing: [owner], except: &known)
       #expect(found.map(\.pid) == [target.other], "one that cannot be held goes on writing")
     }
   }
@@ -21,9 +24,17 @@ struct OutsiderTests {
   @Test func areThoseBesideTheTree() async throws {
     try await RelationTarget.run(.outside) { target in
       let owner = try TargetProcess(pid: target.owner)
-      let found = try Outsider.find(besides: [owner], refused: [], sharing: [owner])
+      var known: Set<Int32> = []
+      let found = try Outsider.find(besides: [owner], refused: [], sharing: [owner], except: &known)
       #expect(found.map(\.pid) == [target.other])
       #expect(found.map(\.isCertain) == [true])
+      // Of those that have a memory of their own, none is looked at once more; of those that share one, all are.
+      #expect(known.contains(getpid()) && !known.contains(target.other))
+      let again = try Outsider.find(besides: [owner], refused: [], sharing: [owner], except: &known)
+      #expect(again == found)
+      known = [target.other]
+      let none = try Outsider.find(besides: [owner], refused: [], sharing: [owner], except: &known)
+      #expect(none == [])
     }
   }
 }
