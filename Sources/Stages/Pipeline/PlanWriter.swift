@@ -38,7 +38,9 @@ public struct PlanWriter: ~Copyable, Sendable {
     self.chunks = chunks
     self.placing = placing
     self.locators = locators
-    steering = placing.map { PlanSteering($0.placement, pageSize: ring.layout.pageSize) }
+    // The part that has most buffers is that of the node which holds most.
+    let home = (0..<ring.partCount).max { ring.limit(of: $0) < ring.limit(of: $1) } ?? 0
+    steering = placing.map { PlanSteering($0.placement, pageSize: ring.layout.pageSize, home: home) }
   }
 
   /// The size of a page in bytes: runs are whole pages.

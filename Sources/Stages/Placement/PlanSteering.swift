@@ -42,9 +42,9 @@ struct PlanSteering {
   private let slots: [Int: Int]
   private let pageSize: UInt64
   /// Where the open plan is read, or the last one was.
-  private(set) var place = 0
+  private(set) var place: Int
   /// Where the pages that come next are best read.
-  private var home = 0
+  private var home: Int
   /// Bytes in a row, at the end of the open plan, that are best read elsewhere.
   private var foreignBytes: UInt64 = 0
   private var lastNode: Int?
@@ -53,8 +53,10 @@ struct PlanSteering {
   /// The open plan's bytes by the nodes that hold them, by slot; what is not known last.
   private var held: [UInt64]
 
-  init(_ placement: Placement, pageSize: Int) {
+  /// - Parameter home: where plans are read that are begun before it is known where their pages are.
+  init(_ placement: Placement, pageSize: Int, home: Int = 0) {
     self.placement = placement
+    (place, self.home) = (home, home)
     self.pageSize = UInt64(pageSize)
     let nodes = placement.nodes
     slots = Dictionary(uniqueKeysWithValues: nodes.enumerated().map { ($1, $0) })

@@ -109,6 +109,21 @@ struct JSONFormTests {
     pages_zero: integer
     hole_bytes: integer
     readers: integer
+    ?numa.nodes[].node: integer
+    ?numa.nodes[].readers: integer
+    ?numa.nodes[].buffers: integer
+    ?numa.nodes[].buffers_on_node: integer
+    ?numa.nodes[].buffers_elsewhere: integer
+    ?numa.nodes[].pages_local: integer
+    ?numa.nodes[].pages_remote: integer
+    ?numa.nodes[].bytes_local: integer
+    ?numa.nodes[].bytes_remote: integer
+    ?numa.pages_unknown: integer
+    ?numa.pages_asked: integer
+    ?numa.ask_calls: integer
+    ?numa.ask_us: integer
+    ?numa.writer_node: integer
+    ?numa.given_up: string
     write_engine: string
     direct_io: bool
     stalls.walker_without_buffer.us: integer

@@ -2,13 +2,15 @@
 // figures, to where a program reads another's memory from, where to, and on which node's processors.
 //
 //   numa run bind|interleave NODES PROGRAM ARGUMENT...   runs a program whose memory comes from the nodes in the mask
-//   numa move PID FROM TO        moves all pages of a process (migrate_pages)
+//   numa stir PID                moves a MiB of the process, somewhere, to the other of two nodes (move_pages), and again after
+//                                a rest, without end; prints a line for each
 //   numa where PID               prints the pages of a process by node: node0=N node1=N
 //   numa fill NODE               takes a node's memory until the kernel gives some of another's, prints "full", and keeps it
 //   numa witness FILE PROGRAM ARGUMENT...
 //                                runs a program, stops each of its threads after each process_vm_readv, and looks at every
 //                                page that was read, at where it was put, and at the thread; writes the sums into the file
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <linux/audit.h>
@@ -51,14 +53,6 @@ static int run(char **arguments) {
   die(arguments[2]);
 }
 
-static int move(char **arguments) {
-  unsigned long from = 1UL << atoi(arguments[1]), to = 1UL << atoi(arguments[2]);
-  long left = syscall(SYS_migrate_pages, atoi(arguments[0]), 8 * sizeof from, &from, &to);
-  if (left < 0) die("migrate_pages");
-  printf("moved, but for %ld\n", left);
-  return 0;
-}
-
 // Calls `body` for the bounds of each mapping that a process can write.
 static void for_each_mapping(pid_t pid, void (*body)(pid_t, unsigned long, unsigned long)) {
   char path[64], line[8192];
@@ -92,6 +86,33 @@ static int where(char **arguments) {
   for (int node = 0; node < 2; node++) printf("node%d=%" PRIu64 " ", node, pages_on[node]);
   putchar('\n');
   return 0;
+}
+
+static unsigned long biggest_start, biggest_end;
+
+static void note_biggest(pid_t pid, unsigned long start, unsigned long end) {
+  (void)pid;
+  if (end - start > biggest_end - biggest_start) biggest_start = start, biggest_end = end;
+}
+
+static int stir(char **arguments) {
+  enum { piece = 256, rest_microseconds = 30000 };
+  pid_t pid = atoi(arguments[0]);
+  for_each_mapping(pid, note_biggest);
+  unsigned long pieces = (biggest_end - biggest_start) / page / piece;
+  if (pieces == 0) return 2;
+  for (;;) {
+    void *pages[piece];
+    int nodes[piece], status[piece];
+    unsigned long start = biggest_start + (unsigned long)rand() % pieces * piece * page;
+    for (int at = 0; at < piece; at++) pages[at] = (void *)(start + (unsigned long)at * page);
+    if (nodes_of(pid, piece, pages, status) < 0) return errno == ESRCH ? 0 : 2;
+    for (int at = 0; at < piece; at++) nodes[at] = status[0] == 0;
+    if (syscall(SYS_move_pages, pid, (unsigned long)piece, pages, nodes, status, MPOL_MF_MOVE) < 0) return 2;
+    puts("moved");
+    fflush(stdout);
+    usleep(rest_microseconds);
+  }
 }
 
 static int fill(char **arguments) {
@@ -163,6 +184,8 @@ static struct {
   uint64_t held[most_nodes], local[most_nodes];
   // Where the parts were each elsewhere.
   uint64_t far_buffer, far_thread, unknown;
+  // Readers that stay on some processors, each time that was looked; other threads that do, the last time.
+  uint64_t readers_there, strays;
   // The memory that the program has asked the kernel to have on a node, by that node and by where numa_maps has it.
   uint64_t maps[most_nodes][most_nodes];
 } seen;
@@ -188,6 +211,8 @@ static void look_at_maps(pid_t pid) {
   }
   fclose(maps);
 }
+
+static void look_at_threads(pid_t program);
 
 static void look_at_read(pid_t thread, pid_t program, const struct user_regs_struct *entry, long done) {
   static struct iovec there[most_runs], here[most_runs];
@@ -221,7 +246,35 @@ static void look_at_read(pid_t thread, pid_t program, const struct user_regs_str
     seen.far_thread += own != node;
     seen.local[node] += into_nodes[at] == node && own == node;
   }
-  if (++seen.calls % 8 == 0) look_at_maps(program);
+  if (++seen.calls % 8 != 0) return;
+  look_at_maps(program);
+  look_at_threads(program);
+}
+
+// Threads that may not run everywhere, and are no readers: they would have inherited that from one.
+static void look_at_threads(pid_t program) {
+  char path[512], line[4096], name[64] = "", everywhere[256] = "", allowed[256] = "";
+  snprintf(path, sizeof path, "/proc/%d/task", program);
+  DIR *threads = opendir(path);
+  if (threads == NULL) return;
+  seen.strays = 0;
+  for (struct dirent *entry; (entry = readdir(threads)) != NULL;) {
+    if (entry->d_name[0] == '.') continue;
+    snprintf(path, sizeof path, "/proc/%d/task/%s/status", program, entry->d_name);
+    FILE *status = fopen(path, "r");
+    if (status == NULL) continue;
+    while (fgets(line, sizeof line, status) != NULL) {
+      sscanf(line, "Name:\t%63[^\n]", name);
+      sscanf(line, "Cpus_allowed_list:\t%255s", allowed);
+    }
+    fclose(status);
+    // The program's first thread is listed first.
+    if (everywhere[0] == '\0') strcpy(everywhere, allowed);
+    bool is_reader = strncmp(name, "sluice-read", 11) == 0;
+    if (is_reader) seen.readers_there += strcmp(allowed, everywhere) != 0;
+    if (!is_reader && strcmp(allowed, everywhere) != 0) seen.strays++;
+  }
+  closedir(threads);
 }
 
 static void have_reads_told(void) {
@@ -292,14 +345,15 @@ static int witness(char **arguments) {
           seen.held[0], seen.held[1], local);
   fprintf(file, " percent=%" PRIu64 " far_buffer=%" PRIu64 " far_thread=%" PRIu64 " unknown=%" PRIu64,
           all > 0 ? local * 100 / all : 0, seen.far_buffer, seen.far_thread, seen.unknown);
-  fprintf(file, " numa_maps_placed=%" PRIu64 " numa_maps_elsewhere=%" PRIu64 "\n", placed, elsewhere);
+  fprintf(file, " numa_maps_placed=%" PRIu64 " numa_maps_elsewhere=%" PRIu64, placed, elsewhere);
+  fprintf(file, " pinned=%" PRIu64 " strays=%" PRIu64 "\n", seen.readers_there, seen.strays);
   fclose(file);
   return end;
 }
 
 int main(int count, char **arguments) {
   if (count >= 5 && strcmp(arguments[1], "run") == 0) return run(arguments + 2);
-  if (count == 5 && strcmp(arguments[1], "move") == 0) return move(arguments + 2);
+  if (count == 3 && strcmp(arguments[1], "stir") == 0) return stir(arguments + 2);
   if (count == 3 && strcmp(arguments[1], "where") == 0) return where(arguments + 2);
   if (count == 3 && strcmp(arguments[1], "fill") == 0) return fill(arguments + 2);
   if (count >= 4 && strcmp(arguments[1], "witness") == 0) return witness(arguments + 2);
