@@ -107,7 +107,14 @@ struct ExecutingRounds {
   private func tries(_ chain: String, at site: Faults.Site, call: Int) async throws -> Int {
     let happened = Happened()
     let done = try await self.chain(
-      chain, Interruption(site: site, call: call) { happened.note { try execute() } })
+      chain,
+      Interruption(site: site, call: call) {
+        happened.note {
+          // A stop may come earlier than when the calls were counted, and while it stands still, it executes nothing.
+          guard try TargetState(target.pid).tracer == 0 else { return }
+          try execute()
+        }
+      })
     // Threads do not do the same twice: a round may need fewer calls than the one before.
     if done.wasInterrupted { try happened.check() }
     let state = try TargetState(target.pid)
