@@ -159,8 +159,14 @@ struct PreDumpRun: Sendable {
     } else if role.forecastsStop {
       terms.writeRate = report.writeRate ?? terms.writeRate
       let copied = round.tasks.filter { !$0.hasFailed }.map(\.process)
-      report.predictedStop = await preparer.forecastStop(
-        of: copied, by: round.tracker, where: Set(copied.map(\.pid)), terms, by: lease.ring)
+      do throws(SluiceError) {
+        report.predictedStop = try await preparer.forecastStop(
+          of: copied, by: round.tracker, where: Set(copied.map(\.pid)), terms, by: lease.ring)
+      } catch {
+        // The round is complete, whatever comes after it.
+        configuration.logger.warning(
+          "the round is complete, but how long a stop for the rest would be cannot be told: \(error)")
+      }
     }
     return report
   }
@@ -356,10 +362,14 @@ extension PreDumpRun {
   }
 
   private func limits(of target: borrowing ImagesTarget?) -> SinkLimits {
+    var limits: SinkLimits
     switch target {
-    case .some(let target): target.limits
-    case .none: sink?.limits ?? NullSink().limits
+    case .some(let target): limits = target.limits
+    case .none: limits = sink?.limits ?? NullSink().limits
     }
+    // However fast the output is: while processes stand still, what is read waits in the buffers.
+    if role.isLast { limits.isMemory = false }
+    return limits
   }
 
   private func makeDestination(

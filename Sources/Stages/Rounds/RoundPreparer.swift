@@ -73,7 +73,7 @@ actor RoundPreparer {
     let choice = try chooseTracker(hasSoftDirty: hasSoftDirty)
     if let ring {
       let isParentOf = parent.map { ParentProcesses(of: $0, configuration).pids(in: tree) } ?? []
-      forecast = forecastStop(
+      forecast = try forecastStop(
         of: tree.processes, by: choice.name, where: isParentOf, terms, by: ring)
       if let limit = role.stopLimit, forecast.map({ $0 > limit }) ?? true {
         throw SluiceError(notConvergingAfter: 0, stop: forecast, limit: limit, isOutOfRounds: true)
@@ -93,16 +93,17 @@ actor RoundPreparer {
     }
   }
 
-  /// How long a stop would be that copied now what is left; nil where that cannot be told.
+  /// How long a stop would be that copied now what is left.
   ///
   /// - Parameters:
   ///   - tracker: that knows what was written.
   ///   - isParentOf: the pids of the processes that there are images of.
   ///   - ring: whose free buffers are for reading a part of it.
+  /// - Throws: `SluiceError` when the kernel does not tell.
   func forecastStop(
     of processes: [TargetProcess], by tracker: PreDumpReport.Tracker, where isParentOf: Set<Int32>,
     _ terms: StopForecast.Terms, by ring: BufferRing
-  ) -> Duration? {
+  ) throws(SluiceError) -> Duration {
     var probe = StopProbe(
       by: ring, source: configuration.pageStates.source, swapped: configuration.swapped.pages)
     for process in processes {
@@ -111,10 +112,7 @@ actor RoundPreparer {
         let hasBase = isParentOf.contains(process.pid)
         try probe.look(at: process, by: hasBase ? writes(of: process, by: tracker) : .unknown)
       } catch {
-        guard error.code == .gone else {
-          configuration.logger.info("how long a stop would be cannot be told: \(error)")
-          return nil
-        }
+        guard error.code == .gone else { throw SluiceError(error) }
       }
     }
     return StopForecast(probe, terms).duration

@@ -38,7 +38,7 @@ struct WriteProtectMode: Sendable {
   /// Gives devices the time to end writes into huge pages that were begun before the soft-dirty bits were cleared: CRIU
   /// would take such a page for clean. What is read after that has them.
   ///
-  /// - Throws: `SluiceError` with `cancelled`.
+  /// - Throws: `SluiceError` with `cancelled`, or when the kernel does not tell.
   mutating func waitForDevices() async throws(SluiceError) {
     guard seesSoftDirty, protects, !haveDevicesEnded else { return }
     try await Self.waitForDevices(of: tree, since: began)
@@ -54,7 +54,7 @@ struct WriteProtectMode: Sendable {
   /// as it takes until it is certain that they have, or as long as one may take.
   ///
   /// - Parameter tree: whose memory they write into; nil where nobody is asked whether they have ended.
-  /// - Throws: `SluiceError` with `cancelled`.
+  /// - Throws: `SluiceError` with `cancelled`, or when the kernel does not tell.
   static func waitForDevices(of tree: ProcessTree?, since moment: UInt64) async throws(SluiceError) {
     var pause = leastNanoseconds
     var writes: EndedDeviceWrites?
@@ -62,8 +62,13 @@ struct WriteProtectMode: Sendable {
       let now = sluice_monotonic_nanoseconds()
       let left = timeLeft(since: moment, now: now)
       guard left > 0 else { return }
-      if writes == nil, let tree { writes = EndedDeviceWrites(in: tree) }
-      let verdict = writes?.look() ?? .cannotBeKnown
+      let verdict: EndedDeviceWrites.Verdict
+      do throws(TargetError) {
+        if writes == nil, let tree { writes = try EndedDeviceWrites(in: tree) }
+        verdict = try writes?.look() ?? .cannotBeKnown
+      } catch {
+        throw SluiceError(error)
+      }
       if verdict == .haveEnded, now - moment >= leastNanoseconds { return }
       let step = verdict == .cannotBeKnown ? left : min(pause, left)
       do { try await Task.sleep(for: .nanoseconds(step)) } catch { throw .cancelled }

@@ -36,37 +36,37 @@ public struct EndedDeviceWrites: Sendable {
   private var isHopeless = false
 
   /// - Parameter tree: the processes, with those that share their memory.
-  public init(in tree: ProcessTree) {
+  /// - Throws: `TargetError` when the kernel does not tell.
+  public init(in tree: ProcessTree) throws(TargetError) {
     // Those that share the memory and are not held by us begin writes, too.
     guard tree.outsiders.isEmpty, tree.unclear.isEmpty, tree.members.count <= Self.mostProcesses else {
       isHopeless = true
       return
     }
-    do throws(TargetError) {
-      for process in tree.members {
-        do throws(TargetError) {
-          if try Self.mayHaveAsked(process) {
-            isHopeless = true
-            return
-          }
-          subjects.append(Subject(list: try ThreadList(of: process)))
-        } catch {
-          // Nothing writes into the memory of one that has ended, but for those that share it.
-          guard error.code == .gone else { throw error }
+    for process in tree.members {
+      do throws(TargetError) {
+        if try Self.mayHaveAsked(process) {
+          isHopeless = true
+          return
         }
+        subjects.append(Subject(list: try ThreadList(of: process)))
+      } catch {
+        // Nothing writes into the memory of one that has ended, but for those that share it.
+        guard error.code == .gone else { throw error }
       }
-    } catch {
-      isHopeless = true
     }
   }
 
   /// Looks at the threads that are still to be seen.
-  public mutating func look() -> Verdict {
+  ///
+  /// - Throws: `TargetError` when the kernel does not tell.
+  public mutating func look() throws(TargetError) -> Verdict {
     for index in subjects.indices where !isHopeless && !subjects[index].isSettled {
       do throws(TargetError) {
         try look(at: index)
       } catch {
-        if error.code == .gone { subjects[index].isSettled = true } else { isHopeless = true }
+        guard error.code == .gone else { throw error }
+        subjects[index].isSettled = true
       }
     }
     if isHopeless { return .cannotBeKnown }

@@ -9,18 +9,18 @@ struct EndedDeviceWritesTests {
   private func writes(in pid: Int32) throws -> EndedDeviceWrites {
     var tree = try ProcessTree(root: pid)
     try tree.lookOutside()
-    return EndedDeviceWrites(in: tree)
+    return try EndedDeviceWrites(in: tree)
   }
 
   /// What so many looks in a row tell, unless one tells that they have ended.
   private func verdict(_ pid: Int32, looks: Int = 50) throws -> EndedDeviceWrites.Verdict {
     var writes = try writes(in: pid)
     for _ in 1..<looks {
-      let verdict = writes.look()
+      let verdict = try writes.look()
       if verdict != .notYetKnown { return verdict }
       usleep(2000)
     }
-    return writes.look()
+    return try writes.look()
   }
 
   @Test(arguments: [["--size", "4M"], ["--size", "4M", "--sleepers", "200"]])
