@@ -79,7 +79,7 @@ struct PlacedStagesTests {
   /// Runs the stages as often as asked.
   private static func copy(
     _ source: Source, _ placement: Placement, budget: Int = 4 << 20, times: Int = 1,
-    shares: [Double] = [1, 1]
+    shares: [Double] = [1, 1], stopReaders: Int? = nil
   ) async throws -> (reports: [PreDumpReport.NUMA], pages: Int) {
     let runtime = SluiceRuntime(memoryBudget: budget)
     var reports: [PreDumpReport.NUMA] = []
@@ -90,8 +90,11 @@ struct PlacedStagesTests {
         let lease = try await runtime.acquire(
           needs(sink, placement, shares: time % 2 == 0 ? shares : shares.reversed()))
         let result = await Result { () async throws(SluiceError) in
-          try await Stages(
-            from: source, to: sink, by: lease, progress: ProgressFeed(), observer: NoObserver()
+          let standing = try stopReaders.map { (count) throws(SluiceError) in
+            StandingReaders(readers: try lease.resources.readers(count), processCount: 1)
+          }
+          return try await Stages(
+            from: source, to: sink, by: lease, standing: standing, progress: ProgressFeed(), observer: NoObserver()
           ).run()
         }
         await runtime.release(lease, isReusable: true)
@@ -139,6 +142,18 @@ struct PlacedStagesTests {
     let (_, pages) = try await Self.copy(source, Self.placement(), budget: budget)
     #expect(pages == 4000)
     #expect(source.readers.withLock { $0 } == ["1": 4000 * Self.pageSize])
+  }
+
+  /// Of a source that stands still, what is read waits in the buffers: where those of one node are all out, and others are
+  /// not, the stages behind must begin to give them back.
+  @Test(.timeLimit(.minutes(1)), arguments: [1, 2, 5], [true, false])
+  func `what stands still is read on both nodes, with any number of readers`(
+    readers: Int, isOfOne: Bool
+  ) async throws {
+    let source = Source([Self.pages(16, 4000)]) { isOfOne ? 1 : Int32($0 / 512 % 2) }
+    let (_, pages) = try await Self.copy(source, Self.placement(), budget: 1 << 20, stopReaders: readers)
+    #expect(pages == 4000)
+    #expect(source.readers.withLock { Set($0.keys) } == (isOfOne ? ["1"] : ["0", "1"]))
   }
 
   @Test func `rounds go on with the same, also where the shares change`() async throws {
