@@ -12,7 +12,7 @@ internal import SluiceWire
 public func testOneInput(_ bytes: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   unsafe scratch.write(ImagesInput(UnsafeBufferPointer(start: bytes, count: count)))
   checkInventory()
-  checkTrackedTasks()
+  checkTrackedProcesses()
   checkCoverage()
   checkChain()
   checkDedupMark(unsafe Array(UnsafeBufferPointer(start: bytes, count: count)))
@@ -76,7 +76,7 @@ private func checkInventory() {
 }
 
 /// The same of tracked tasks.
-private func checkTrackedTasks() {
+private func checkTrackedProcesses() {
   let parent = read { () throws(ImagesError) in try ParentImages(path: scratch.newest) }
   guard let tracked = parent?.tracked else { return }
   let again = readAgain(tracked.encoded()) { (reader) throws(ImagesError) in

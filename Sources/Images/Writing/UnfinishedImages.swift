@@ -286,10 +286,10 @@ public struct UnfinishedImages: ~Copyable {
   /// - Throws: `ImagesError` with `io`; the images are then removed.
   @discardableResult
   public consuming func publish(
-    inventory: Inventory, statistics: DumpStatistics, trackedTasks: TrackedProcesses? = nil, syncs: Bool
+    inventory: Inventory, statistics: DumpStatistics, trackedProcesses: TrackedProcesses? = nil, syncs: Bool
   ) throws(ImagesError) -> SystemErrno? {
     try createWhole(ImageFormat.statsName, bytes: statistics.encoded())
-    if let trackedTasks { try createWhole(ImageFormat.trackedName, bytes: trackedTasks.encoded()) }
+    if let trackedProcesses { try createWhole(ImageFormat.trackedName, bytes: trackedProcesses.encoded()) }
     return try publish(inventory: inventory.encoded(), syncs: syncs)
   }
 

@@ -171,10 +171,10 @@ public struct PreDumpReport: Sendable, Codable {
     lease: RuntimeLease, readers: Int, isDirect: Bool, parent: String?, began: UInt64
   ) {
     let ring = lease.ring
-    processes = start.tasks.map { ProcessReport($0, counts) }
-    let total = counts.total(of: start.tasks)
-    pid = start.tasks[0].process.pid
-    namespacePid = start.tasks[0].process.namespacePid
+    processes = start.processes.map { ProcessReport($0, counts) }
+    let total = counts.total(of: start.processes)
+    pid = start.processes[0].process.pid
+    namespacePid = start.processes[0].process.namespacePid
     processesSkippedByName = Dictionary(
       start.skipped.map { ("\($0.pid)", $0.reason) }, uniquingKeysWith: { first, _ in first })
     imagesDirectory = configuration.imagesDirectory

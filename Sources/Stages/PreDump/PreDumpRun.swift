@@ -135,12 +135,12 @@ struct PreDumpRun: Sendable {
     let source = ProcessTreeSource(
       round, source: configuration.pageStates.source, swapped: configuration.swapped.pages)
     let observer = RunObserver(
-      preparer: preparer, processes: round.tasks, leavesStopped: role.leavesStopped, journal: journal,
+      preparer: preparer, processes: round.processes, leavesStopped: role.leavesStopped, journal: journal,
       session: subject.session, failed: configuration.failed)
     let stages = try Stages(
       from: source, through: filter(of: round, to: destination, by: lease), to: destination.sink, by: lease,
       expecting: subject.parent == nil ? subject.expected : 0,
-      standing: stopReaders.map { StandingReaders(readers: $0, processCount: round.tasks.count) },
+      standing: stopReaders.map { StandingReaders(readers: $0, processCount: round.processes.count) },
       readTimeLimit: configuration.readTimeLimit, hashSeed: round.contents?.seed,
       rate: role.isLast ? nil : configuration.rateLimit, progress: progress,
       observer: observer)
@@ -152,7 +152,7 @@ struct PreDumpRun: Sendable {
     let counts = try await stages.run()
     guard !Task.isCancelled else { throw .cancelled }
     journal.reach(.written)
-    for process in round.tasks {
+    for process in round.processes {
       guard let error = process.error else { continue }
       configuration.logger.warning("process \(process.process.pid) has no images: \(error)")
     }
@@ -169,7 +169,7 @@ struct PreDumpRun: Sendable {
     try await publish(report, round, counts, to: destination.sink, in: place, preparer, journal)
     if let recopied = walked.recopyNextRound, !role.isLast {
       role.tracking?.roundIsComplete(
-        in: configuration.imagesDirectory, of: round.tasks, unsettled: recopied,
+        in: configuration.imagesDirectory, of: round.processes, unsettled: recopied,
         walkedAt: counts.source.endedAt)
     }
     report.finish(at: sluice_monotonic_nanoseconds(), in: place)
@@ -177,7 +177,7 @@ struct PreDumpRun: Sendable {
       report.predictedStop = await preparer.forecast
     } else if role.forecastsStop {
       terms.writeRate = report.writeRate ?? terms.writeRate
-      let copied = round.tasks.filter { !$0.hasFailed }.map(\.process)
+      let copied = round.processes.filter { !$0.hasFailed }.map(\.process)
       do throws(SluiceError) {
         report.predictedStop = try await preparer.forecastStop(
           of: copied, by: round.tracker, where: Set(copied.map(\.pid)), terms, by: lease.ring)
@@ -198,9 +198,11 @@ struct PreDumpRun: Sendable {
     progress.enter(.publishing)
     // What is to be left stopped runs again, too, if this takes too long, or is cancelled. It ends with this scope.
     async let _ = preparer.waitUntilOverdue(heedsCancellation: true)
-    let tracked = try round.trackedTasks()
+    let tracked = try round.trackedProcesses()
     let failures = Dictionary(
-      uniqueKeysWithValues: round.tasks.compactMap { dumped in dumped.error.map { (dumped.owner, "\($0)") } })
+      uniqueKeysWithValues: round.processes.compactMap { dumped in
+        dumped.error.map { (dumped.owner, "\($0)") }
+      })
     let manifest = RunManifest(
       entries: counts.sink.order.map {
         RunManifest.Entry(

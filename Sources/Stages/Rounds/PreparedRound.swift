@@ -5,7 +5,7 @@ internal import SluiceTarget
 
 /// How a round has begun: what is copied, from when on writes are tracked, and what need not be copied.
 struct PreparedRound: Sendable {
-  var tasks: [DumpedProcess]
+  var processes: [DumpedProcess]
   var skipped: [ProcessTree.Skipped]
   var base: ParentBase?
   var tracker: PreDumpReport.Tracker
@@ -39,7 +39,7 @@ struct PreparedRound: Sendable {
     of tree: ProcessTree, tracker: PreDumpReport.Tracker, uptime: UInt64,
     protection: (TargetProcess) -> WriteProtection? = { _ in nil }
   ) {
-    tasks = tree.processes.enumerated().map {
+    processes = tree.processes.enumerated().map {
       DumpedProcess(index: $0.offset, process: $0.element, protection: protection($0.element))
     }
     skipped = tree.skipped
@@ -49,7 +49,7 @@ struct PreparedRound: Sendable {
 
   /// Makes the processes anew of the processes that there are now.
   mutating func attach(_ tree: ProcessTree, protection: (TargetProcess) -> WriteProtection?) {
-    tasks = PreparedRound(of: tree, tracker: tracker, uptime: uptime, protection: protection).tasks
+    processes = PreparedRound(of: tree, tracker: tracker, uptime: uptime, protection: protection).processes
     skipped = tree.skipped
   }
 
@@ -65,10 +65,9 @@ struct PreparedRound: Sendable {
   /// - Throws: `SluiceError` when the kernel does not tell.
   mutating func lookForDoubts(logger: Logger) throws(SluiceError) {
     guard try onTarget({ () throws(TargetError) in try SoftDirty.isSupported() }) else { return }
-    let processes = tasks.filter { !$0.hasFailed }.map(\.process)
-    doubts.add(try SoftDirtyDoubts(about: processes))
+    doubts.add(try SoftDirtyDoubts(about: processes.filter { !$0.hasFailed }.map(\.process)))
     if !doubts.isEmpty { doubts.warn(logger) }
-    guard KernelSupport.probesHideWrites, let dumped = zip(tasks, areProbed).first(where: \.1)?.0 else {
+    guard KernelSupport.probesHideWrites, let dumped = zip(processes, areProbed).first(where: \.1)?.0 else {
       return
     }
     logger.warning(
@@ -77,11 +76,11 @@ struct PreparedRound: Sendable {
   }
 
   /// Whose writes are tracked by what outlasts us, and so by later runs; nil where none are.
-  func trackedTasks() throws(SluiceError) -> TrackedProcesses? {
+  func trackedProcesses() throws(SluiceError) -> TrackedProcesses? {
     guard tracker.seesSoftDirty else { return nil }
     return TrackedProcesses(
       bootID: try onTarget { () throws(TargetError) in try Uptime.bootID() },
-      processes: tasks.filter { !$0.hasFailed }.map {
+      processes: processes.filter { !$0.hasFailed }.map {
         TrackedProcesses.Process(pid: $0.process.namespacePid, startTime: $0.process.machineStartTime)
       })
   }

@@ -131,7 +131,7 @@ actor ImagesDirectorySink: PageSink {
         if let server = options.sentTo { try images.note(SentMark(server: server)) }
         let path = images.path
         let kept = try images.publish(
-          inventory: inventory, statistics: statistics, trackedTasks: tracked, syncs: options.syncs)
+          inventory: inventory, statistics: statistics, trackedProcesses: tracked, syncs: options.syncs)
         if let kept { warn(path, pid, keptBecause: kept) }
       case .copy(let chain):
         try images.copyOtherFiles(of: chain)

@@ -26,8 +26,8 @@ final class ProcessTreeSource: LocatedSource {
   ///   - round: the processes, and the pages that need not be copied.
   ///   - source: where the states of pages come from; nil for the best that the kernel has.
   init(_ round: PreparedRound, source: PageScanner.Source?, swapped: SwappedPages) {
-    processes = round.tasks
-    byOwner = Dictionary(uniqueKeysWithValues: round.tasks.map { ($0.owner, $0) })
+    processes = round.processes
+    byOwner = Dictionary(uniqueKeysWithValues: round.processes.map { ($0.owner, $0) })
     (base, watch, pageStates, self.swapped) = (round.base, round.watch, source, swapped)
     standing = round.standing
   }
@@ -69,7 +69,7 @@ final class ProcessTreeSource: LocatedSource {
         preconditionFailure("the walk plans what is of its own processes")
       }
       let memory = RemoteMemory(
-        of: process.process, watch: clock, standsStill: source.standing != nil)
+        of: process.process, clock: clock, standsStill: source.standing != nil)
       let (table, count, bytes) = unsafe (plan.buffer.runTable, plan.buffer.runCount, plan.buffer.bytes)
       let outcome = try process.attempt { () throws(TargetError) in
         var turns = pacer.withLock { $0 }

@@ -38,7 +38,7 @@ struct ContentTracker: DirtyTracker {
     let seed = known ?? UInt64.random(in: 0...UInt64.max)
     start.contents = ContentRound(
       parent: parent, seed: seed,
-      processes: start.tasks.map { dumped in
+      processes: start.processes.map { dumped in
         ContentRound.Known(
           owner: dumped.owner, isRoot: dumped.index == 0, pid: dumped.process.pid,
           isParents: isParentOf.contains(dumped.process.pid),

@@ -170,7 +170,7 @@ struct WriteProtectTracker: DirtyTracker {
   /// those that were written since, which are few, and not all of them, and devices get the time to end writes that were
   /// begun before.
   private func protectAll(_ pids: Set<Int32>, of start: PreparedRound) throws(SluiceError) {
-    for dumped in start.tasks where pids.contains(dumped.process.pid) {
+    for dumped in start.processes where pids.contains(dumped.process.pid) {
       guard let protection = dumped.protection else { continue }
       _ = try dumped.attempt { () throws(TargetError) in
         try protection.protectAll(swapped: configuration.swapped.pages)

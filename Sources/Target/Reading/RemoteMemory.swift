@@ -20,19 +20,19 @@ public struct RemoteMemory: Sendable {
   private static let longRunBytes = 64 << 10
 
   private let process: TargetProcess
-  private let watch: ReadClock?
+  private let clock: ReadClock?
   private let standsStill: Bool
   private let pageSize: UInt64
 
   /// The memory of this process.
   ///
   /// - Parameters:
-  ///   - watch: is told when a read begins that may wait for somebody else.
+  ///   - clock: is told when a read begins that may wait for somebody else.
   ///   - standsStill: whether the process is stopped: nobody waits for its mmap_lock then, and more is read at once.
-  public init(of process: TargetProcess, watch: ReadClock? = nil, standsStill: Bool = false) {
+  public init(of process: TargetProcess, clock: ReadClock? = nil, standsStill: Bool = false) {
     self.standsStill = standsStill
     self.process = process
-    self.watch = watch
+    self.clock = clock
     pageSize = UInt64(sluice_page_size())
   }
 
@@ -62,11 +62,11 @@ public struct RemoteMemory: Sendable {
         continue
       }
       let batch = reading.nextBatch
-      watch?.began(at: reading.current.address)
+      clock?.began(at: reading.current.address)
       let began = sluice_monotonic_nanoseconds()
       let got = unsafe sluice_process_vm_readv(
         process.pid, reading.destination, reading.room, batch.runs, batch.count)
-      watch?.ended()
+      clock?.ended()
       if !standsStill, batch.byteCount / batch.count < Self.longRunBytes { turns.held(since: began) }
       guard got >= 0 || got == -Int(EFAULT) else {
         throw process.failure(of: "reading the memory", errno: SystemErrno(returned: got))

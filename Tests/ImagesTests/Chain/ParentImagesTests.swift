@@ -10,7 +10,7 @@ import Testing
     let images = try UnfinishedImages.create(at: path, parent: parent)
     try images.publish(
       inventory: Inventory(dumpUptime: 300, preDumpMode: .read), statistics: DumpStatistics(),
-      trackedTasks: tracked, syncs: false)
+      trackedProcesses: tracked, syncs: false)
   }
 
   @Test func `tells what the images say of themselves`() throws {

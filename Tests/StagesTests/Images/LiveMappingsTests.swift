@@ -26,7 +26,7 @@ extension StagesTests {
       try pagemap.finish()
       try images.publish(
         inventory: Inventory(dumpUptime: UInt64.max, preDumpMode: .read), statistics: DumpStatistics(),
-        trackedTasks: tracked, syncs: false)
+        trackedProcesses: tracked, syncs: false)
     }
 
     private func all(_ mappings: LiveMappings) throws -> [LiveMappings.Mapping] {

@@ -94,7 +94,8 @@ struct PlacedStagesTests {
             StandingReaders(readers: try lease.resources.readers(count), processCount: 1)
           }
           return try await Stages(
-            from: source, to: sink, by: lease, standing: standing, progress: ProgressFeed(), observer: NoObserver()
+            from: source, to: sink, by: lease, standing: standing, progress: ProgressFeed(),
+            observer: NoObserver()
           ).run()
         }
         await runtime.release(lease, isReusable: true)
