@@ -114,6 +114,9 @@ public struct EndedDeviceWrites: Sendable {
     }
   }
 
+  /// What is mapped by names below /dev and belongs to no device: shared memory, that of all names or none.
+  private static let memoryBelowDev = ["/dev/shm/", "/dev/zero", "/dev/null", "/dev/hugepages"]
+
   /// Whether a process may have asked devices for writes in a way that outlasts the call in which it did.
   private static func mayHaveAsked(_ process: TargetProcess) throws(TargetError) -> Bool {
     let found = sluice_has_device_files(process.pid)
@@ -131,6 +134,10 @@ public struct EndedDeviceWrites: Sendable {
     while let vma = try map.next() {
       // The rings stay mapped where the process has no descriptor of them any more.
       if vma.name.hasPrefix("/[aio]") || vma.name.hasPrefix("anon_inode:[io_uring]") { return true }
+      // So does the memory of a device whose file is closed, and what it was told by then goes on.
+      if vma.name.hasPrefix("/dev/"), !memoryBelowDev.contains(where: { vma.name.hasPrefix($0) }) {
+        return true
+      }
     }
     return false
   }
