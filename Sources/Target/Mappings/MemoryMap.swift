@@ -1,17 +1,26 @@
 internal import CSluiceLinux
 import Glibc
 internal import SluiceSystem
+internal import Synchronization
 
 /// Reads the mappings of a process in address order, one after the other, in memory of a fixed size.
 ///
 /// The kernel gives /proc/PID/maps a few kilobytes at a time and lets the process go on in between, so the
 /// list is no snapshot: a mapping that was split or merged meanwhile can come twice. Each one is therefore
 /// cut to what lies above the one before.
+///
+/// Where two read one open file in turns, the kernel makes the list anew for each, and looks for the place by counting
+/// bytes: of a list that has changed meanwhile the rest of some other line comes then, or lines are missing. So of several
+/// values at one time each has a file of its own.
 public struct MemoryMap: ~Copyable {
   /// The bytes of text held at once; the longest line is a path (PATH_MAX, each byte written in up to four).
   public static let textBytes = 20 << 10
 
   private let process: TargetProcess
+  /// Whether it is the file that the process was opened with.
+  private let isFirst: Bool
+  /// Its own, once it is read, where it is not the first.
+  private var own: ProcFile?
   /// How many bytes of the list were read so far.
   private var offset: UInt64 = 0
   private var text: [UInt8]
@@ -23,7 +32,12 @@ public struct MemoryMap: ~Copyable {
   /// The mappings of this process.
   public init(of process: TargetProcess) {
     self.process = process
+    isFirst = !process.areMapsRead.exchange(true, ordering: .acquiring)
     text = [UInt8](repeating: 0, count: Self.textBytes)
+  }
+
+  deinit {
+    if isFirst { process.areMapsRead.store(false, ordering: .releasing) }
   }
 
   /// The next mapping, or nil after the last.
@@ -59,7 +73,9 @@ public struct MemoryMap: ~Copyable {
     text.replaceSubrange(0..<(length - position), with: text[position..<length])
     length -= position
     position = 0
-    let (descriptor, used, room) = (process.maps.descriptor, length, text.count - length)
+    if !isFirst && own == nil { own = try process.openMaps() }
+    let descriptor = own?.descriptor ?? process.maps.descriptor
+    let (used, room) = (length, text.count - length)
     guard room > 0 else {
       throw TargetError(
         .systemCall, "/proc/\(process.pid)/maps holds a line longer than any path can make it")

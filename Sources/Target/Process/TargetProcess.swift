@@ -1,6 +1,7 @@
 internal import CSluiceLinux
 import Glibc
 internal import SluiceSystem
+internal import Synchronization
 
 /// A process that is to be copied, with open descriptors by which it cannot be mistaken for another.
 ///
@@ -29,6 +30,8 @@ public final class TargetProcess: Sendable {
   let memory: ProcFile
   let pagemap: ProcFile
   let maps: ProcFile
+  /// Whether a `MemoryMap` reads `maps` at present: another one meanwhile opens the file once more.
+  let areMapsRead = Atomic<Bool>(false)
 
   /// Opens a process and makes sure that its memory may be read.
   ///
@@ -286,6 +289,11 @@ public final class TargetProcess: Sendable {
     }
     return status
   }
+
+  /// Opens /proc/PID/maps once more.
+  ///
+  /// - Throws: `TargetError` when it cannot be opened.
+  func openMaps() throws(TargetError) -> ProcFile { try Self.open("maps", of: pid) }
 
   private static func open(_ name: String, of pid: Int32) throws(TargetError) -> ProcFile {
     do throws(ProcFile.OpenFailed) {
