@@ -75,6 +75,35 @@ struct MemoryMapTests {
     }
   }
 
+  /// The kernel looks for the place of a second reader of one file by counting the bytes of a list that may have changed.
+  @Test func twoThatTakeTurnsMissNothing() async throws {
+    let pages = 600
+    try await MappingTarget.run { target in
+      let start = try await target.map(pages: pages)
+      let end = start + UInt64(pages) * page
+      for index in stride(from: 1, to: pages, by: 2) {
+        try await target.tell("protect \(hexadecimal(start + UInt64(index) * page)) 1 r")
+      }
+      let process = try TargetProcess(pid: target.pid)
+      var map = MemoryMap(of: process)
+      var reached = start
+      while reached < start + 200 * page, let vma = try map.next() { reached = max(reached, vma.end) }
+      // What lies before becomes one mapping, so that the list is shorter.
+      try await target.tell("protect \(hexadecimal(start)) 150 r")
+      var other = MemoryMap(of: process)
+      var whole: [VMA] = []
+      while let vma = try other.next() {
+        if vma.start >= start && vma.end <= end { whole.append(vma) }
+      }
+      #expect(whole.first?.start == start && whole.last?.end == end)
+      while reached < end, let vma = try map.next() {
+        #expect(vma.start == reached)
+        reached = vma.end
+      }
+      #expect(reached == end)
+    }
+  }
+
   /// The end of a list says nothing: that of memory that is gone has one, too.
   @Test func saysThatTheProcessEnded() async throws {
     try await MappingTarget.run { target in
