@@ -5,7 +5,8 @@
 //   numa stir PID                moves a MiB of the process, somewhere, to the other of two nodes (move_pages), and again after
 //                                a rest, without end; prints a line for each
 //   numa where PID               prints the pages of a process by node: node0=N node1=N
-//   numa fill NODE               takes a node's memory until the kernel gives some of another's, prints "full", and keeps it
+//   numa fill NODE               takes a node's memory until the kernel gives some of another's, prints "full", and takes
+//                                whatever of it becomes free
 //   numa witness FILE PROGRAM ARGUMENT...
 //                                runs a program, stops each of its threads after each process_vm_readv, and looks at every
 //                                page that was read, at where it was put, and at the thread; writes the sums into the file
@@ -115,26 +116,36 @@ static int stir(char **arguments) {
   }
 }
 
+// Takes a page, and keeps it if it is of the node. Returns whether it is.
+static bool take_page(int node) {
+  char *one = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (one == MAP_FAILED) die("mmap");
+  one[0] = 1;
+  int found = -1;
+  if (nodes_of(0, 1, (void **)&one, &found) < 0) die("move_pages");
+  if (found != node && munmap(one, page) < 0) die("munmap");
+  return found == node;
+}
+
 static int fill(char **arguments) {
+  enum { rest_microseconds = 5000 };
   int node = atoi(arguments[0]);
   unsigned long mask = 1UL << node;
   if (syscall(SYS_set_mempolicy, MPOL_PREFERRED, &mask, 8 * sizeof mask) < 0) die("set_mempolicy");
   size_t taken = 0, elsewhere = 0;
   // Some of what the kernel has lent to caches comes back: so not at the first.
   while (elsewhere < 4096) {
-    char *one = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (one == MAP_FAILED) die("mmap");
-    one[0] = 1;
-    int found = -1;
-    if (nodes_of(0, 1, (void **)&one, &found) < 0) die("move_pages");
-    elsewhere += found != node;
+    elsewhere += !take_page(node);
     taken++;
     if (taken > 1 << 20) break;
   }
   printf("full after %zu pages\n", taken);
   fflush(stdout);
-  while (pause() < 0) continue;
-  return 0;
+  // What caches give back from now on is taken as well: the node stays full.
+  for (;;) {
+    while (take_page(node)) continue;
+    usleep(rest_microseconds);
+  }
 }
 
 // MARK: Bearing witness
