@@ -81,11 +81,12 @@ struct PreDumpOutput: Encodable {
 
   /// How long the stop was, and was to be.
   private var stopText: String {
-    let stopped = "stopped for \(Elapsed.text(report.frozen))"
-    guard let predicted = report.predictedStop else { return stopped }
+    let frozen = "stopped for \(Elapsed.text(report.frozen))"
+    guard let predicted = report.predictedStop else { return frozen }
+    // It is predicted from the first thread that is told to stop.
     return report.isLast
-      ? "\(stopped), and predicted for \(Elapsed.text(predicted))"
-      : "\(stopped); a stop for the rest would take \(Elapsed.text(predicted))"
+      ? "stopped for \(Elapsed.text(report.stopped)), and predicted for \(Elapsed.text(predicted))"
+      : "\(frozen); a stop for the rest would take \(Elapsed.text(predicted))"
   }
 
   /// Who has read what where, on a machine of several nodes.
