@@ -42,21 +42,6 @@ uint64_t sluice_boottime_nanoseconds(void) { return nanoseconds_of(CLOCK_BOOTTIM
 
 long sluice_clock_ticks_per_second(void) { return sysconf(_SC_CLK_TCK); }
 
-uint32_t sluice_usable_processors(void) {
-  // The kernel refuses a set that has no room for all of its processors.
-  for (size_t most = 1024; most <= 1 << 20; most *= 2) {
-    cpu_set_t *set = CPU_ALLOC(most);
-    if (set == NULL) return 1;
-    size_t size = CPU_ALLOC_SIZE(most);
-    int result = sched_getaffinity(0, size, set);
-    int error = errno;
-    int count = result == 0 ? CPU_COUNT_S(size, set) : 1;
-    CPU_FREE(set);
-    if (result == 0 || error != EINVAL) return count > 0 ? (uint32_t)count : 1;
-  }
-  return 1;
-}
-
 void sluice_move_to_processor(uint32_t number) {
   cpu_set_t all, one;
   // On a machine with more processors than fit, the scheduler does without.

@@ -47,8 +47,13 @@ def measure(setup):
 
 
 def measure_slow(setup):
+    yield against_slow_disk(setup, "final-slow-disk", "the same", _SLOW, ("--size", str(_SIZE)), str(_BUDGET))
+
+
+def against_slow_disk(setup, name, what, rate, target, budget):
+    """A row of how long a last round stops a process, onto a disk of so many bytes a second, and onto the disk."""
     fast = setup.disk / "images"
-    with slow_disk(setup, _SLOW) as disk, stopped_target(setup.memory_target, "--size", str(_SIZE)) as pid:
+    with slow_disk(setup, rate) as disk, stopped_target(setup.memory_target, *target) as pid:
         slow = disk / "images"
 
         def clean():
@@ -56,17 +61,16 @@ def measure_slow(setup):
             remove_images(slow)
             settle()
 
-        slows, fasts = take_turns(
-            [lambda: _last_round(setup, pid, slow), lambda: _last_round(setup, pid, fast)],
-            setup.pairs,
-            clean,
-            setup.progress,
-        )
+        def stop_ms(images):
+            _, figures = pre_dump(setup, pid, images, "--final", "--memory-budget", budget)
+            return _stop_us(figures) / 1000
+
+        stops = take_turns([lambda: stop_ms(slow), lambda: stop_ms(fast)], setup.pairs, clean, setup.progress)
         clean()
-    yield compared(
-        "final-slow-disk",
-        f"the same onto a disk of {_SLOW // 10**6} MB/s: the stop; with {setup.disk_kind}",
+    return compared(
+        name,
+        f"{what} onto a disk of {rate // 10**6} MB/s: the stop; with {setup.disk_kind}",
         "ms",
-        Comparison([_stop_us(figures) / 1000 for figures in slows], [_stop_us(figures) / 1000 for figures in fasts]),
-        setup.bound("final-slow-disk", at_most(1.1)),
+        Comparison(*stops),
+        setup.bound(name, at_most(1.1)),
     )

@@ -8,9 +8,9 @@ from ..ratios import Comparison, at_most, take_turns
 from ..rounds import Rounds
 from ..rows import Row, compared, limited
 from ..setup import GIB, MIB, settle, size_text
-from ..slow_disk import slow_disk
 from ..sluice import pre_dump, remove_images
 from ..targets import idle_target, stopped_target
+from .final import against_slow_disk
 
 _DIRTY = 64 * MIB
 _BUDGET = ("--memory-budget", "128M")
@@ -62,31 +62,7 @@ def _measure(setup, name, what, options):
 
 
 def measure_disk(setup):
-    fast = setup.disk / "images"
-    with slow_disk(setup, _SLOW) as disk, stopped_target(setup.memory_target, *_SCATTERED) as pid:
-        slow = disk / "images"
-
-        def clean():
-            remove_images(fast)
-            remove_images(slow)
-            settle()
-
-        slows, fasts = take_turns(
-            [lambda: _last_round(setup, pid, slow), lambda: _last_round(setup, pid, fast)],
-            setup.pairs,
-            clean,
-            setup.progress,
-        )
-        clean()
-    yield compared(
-        "final-stop-disk",
-        f"the same of single pages onto a disk of {_SLOW // 10**6} MB/s: the stop; with {setup.disk_kind}",
-        "ms",
-        Comparison(
-            [figures["stopped_us"] / 1000 for figures in slows], [figures["stopped_us"] / 1000 for figures in fasts]
-        ),
-        setup.bound("final-stop-disk", at_most(1.1)),
-    )
+    yield against_slow_disk(setup, "final-stop-disk", "the same of single pages", _SLOW, _SCATTERED, _BUDGET[1])
 
 
 def measure_predicted(setup):

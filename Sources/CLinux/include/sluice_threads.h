@@ -19,9 +19,6 @@ int sluice_pin_this_thread(const uint32_t *cpus, size_t count);
 /// be moved elsewhere. Best effort: where the kernel refuses, nothing changes.
 void sluice_move_to_processor(uint32_t number);
 
-/// How many processors the calling thread may run on: sched_getaffinity(2); 1 where the kernel does not tell.
-uint32_t sluice_usable_processors(void);
-
 /// CLOCK_MONOTONIC in nanoseconds.
 uint64_t sluice_monotonic_nanoseconds(void);
 

@@ -111,6 +111,9 @@ extension Topology {
     return numbers(list, upTo: Int(SLUICE_MAX_NODES) - 1)?.count ?? 0
   }
 
+  /// How many processors the calling thread may run on; 1 where the kernel does not tell.
+  public static var usableProcessorCount: Int { max(1, sluice_allowed_processors(nil, 0)) }
+
   private static func allowedProcessors() -> [Int]? {
     var processors = [UInt32](repeating: 0, count: Int(SLUICE_MAX_PROCESSORS))
     let count = unsafe processors.withUnsafeMutableBufferPointer {

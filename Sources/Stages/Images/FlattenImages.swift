@@ -106,7 +106,7 @@ public struct FlattenImages: Sendable {
     let sink = ImagesDirectorySink(
       target,
       options: ImagesDirectorySink.Options(
-        queueDepth: Self.queueDepth, pageSize: pageSize, io: io, syncs: syncs && io != .cached,
+        queueDepth: Self.queueDepth, pageSize: pageSize, io: io, syncs: syncs,
         logger: logger,
         pagesIDs: pagesIDs),
       engine: lease.engine)

@@ -82,7 +82,7 @@ struct SessionRun: Sendable {
       target,
       options: ImagesDirectorySink.Options(
         queueDepth: Self.queueDepth, pageSize: pageSize, io: configuration.io,
-        syncs: configuration.syncs && configuration.io != .cached, logger: configuration.logger,
+        syncs: configuration.syncs, logger: configuration.logger,
         firstPagesID: ImageNames.firstPagesIDOfSessions),
       engine: lease.engine)
     let source = SessionSource(session, first: first, parent: place.parent)

@@ -63,7 +63,6 @@ public struct PlanWriter: ~Copyable, Sendable {
   /// - Parameter run: behind all that was said of the process before, and of whole pages.
   /// - Throws: `SluiceError` with `cancelled`.
   public mutating func read(_ run: PageRun) async throws(SluiceError) {
-    guard steering == nil else { return try await addToNodes(run.memoryRun) }
     try await add(run.memoryRun, from: .data)
   }
 
@@ -87,11 +86,8 @@ public struct PlanWriter: ~Copyable, Sendable {
       let before = rest.length
       let need = builder.add(&rest, from: .data)
       try builder.fill(last: Int(before - rest.length), fill)
-      switch need {
-      case .nothing: return
-      case .buffer: builder.give(try await takeBuffer())
-      case .room: try await sendPlan()
-      }
+      guard need != .nothing else { return }
+      try await provide(need)
     }
   }
 
@@ -135,23 +131,22 @@ public struct PlanWriter: ~Copyable, Sendable {
       located = nil
       return try await addToNodes(run)
     }
+    try await provide(need)
+    need = .nothing
+  }
+
+  /// Gets the builder what it cannot go on without.
+  private mutating func provide(_ need: PlanBuilder.Need) async throws(SluiceError) {
     switch need {
     case .nothing: return
     case .buffer: builder.give(try await takeBuffer())
     case .room: try await sendPlan()
     }
-    need = .nothing
   }
 
   private mutating func add(_ run: MemoryRun, from origin: PlanBuilder.Origin) async throws(SluiceError) {
     var rest = run
-    while true {
-      switch builder.add(&rest, from: origin) {
-      case .nothing: return
-      case .buffer: builder.give(try await takeBuffer())
-      case .room: try await sendPlan()
-      }
-    }
+    while !addNow(&rest, from: origin) { try await makeRoom() }
   }
 
   /// The same on a machine of several nodes, where a plan has pages of one of them, as far as that can be.
@@ -167,11 +162,7 @@ public struct PlanWriter: ~Copyable, Sendable {
           let before = part.length
           need = builder.add(&part, from: .data)
           steering?.add(before - part.length, of: stretch)
-          switch need {
-          case .nothing: break
-          case .buffer: builder.give(try await takeBuffer())
-          case .room: try await sendPlan()
-          }
+          try await provide(need)
         } while need != .nothing
       }
     }

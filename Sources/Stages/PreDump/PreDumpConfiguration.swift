@@ -1,6 +1,7 @@
 internal import CSluiceLinux
 internal import Glibc
 public import Logging
+internal import SluicePipeline
 internal import SluiceTarget
 
 extension PreDump {
@@ -175,7 +176,7 @@ extension PreDump {
 
     /// The readers of a last round.
     var readersOfStop: Int {
-      stopReaders ?? min(max(Int(sluice_usable_processors()), 1), Self.possibleReaders.upperBound)
+      stopReaders ?? min(Topology.usableProcessorCount, Self.possibleReaders.upperBound)
     }
 
     /// Makes sure that processes may be stopped at all.

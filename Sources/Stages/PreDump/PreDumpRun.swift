@@ -402,7 +402,7 @@ extension PreDumpRun {
       target,
       options: ImagesDirectorySink.Options(
         queueDepth: configuration.queueDepth, pageSize: lease.ring.layout.pageSize,
-        io: configuration.io, syncs: configuration.syncs && configuration.io != .cached,
+        io: configuration.io, syncs: configuration.syncs,
         logger: configuration.logger,
         sentTo: keepsPages ? nil : configuration.pageServer.map { "\($0)" },
         firstPagesID: firstPagesID),

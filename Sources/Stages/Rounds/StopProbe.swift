@@ -149,7 +149,7 @@ extension StopForecast {
   init(_ probe: borrowing StopProbe, _ terms: Terms) {
     self.init(
       dirtyBytes: probe.dirtyBytes, scanNanoseconds: probe.scanNanoseconds, readRate: probe.readRate,
-      readers: terms.readers, processors: Int(sluice_usable_processors()), threads: probe.threads,
+      readers: terms.readers, processors: Topology.usableProcessorCount, threads: probe.threads,
       isFrozen: terms.isFrozen, bufferBytes: terms.bufferBytes, writeRate: terms.writeRate)
   }
 }

@@ -17,6 +17,8 @@ actor ImagesDirectorySink: PageSink {
     /// Whether files are on the disk before they are taken for written.
     let syncs: Bool
     let logger: Logger
+    /// Whether anybody waits for the disk.
+    var waitsForDisk: Bool { syncs && io != .cached }
     /// The page server that the pages go to: then the directory has pagemaps without them. Nil where the pages are written.
     var sentTo: String?
     /// The numbers of pages files, where they are not counted.
@@ -111,7 +113,7 @@ actor ImagesDirectorySink: PageSink {
       try output?.finish(staysCached: options.io == .cached)
       output = nil
       if options.sentTo != nil { images?.discardPages(pagesID: named.pagesID) }
-      try images?.close(pagesID: named.pagesID, pagemap: named.pagemap, syncs: options.syncs)
+      try images?.close(pagesID: named.pagesID, pagemap: named.pagemap, syncs: options.waitsForDisk)
     } catch {
       throw SluiceError(error)
     }
@@ -131,12 +133,14 @@ actor ImagesDirectorySink: PageSink {
         if let server = options.sentTo { try images.note(SentMark(server: server)) }
         let path = images.path
         let kept = try images.publish(
-          inventory: inventory, statistics: statistics, trackedProcesses: tracked, syncs: options.syncs)
+          inventory: inventory, statistics: statistics, trackedProcesses: tracked, syncs: options.waitsForDisk
+        )
         if let kept { warn(path, pid, keptBecause: kept) }
       case .copy(let chain):
         try images.copyOtherFiles(of: chain)
-        try images.publish(inventoryOf: chain, syncs: options.syncs)
-      case .session(let mark, let parent): try images.publish(mark, parent: parent, syncs: options.syncs)
+        try images.publish(inventoryOf: chain, syncs: options.waitsForDisk)
+      case .session(let mark, let parent):
+        try images.publish(mark, parent: parent, syncs: options.waitsForDisk)
       case nil: preconditionFailure("images have an inventory")
       }
     } catch {

@@ -51,11 +51,8 @@ struct MemoryMapTests {
   @Test func listsNothingTwiceWhenMappingsMerge() async throws {
     let pages = 600
     try await MappingTarget.run { target in
-      let start = try await target.map(pages: pages)
+      let start = try await mapAlternately(pages, in: target)
       let end = start + UInt64(pages) * page
-      for index in stride(from: 1, to: pages, by: 2) {
-        try await target.tell("protect \(hexadecimal(start + UInt64(index) * page)) 1 r")
-      }
       var map = try MemoryMap(of: TargetProcess(pid: target.pid))
       var listed: [VMA] = []
       while let vma = try map.next() {
@@ -75,15 +72,21 @@ struct MemoryMapTests {
     }
   }
 
+  /// Has each page be a mapping of its own.
+  private func mapAlternately(_ pages: Int, in target: MappingTarget) async throws -> UInt64 {
+    let start = try await target.map(pages: pages)
+    for index in stride(from: 1, to: pages, by: 2) {
+      try await target.tell("protect \(hexadecimal(start + UInt64(index) * page)) 1 r")
+    }
+    return start
+  }
+
   /// The kernel looks for the place of a second reader of one file by counting the bytes of a list that may have changed.
   @Test func twoThatTakeTurnsMissNothing() async throws {
     let pages = 600
     try await MappingTarget.run { target in
-      let start = try await target.map(pages: pages)
+      let start = try await mapAlternately(pages, in: target)
       let end = start + UInt64(pages) * page
-      for index in stride(from: 1, to: pages, by: 2) {
-        try await target.tell("protect \(hexadecimal(start + UInt64(index) * page)) 1 r")
-      }
       let process = try TargetProcess(pid: target.pid)
       var map = MemoryMap(of: process)
       var reached = start
