@@ -71,7 +71,7 @@ struct RoundSequence: Sendable {
   }
 
   /// Whether `next` has no further round to give, not even a last one that was asked for.
-  var isOver: Bool { end != nil && (lastRound == nil || isLastBegun) }
+  var isOver: Bool { end != nil && (lastRound == nil || isLastBegun || refusalOfLast != nil) }
 
   /// The next round, after the pause before it.
   ///

@@ -59,6 +59,7 @@ struct LastRoundTests {
           ["--final", "--max-stop", "0.001", "--if-not-converging", "fail"])
         #expect(result.end == .exited(75), "\(result.errors)")
         #expect(result.errors.contains("--max-stop"), "\(result.errors)")
+        #expect(!result.errors.contains("the next is the last"), "\(result.errors)")
         try await target.check()
       }
     }
