@@ -6,7 +6,7 @@ import Testing
 @testable import SluicePipeline
 
 /// A ring of several parts, of which each node has one.
-@Suite("BufferRing of parts", .timeLimit(.minutes(1)))
+@Suite("BufferRing of parts", .timeLimit(.minutes(15)))
 struct BufferRingPartsTests {
   private static let pageSize = Int(sysconf(Int32(_SC_PAGESIZE)))
 

@@ -147,7 +147,7 @@ struct PlacedStagesTests {
 
   /// Of a source that stands still, what is read waits in the buffers: where those of one node are all out, and others are
   /// not, the stages behind must begin to give them back.
-  @Test(.timeLimit(.minutes(1)), arguments: [1, 2, 5], [true, false])
+  @Test(.timeLimit(.minutes(15)), arguments: [1, 2, 5], [true, false])
   func `what stands still is read on both nodes, with any number of readers`(
     readers: Int, isOfOne: Bool
   ) async throws {
