@@ -33,11 +33,11 @@ soak_programs := $(addprefix $(programs)/,trial-target memory-target image-compa
 # What a bare toolchain lacks on Debian 12: the libraries of its own programs, and the C and C++ headers and start
 # files that it takes from the system (g++).
 packages_toolchain := binutils g++ git libc6-dev libcurl4 libncurses6 libsqlite3-0 libxml2
-packages_build := $(packages_toolchain) libgnutls28-dev libprotobuf-c-dev liburing-dev libxxhash-dev
+packages_build := $(packages_toolchain) libgnutls28-dev libprotobuf-c-dev liburing-dev libxxhash-dev libzstd-dev
 # criu brings crit, which decodes our images in the tests.
 # groff-base lays out the manual pages; bsdutils has script, a terminal for the progress bar; openssl makes certificates,
-# and is at the other end of TLS.
-packages_test := $(packages_build) bsdutils criu groff-base openssl python3 strace
+# and is at the other end of TLS; gdb, with its gcore, and elfutils read our cores, zstd expands them.
+packages_test := $(packages_build) bsdutils criu elfutils gdb groff-base openssl python3 strace zstd
 # The manual is made from what the program says of itself.
 packages_install := python3
 packages_package := $(packages_install) binutils dpkg-dev
@@ -83,6 +83,7 @@ test: test-packages swift-found ## Run the tests
 	@echo "fuzz:"; Tests/Fuzz/run --seconds $(fuzz_seconds)
 	@echo "shapes:"; Tests/Shapes/run --seconds $(fuzz_seconds)
 	@echo "digests:"; Tests/Digests/run
+	@echo "cores:"; Tests/Cores/check
 	@SWIFT=$(SWIFT) Examples/run
 
 fuzz: test-packages swift-found ## Fuzz the readers of images and the page server (FUZZ="--seconds 600"), and directories that are not what they seem
