@@ -1,7 +1,7 @@
 # What a person or CI does with this repository; `make help` lists it. Every target installs what it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test fuzz sanitize lint interop interop-full soak soak-short bench install deb dist clean \
+.PHONY: help build demo test fuzz sanitize lint interop interop-once interop-full soak soak-short bench install deb dist clean \
   build-packages test-packages soak-packages bench-packages lint-packages install-needs package-needs swift-found
 
 PREFIX ?= /usr/local
@@ -99,6 +99,9 @@ lint: lint-packages swift-found ## Check style, generated code and scripts
 
 interop: build ## Let the real CRIU dump and restore upon our images, in virtual machines
 	@Tests/Interop/run
+
+interop-once: build ## The same, each case in one way: what the gate runs
+	@Tests/Interop/run --once
 
 interop-full: build ## The same in all ways that there are; takes hours
 	@Tests/Interop/run --full

@@ -50,12 +50,13 @@ function list_ways(line,    field, forms, f, counts, r, m, about, versions, c, t
   }
 }
 
-# How many of a way's pairs are new. With `own_only` those with the case alone; with `take` they are new no longer.
+# How many of a way's pairs are new. With `own_only` those with the case alone, and with "none" all others; with `take`
+# they are new no longer.
 function worth(line, own_only, take,    value, a, b, key, new) {
   split(line, value, " ")
   new = 0
   for (a = 1; a < 6; a++) for (b = a + 1; b <= 6; b++) {
-    if (own_only && b != 6) continue
+    if (own_only == 1 && b != 6 || own_only == "none" && b == 6) continue
     key = a "=" value[a] " " b "=" value[b]
     if (!(key in seen)) new++
     if (take) seen[key] = 1
@@ -100,11 +101,14 @@ END {
   for (n = 1; n <= number; n++) {
     list_ways(case_line[n])
     if (full == "yes") { for (at = 1; at <= total; at++) print ways[at]; continue }
-    while (best = best_way()) choose(ways[best])
+    while (best = best_way()) {
+      choose(ways[best])
+      if (once == "yes") break
+    }
   }
   # Pairs that no case brought with it.
   for (n = 1; n <= number && full == "no"; n++) {
     list_ways(case_line[n])
-    for (at = 1; at <= total; at++) if (worth(ways[at], 0, 0) > 0) choose(ways[at])
+    for (at = 1; at <= total; at++) if (worth(ways[at], once == "yes" ? "none" : 0, 0) > 0) choose(ways[at])
   }
 }

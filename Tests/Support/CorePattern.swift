@@ -2,7 +2,7 @@ import Foundation
 
 /// A process that the kernel writes a core of, for as long as the test wants: the program that takes the core reads its
 /// beginning, and the rest when it is told.
-public struct CoreDump: Sendable {
+public struct KernelCore: Sendable {
   private static let pattern = "/proc/sys/kernel/core_pattern"
 
   private let directory: String
@@ -11,7 +11,7 @@ public struct CoreDump: Sendable {
   public static var isPossible: Bool { geteuid() == 0 && FileManager.default.isWritableFile(atPath: pattern) }
 
   /// Runs `body` while cores go to our program. Those of other processes that crash meanwhile do so, too.
-  public static func take<Result>(_ body: (CoreDump) async throws -> Result) async throws -> Result {
+  public static func take<Result>(_ body: (KernelCore) async throws -> Result) async throws -> Result {
     try await withTemporaryDirectory { directory in
       // The kernel takes no longer pattern than 127 bytes.
       try FileManager.default.createSymbolicLink(
@@ -19,7 +19,7 @@ public struct CoreDump: Sendable {
       let before = try String(contentsOfFile: pattern, encoding: .utf8)
       try "|\(directory)/c take \(directory)".write(toFile: pattern, atomically: false, encoding: .utf8)
       defer { try? before.write(toFile: pattern, atomically: false, encoding: .utf8) }
-      return try await body(CoreDump(directory: directory))
+      return try await body(KernelCore(directory: directory))
     }
   }
 

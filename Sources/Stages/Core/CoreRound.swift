@@ -194,7 +194,9 @@ extension CoreProcess {
     (parentPid, group, session) = (facts.parentPid, facts.group, facts.session)
     if let inside { (parentPid, group, session) = (inside.parent, inside.group, inside.session) }
     (user, userGroup) = (facts.user, facts.userGroup)
-    (state, nice, flags) = (facts.state, facts.nice, facts.flags)
+    (nice, flags) = (facts.nice, facts.flags)
+    // That it is traced is our doing.
+    state = facts.state == UInt8(ascii: "t") ? UInt8(ascii: "R") : facts.state
     (command, arguments, auxiliaryVector) = (facts.command, facts.arguments, facts.auxiliaryVector)
     (userMicroseconds, systemMicroseconds) = (facts.times.user, facts.times.system)
     (childUserMicroseconds, childSystemMicroseconds) = (facts.childTimes.user, facts.childTimes.system)

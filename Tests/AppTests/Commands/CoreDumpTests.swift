@@ -3,18 +3,18 @@ import SluiceTestSupport
 import Testing
 
 /// A process of which the kernel writes a core: whatever interrupts the thread that does so cuts the core short.
-@Suite("A process that dumps core", .serialized, .timeLimit(.minutes(15)), .enabled(if: CoreDump.isPossible))
+@Suite("A process that dumps core", .serialized, .timeLimit(.minutes(15)), .enabled(if: KernelCore.isPossible))
 struct CoreDumpTests {
   @Test func `is neither stopped nor injected into, and every command says so`() async throws {
     try await withTemporaryDirectory { directory in
-      try await CoreDump.take { core in
-        try await withProgram(try CoreDump.command(threads: 8)) { program in
+      try await KernelCore.take { core in
+        try await withProgram(try KernelCore.command(threads: 8)) { program in
           #expect(try await program.nextLine() == "ready")
           // What is compared with it later.
           let images = "\(directory)/before"
           _ = try await SluiceCommandLine.preDump(pid: program.pid, images: images)
           try program.write(line: "crash")
-          try await CoreDump.begins(of: program.pid)
+          try await KernelCore.begins(of: program.pid)
           let rounds = ["--rounds", "2", "--until-pages", "0"]
           for (name, options) in [
             ("final", ["--rounds", "1", "--final"]), ("rounds", rounds + ["--tracker", "write-protect"]),
@@ -45,14 +45,14 @@ struct CoreDumpTests {
 
   @Test func `is left out of a tree that is stopped`() async throws {
     try await withTemporaryDirectory { directory in
-      try await CoreDump.take { core in
+      try await KernelCore.take { core in
         let program = try Command.builtPath("core-target")
         var command = try Command(
           installed: "sh", ["-c", "echo | \(program) crash 3 & echo $!; exec sleep 1000"])
         command.output = .lines
         try await withProgram(command) { root in
           let child = try #require(Int32(try await root.nextLine()))
-          try await CoreDump.begins(of: child)
+          try await KernelCore.begins(of: child)
           let result = try await SluiceCommandLine.preDump(
             pid: root.pid, images: directory, ["--rounds", "1", "--final", "--json"])
           #expect(result.end == .exited(0), "\(result.errors)")

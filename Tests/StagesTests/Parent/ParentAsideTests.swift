@@ -141,7 +141,7 @@ extension StagesTests.ParentAsideTests {
         }
         return "it did not fail"
       } catch {
-        return "\(error); base: \(tracking.base(on: parent, where: [pid]) != nil)"
+        return "\(error); base: \(tracking.base(on: .images(parent), where: [pid]) != nil)"
       }
     }
 

@@ -1,0 +1,133 @@
+import Foundation
+import SluiceTestSupport
+import Testing
+
+@testable import sluice
+
+@Suite("sluice core", .timeLimit(.minutes(15)))
+struct CoreCommandTests {
+  private func core(_ pid: Int32, _ path: String, _ options: [String] = []) async throws -> CommandResult {
+    try await SluiceCommandLine.run(["core", "-t", "\(pid)", "-o", path] + options)
+  }
+
+  /// gdb finds in it what it finds in its own core of the same stopped process: threads, registers, libraries, memory.
+  @Test(arguments: [1, 8, 200]) func `gdb finds what it finds in its own`(threads: Int) async throws {
+    var command = try Command(built: "core-target", ["crash", "\(threads)"])
+    command.hasInput = true
+    command.output = .lines
+    try await withProgram(command) { program in
+      _ = try await program.nextLine()
+      try await program.stop()
+      try await withTemporaryDirectory { directory in
+        let result = try await core(program.pid, "\(directory)/core")
+        try #require(result.end == .exited(0), "\(result.errors)")
+        #expect(
+          result.errors.contains(threads == 1 ? " 1 thread," : " \(threads) threads,"), "\(result.errors)")
+        try await CoreTools.compareWithMemory("\(directory)/core", pid: program.pid)
+        // It leaves the process running.
+        let own = try await Command(installed: "gcore", ["-o", "\(directory)/own", "\(program.pid)"]).run()
+        try #require(own.end == .exited(0), "\(own.errors)")
+        try await CoreTools.compare(
+          "\(directory)/core", with: "\(directory)/own.\(program.pid)",
+          of: try Command.builtPath("core-target"))
+        let stack = try await Command(installed: "eu-stack", ["--core", "\(directory)/core"]).run()
+        #expect(stack.output.components(separatedBy: "TID ").count - 1 == threads)
+      }
+    }
+  }
+
+  @Test func `tells what was done, for people and programs`() async throws {
+    try await MemoryTarget.run(["--size", "4M", "--write-rate", "1000"]) { target in
+      try await withTemporaryDirectory { directory in
+        let result = try await core(target.pid, "\(directory)/core.{pid}.{name}", ["--json"])
+        try #require(result.end == .exited(0), "\(result.errors)")
+        let path = "\(directory)/core.\(target.pid).memory-target"
+        #expect(result.errors.contains("into \(path) in "), "\(result.errors)")
+        #expect(result.errors.contains("; stopped for "), "\(result.errors)")
+        let figures = try jsonObject(result.output)
+        let cores = try #require(figures["cores"] as? [[String: Any]])
+        #expect(cores.count == 1)
+        #expect(cores[0]["path"] as? String == path)
+        #expect(cores[0]["bytes"] as? Int == fileSize(path))
+        #expect(try #require(figures["rounds"] as? [[String: Any]]).last?["final"] as? Bool == true)
+        try await target.check()
+      }
+    }
+  }
+
+  @Test func `what cannot be is one line and an exit code`() async throws {
+    try await MemoryTarget.run(["--size", "1M"]) { target in
+      try await withTemporaryDirectory { directory in
+        let (pid, path) = ("\(target.pid)", "\(directory)/core")
+        let cases: [(arguments: [String], code: Int32, text: String)] = [
+          (["-t", "999999999", "-o", path], 66, "999999999"),
+          (["-t", pid, "-o", "\(directory)/missing/core"], 73, "missing"),
+          (["-t", pid, "-o", directory], 73, "EEXIST"),
+          (["-t", pid, "-o", ""], 64, "empty name"),
+          (["-t", pid, "-o", path, "--tree"], 64, "{pid}"),
+          (["-t", pid, "-o", path, "--rounds", "-1"], 64, "--rounds"),
+          (["-t", pid, "-o", path, "--filter", "xyz"], 64, "--filter"),
+          (["-t", pid, "-o", path, "--if-not-converging", "fail"], 64, "--max-stop"),
+          (["-t", pid, "-o", path, "--memory-budget", "1K"], 64, "too small"),
+          (
+            ["-t", pid, "-o", path, "--rounds", "0", "--max-stop", "0.001", "--if-not-converging", "fail"],
+            75, "--max-stop"
+          ),
+        ]
+        for (arguments, code, text) in cases {
+          let result = try await SluiceCommandLine.run(["core"] + arguments)
+          #expect(result.end == .exited(code), "\(arguments): \(result.errors)")
+          #expect(result.errors.contains(text), "\(arguments): \(result.errors)")
+          #expect(result.errorLines.count == 1, "\(arguments): \(result.errors)")
+        }
+        #expect(names(in: directory) == [])
+        try await target.check()
+      }
+    }
+  }
+
+  @Test(.needsRoot) func `a full disk leaves no file, and the process as it was`() async throws {
+    try await MemoryTarget.run(["--size", "16M"]) { target in
+      let small = try SmallFilesystem(kibibytes: 4096, files: 10)
+      let result = try await core(target.pid, "\(small.path)/core")
+      #expect(result.end == .exited(74), "\(result.errors)")
+      #expect(result.errors.contains("ENOSPC"), "\(result.errors)")
+      #expect(names(in: small.path) == [])
+      try await target.check()
+    }
+  }
+
+  @Test func `a process that ends meanwhile has no core`() async throws {
+    try await withTemporaryDirectory { directory in
+      try await MemoryTarget.run(["--size", "128M", "--write-rate", "max"]) { target in
+        async let ended = core(target.pid, "\(directory)/core", ["--max-rate", "20M"])
+        try await Task.sleep(for: .milliseconds(700))
+        target.program.send(SIGKILL)
+        let result = try await ended
+        #expect(result.end == .exited(75), "\(result.errors)")
+        #expect(names(in: directory) == [])
+      }
+    }
+  }
+
+  /// The kinds of memory that it is told to, and no others.
+  @Test func `takes the kinds of memory that it is told to`() async throws {
+    try await MappingTarget.run { target in
+      try await withTemporaryDirectory { directory in
+        let area = try await target.map(pages: 20)
+        try await target.tell("stamp \(hexadecimal(area)) 20 \(0x5345_4352_4554)")
+        try await target.program.stop()
+        func has(_ options: [String]) async throws -> Bool {
+          let path = "\(directory)/core"
+          let result = try await core(target.pid, path, options + ["--force"])
+          try #require(result.end == .exited(0), "\(result.errors)")
+          return try Data(contentsOf: URL(fileURLWithPath: path)).range(of: Data("TERCES".utf8)) != nil
+        }
+        #expect(try await has([]))
+        #expect(try await has(["--filter", "0x1"]))
+        #expect(try await !has(["--filter", "30"]))
+        #expect(try await has(["--dirty-only"]))
+      }
+    }
+  }
+}
