@@ -54,6 +54,8 @@ public struct UnnamedFile: ~Copyable, Sendable {
     let synced = sluice_fsync(directory.descriptor)
     // Some filesystems have no such thing for directories.
     guard synced == 0 || synced == -EINVAL else {
+      // What it took the place of is gone, and it is whole.
+      if !replaces { _ = unsafe sluice_unlink_at(directory.descriptor, name, false) }
       throw SystemError("writing the directory of \(path)", returned: synced)
     }
   }

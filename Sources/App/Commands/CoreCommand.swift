@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import Sluice
 
 /// `sluice core`
@@ -26,6 +27,10 @@ struct CoreCommand: AsyncParsableCommand {
     name: [.customShort("o"), .long],
     help: ArgumentHelp(
       "The core file. {pid} and {name} in it stand for those of the process. It must not be there yet.",
+      discussion: """
+        With -, the core goes to standard output when it is finished, as into zstd or ssh; until then it takes its room in \
+        an unnamed file in TMPDIR (or /var/tmp).
+        """,
       valueName: "file"), completion: .file())
   var output: String
 
@@ -68,6 +73,12 @@ struct CoreCommand: AsyncParsableCommand {
     help:
       "Leave out what only files have, also where the process has changed other pages of the same mapping.")
   var dirtyOnly = false
+
+  @Flag(
+    help:
+      "Take only what it takes to show the calls of all threads: stacks, and the data of programs and libraries; a few MiB, in one stop."
+  )
+  var stacksOnly = false
 
   @Option(
     help: ArgumentHelp(
@@ -139,6 +150,12 @@ struct CoreCommand: AsyncParsableCommand {
     if maxStop == nil, ifNotConverging == .fail {
       throw ValidationError("--if-not-converging takes --max-stop")
     }
+    if output == "-", tree || json || force {
+      throw ValidationError(
+        "--output - takes none of --tree, --json and --force: there is one core, and it is all that is written there"
+      )
+    }
+    if stacksOnly, dirtyOnly { throw ValidationError("--stacks-only and --dirty-only exclude each other") }
     if tree, !output.contains("{pid}") {
       throw ValidationError("--tree takes an --output with {pid} in it, since each process has a file")
     }
@@ -173,18 +190,27 @@ struct CoreCommand: AsyncParsableCommand {
     case .success(let value): report = value
     case .failure(let error): throw CommandFailure.report(error, after: cause)
     }
-    for line in Self.lines(report) { Terminal.message(line) }
+    for line in lines(report) { Terminal.message(line) }
     guard !json || Terminal.json(report) else {
       Terminal.message("sluice: writing to standard output failed")
       throw ExitCode(74)
     }
   }
 
-  private static func lines(_ report: CoreReport) -> [String] {
+  private var isStream: Bool { output == "-" }
+
+  /// Where a core is that goes to standard output in the end. It never has this name.
+  private static var unnamedPath: String {
+    let directory = unsafe getenv("TMPDIR").map { unsafe String(cString: $0) } ?? "/var/tmp"
+    return "\(directory)/sluice-core-\(getpid())"
+  }
+
+  private func lines(_ report: CoreReport) -> [String] {
     report.cores.enumerated().map { index, core in
       let threads = core.threads == 1 ? "1 thread" : "\(core.threads) threads"
+      let path = isStream ? "standard output" : core.path
       let size = ByteCount.text(Int(clamping: core.allocatedBytes))
-      let line = "sluice: process \(core.pid): \(threads), \(size) on the disk, into \(core.path)"
+      let line = "sluice: process \(core.pid): \(threads), \(size) on the disk, into \(path)"
       guard index == 0 else { return line }
       let rounds = report.rounds.count - 1
       let before = rounds == 0 ? "" : rounds == 1 ? " after 1 round" : " after \(rounds) rounds"
@@ -194,11 +220,12 @@ struct CoreCommand: AsyncParsableCommand {
   }
 
   private func configuration(limitedBy rateLimit: RateLimit?) -> CoreDump.Configuration {
-    var configuration = CoreDump.Configuration(pid: pid, path: output)
+    var configuration = CoreDump.Configuration(pid: pid, path: isStream ? Self.unnamedPath : output)
     configuration.includesDescendants = tree
     configuration.replacesFiles = force
     configuration.filter = filter?.value
-    configuration.leavesOutFiles = dirtyOnly
+    configuration.extent = stacksOnly ? .stacks : dirtyOnly ? .withoutFiles : .all
+    configuration.stream = isStream ? STDOUT_FILENO : nil
     configuration.namesPidsInside = pids == .inside
     configuration.policy.rounds = rounds
     if let maxStop {

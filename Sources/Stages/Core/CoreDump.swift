@@ -24,12 +24,26 @@ public struct CoreDump: Sendable {
     public var replacesFiles = false
     /// Which kinds of memory are in it; nil for what the process has asked the kernel for (/proc/PID/coredump_filter).
     public var filter: CoreFilter?
-    /// Whether what only files have is left out: a debugger that has the same files needs none of it.
-    public var leavesOutFiles = false
+    /// How much of that memory is in it.
+    public var extent = Extent.all
+    /// A descriptor that the core is written to, whole, when it is finished: it needs no place to seek. The file at `path`
+    /// is one without a name then, for as long as it takes; nil for a file that gets its name.
+    public var stream: Int32?
     /// Whether pids and thread ids are those of the process's own pid namespace, as the kernel has them in its cores.
     public var namesPidsInside = true
     /// When to end with rounds. Of `rounds`, which may be 0, none stops the processes; the stop comes after them.
     public var policy: RoundPolicy
+
+    /// How much of the memory of a process is in its core.
+    public enum Extent: String, Hashable, Sendable, CaseIterable {
+      /// All that belongs there.
+      case all
+      /// The same without what only files have: a debugger that has the same files needs none of it.
+      case withoutFiles
+      /// What it takes to show the threads' calls: stacks, the memory that belongs to each thread, data of programs and
+      /// libraries. It is copied in the stop, without rounds.
+      case stacks
+    }
 
     /// A core of a process; everything else as most want it.
     public init(pid: Int32, path: String) {

@@ -26,9 +26,12 @@ final class CoreFile: Sendable {
   ///
   /// - Parameters:
   ///   - path: that it will have.
+  ///   - isExact: whether it has no place for pages that are not written.
   ///   - direct: whether it is written past the page cache, where the filesystem can.
   /// - Throws: `SluiceError` with `cannotCreate`.
-  init(at path: String, replacing replaces: Bool, direct: Bool, pageSize: UInt64) throws(SluiceError) {
+  init(
+    at path: String, replacing replaces: Bool, direct: Bool, isExact: Bool, pageSize: UInt64
+  ) throws(SluiceError) {
     let (outer, name) = DirectoryHandle.split(path)
     guard let name else {
       throw SluiceError(.cannotCreate, "making the core file \(path): it names no file")
@@ -41,7 +44,11 @@ final class CoreFile: Sendable {
       var unnamed = try directory.createUnnamed(for: name, direct: direct)
       guard let created = unnamed.takeFile() else { preconditionFailure("a file was made") }
       output = OutputFile(created, path: path)
-      state = Locked(State(unnamed: unnamed, extents: FileExtents(from: Self.firstOffset)))
+      state = Locked(
+        State(
+          unnamed: unnamed,
+          extents: FileExtents(
+            from: Self.firstOffset, blockBytes: isExact ? pageSize : FileExtents.blockBytes)))
     } catch {
       throw SluiceError(error, .cannotCreate)
     }
@@ -82,13 +89,16 @@ final class CoreFile: Sendable {
   /// - Parameters:
   ///   - syncs: whether to wait until it is on the disk.
   ///   - replaces: whether it takes the place of another one.
+  ///   - stream: what it is written to then, instead of getting a name; nil for the name.
   /// - Returns: its segments and its bytes.
   /// - Throws: `SluiceError` with `io` or `cannotCreate`; it has no name then.
   func finish(
-    _ process: CoreProcess, _ mappings: [CoreMapping], syncs: Bool, replacing replaces: Bool
+    _ process: CoreProcess, _ mappings: [CoreMapping], syncs: Bool, replacing replaces: Bool, stream: Int32?,
+    extent: CoreDump.Configuration.Extent
   ) throws(SluiceError) -> (segments: Int, fileBytes: UInt64, allocatedBytes: UInt64) {
     let notes = CoreNotes(of: process, pageSize: pageSize)
-    let layout = CoreLayout(of: mappings, in: extents, noteBytes: notes.bytes.count, pageSize: pageSize)
+    let layout = CoreLayout(
+      of: mappings, in: extents, noteBytes: notes.bytes.count, pageSize: pageSize, extent: extent)
     let headers = CoreHeaders(
       notes: layout.notes, segments: layout.segments, tableOffset: layout.tableOffset, pageSize: pageSize)
     let allocated = try onImages { () throws(ImagesError) in
@@ -97,8 +107,12 @@ final class CoreFile: Sendable {
       try output.write(notes.bytes, at: layout.notes.lowerBound)
       try output.write(headers.table, at: layout.tableOffset)
       try output.write(headers.elfHeader, at: 0)
-      try output.settle(syncs: syncs)
+      try output.settle(syncs: syncs && stream == nil)
       return try output.allocatedBytes()
+    }
+    if let stream {
+      try CoreStream.write(output, byteCount: layout.fileBytes, to: stream)
+      return (layout.segments.count, layout.fileBytes, allocated)
     }
     guard var unnamed = state.withLock({ $0.unnamed.take() }) else { throw .cancelled }
     do throws(SystemError) {

@@ -15,6 +15,7 @@ final class CoreFiles: Sendable {
   private let name: CoreName
   private let replaces: Bool
   private let direct: Bool
+  private let isExact: Bool
   private let state = Locked(State())
   private let names: Locked<[PageOwner: String]>
   /// How the files want their chunks.
@@ -25,15 +26,18 @@ final class CoreFiles: Sendable {
   /// Makes the file of the first process, so that it is known what files can do there before anything is done to anybody.
   ///
   /// - Throws: `SluiceError` with `cannotCreate`.
-  init(_ name: CoreName, first: TargetProcess, replacing replaces: Bool, direct: Bool) throws(SluiceError) {
+  init(
+    _ name: CoreName, first: TargetProcess, replacing replaces: Bool, direct: Bool, isExact: Bool
+  ) throws(SluiceError) {
     self.name = name
     self.replaces = replaces
     self.direct = direct
+    self.isExact = isExact
     let owner = PageOwner.process(ProcessIdentity(first))
     names = Locked([owner: first.command])
     let path = name.path(pid: first.pid, command: first.command)
     let file = try CoreFile(
-      at: path, replacing: replaces, direct: direct, pageSize: UInt64(sluice_page_size()))
+      at: path, replacing: replaces, direct: direct, isExact: isExact, pageSize: UInt64(sluice_page_size()))
     var limits = SinkLimits()
     limits.isMemory = file.output.isInMemory
     self.limits = limits
@@ -67,7 +71,7 @@ final class CoreFiles: Sendable {
       )
     }
     let file = try CoreFile(
-      at: path, replacing: replaces, direct: direct, pageSize: UInt64(sluice_page_size()))
+      at: path, replacing: replaces, direct: direct, isExact: isExact, pageSize: UInt64(sluice_page_size()))
     state.withLock { $0.files[owner] = file }
     return file
   }

@@ -20,11 +20,15 @@ struct CoreLayout: Sendable {
   ///   - mappings: of the process, in the order of their addresses.
   ///   - extents: where their memory is in the file.
   ///   - noteBytes: how long the notes are.
-  init(of mappings: [CoreMapping], in extents: FileExtents, noteBytes: Int, pageSize: UInt64) {
+  ///   - extent: how much of the memory was written.
+  init(
+    of mappings: [CoreMapping], in extents: FileExtents, noteBytes: Int, pageSize: UInt64,
+    extent: CoreDump.Configuration.Extent = .all
+  ) {
     let hole = (extents.end + pageSize - 1) / pageSize * pageSize
     var longest: UInt64 = 0
     for mapping in mappings {
-      Self.add(mapping, in: extents, hole: hole, pageSize: pageSize, to: &segments, &longest)
+      Self.add(mapping, in: extents, extent, hole: hole, pageSize: pageSize, to: &segments, &longest)
     }
     let first = hole + longest
     notes = first..<first + UInt64(noteBytes)
@@ -33,7 +37,8 @@ struct CoreLayout: Sendable {
   }
 
   private static func add(
-    _ mapping: CoreMapping, in extents: FileExtents, hole: UInt64, pageSize: UInt64,
+    _ mapping: CoreMapping, in extents: FileExtents, _ extent: CoreDump.Configuration.Extent, hole: UInt64,
+    pageSize: UInt64,
     to segments: inout [CoreSegment], _ longest: inout UInt64
   ) {
     let vma = mapping.vma
@@ -61,8 +66,10 @@ struct CoreLayout: Sendable {
           return
         }
         segment.fileOffset = hole
-        // What the process itself may not read, and has never written, has no content.
-        guard vma.isReadable else {
+        // What the process itself may not read, and has never written, has no content; and what was left out has another
+        // than zeros.
+        let isBlank = extent == .all || extent == .withoutFiles && !vma.isFileBacked
+        guard vma.isReadable, isBlank else {
           segment.fileBytes = 0
           segments.append(segment)
           return

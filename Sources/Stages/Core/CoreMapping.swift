@@ -84,6 +84,36 @@ struct KnownDetails: Sendable {
 }
 
 extension [CoreMapping] {
+  /// The same for a core that has just what shows the threads' calls: data of programs and libraries, and these ranges.
+  func selectionOfStacks(_ wanted: [Range<UInt64>], pageSize: UInt64) -> PageSelection {
+    var selection = PageSelection()
+    var rest = wanted.sorted { $0.lowerBound < $1.lowerBound }[...]
+    for mapping in self {
+      let range = mapping.vma.start..<mapping.vma.end
+      // What a process wants in no core is in none of these either.
+      while let first = rest.first, first.lowerBound < range.upperBound {
+        rest.removeFirst()
+        let part = first.clamped(to: range)
+        guard !part.isEmpty, mapping.treatment == .own, !mapping.vma.isFileBacked else { continue }
+        if let last = selection.whole.indices.last, selection.whole[last].upperBound >= part.lowerBound {
+          selection.whole[last] =
+            selection.whole[last].lowerBound..<Swift.max(selection.whole[last].upperBound, part.upperBound)
+        } else {
+          selection.whole.append(part)
+        }
+      }
+      switch mapping.treatment {
+      case .own where mapping.vma.isFileBacked: continue
+      case .whole where !mapping.vma.isFileBacked: selection.whole.append(range)
+      case .header:
+        selection.omit(range)
+        selection.whole.append(range.lowerBound..<range.lowerBound + pageSize)
+      case .own, .whole, .shared, .hugePages, .nothing: selection.omit(range)
+      }
+    }
+    return selection
+  }
+
   /// What of the memory is copied, as far as page tables do not tell.
   ///
   /// - Parameters:

@@ -23,20 +23,21 @@ final class CoreRound: Sendable {
   /// Whether descendants have no cores.
   let isAlone: Bool
   private let filter: CoreFilter?
-  private let leavesOutFiles: Bool
+  private let extent: CoreDump.Configuration.Extent
   private let namesPidsInside: Bool
   private let logger: Logger
   private let state = Locked(State())
 
   /// - Parameter filter: nil for that of each process.
   init(
-    _ files: CoreFiles, isAlone: Bool, filter: CoreFilter?, leavesOutFiles: Bool, namesPidsInside: Bool,
+    _ files: CoreFiles, isAlone: Bool, filter: CoreFilter?, extent: CoreDump.Configuration.Extent,
+    namesPidsInside: Bool,
     logger: Logger
   ) {
     self.files = files
     self.isAlone = isAlone
     self.filter = filter
-    self.leavesOutFiles = leavesOutFiles
+    self.extent = extent
     self.namesPidsInside = namesPidsInside
     self.logger = logger
   }
@@ -87,16 +88,30 @@ final class CoreRound: Sendable {
         .map { $0.vma.start..<$0.vma.end }
       if isLast { state.stopped[dumped.owner, default: Stopped()].mappings = mappings }
     }
+    if extent == .stacks { return try selectStacks(of: dumped, mappings, pageSize: pageSize) }
     return try mappings.selection(pageSize: pageSize, isLast: isLast) { (mapping) throws(TargetError) in
       try ranges(of: mapping, in: dumped.process)
     }
+  }
+
+  /// Whether the threads are to be taken before the memory is chosen.
+  var choosesByThreads: Bool { extent == .stacks }
+
+  private func selectStacks(
+    of dumped: DumpedProcess, _ mappings: [CoreMapping], pageSize: UInt64
+  ) throws(TargetError) -> PageSelection {
+    let core = state.withLock { $0.stopped[dumped.owner]?.process }
+    let stacks = ThreadStacks(pageSize: pageSize)
+    var wanted = core.map { stacks.ranges(of: $0, in: mappings) } ?? []
+    wanted += LoadedLibraries.ranges(of: dumped.process, pageSize: pageSize)
+    return mappings.selectionOfStacks(wanted, pageSize: pageSize)
   }
 
   /// The mappings of a process, and what a core holds of them.
   private func mappings(of process: TargetProcess) throws(TargetError) -> [CoreMapping] {
     var wanted = filter
     if wanted == nil { wanted = try CoreFilter(of: process) }
-    let rules = CoreRules(filter: wanted ?? .usual, leavesOutFiles: leavesOutFiles)
+    let rules = CoreRules(filter: wanted ?? .usual, leavesOutFiles: extent != .all)
     let known = state.withLock { $0.known[process.pid] } ?? KnownDetails()
     return try process.mappings().map { vma in
       CoreMapping(

@@ -45,6 +45,9 @@ struct CoreRun: Sendable {
       throw SluiceError(
         .invalidArgument, "a core of each process takes a name of its own: put {pid} into the file's name")
     }
+    guard configuration.stream == nil || !configuration.includesDescendants else {
+      throw SluiceError(.invalidArgument, "several cores cannot be written one behind the other: name files")
+    }
     guard configuration.policy.rounds >= 0 else {
       throw SluiceError(.invalidArgument, "\(configuration.policy.rounds) rounds cannot be made: 0 can")
     }
@@ -52,10 +55,10 @@ struct CoreRun: Sendable {
     let root = try onTarget { () throws(TargetError) in try TargetProcess(pid: configuration.copying.pid) }
     let files = try CoreFiles(
       name, first: root, replacing: configuration.replacesFiles,
-      direct: configuration.copying.io.isDirect)
+      direct: configuration.copying.io.isDirect, isExact: configuration.extent != .all)
     let core = CoreRound(
       files, isAlone: !configuration.includesDescendants, filter: configuration.filter,
-      leavesOutFiles: configuration.leavesOutFiles, namesPidsInside: configuration.namesPidsInside,
+      extent: configuration.extent, namesPidsInside: configuration.namesPidsInside,
       logger: logger)
     try onTarget { () throws(TargetError) in try core.learnDetails(of: [root]) }
     return (root, core)
@@ -72,9 +75,10 @@ struct CoreRun: Sendable {
   private func copy(
     _ root: TargetProcess, _ core: CoreRound, _ tracking: WriteTracking
   ) async throws(SluiceError) -> [PreDumpReport] {
-    let tracker = configuration.policy.rounds > 0 ? try tracker() : nil
+    let makesRounds = configuration.policy.rounds > 0 && configuration.extent != .stacks
+    let tracker = makesRounds ? try tracker() : nil
     guard let tracker else {
-      if configuration.policy.rounds > 0 { tellSingleStop("nothing tells what the processes write") }
+      if makesRounds { tellSingleStop("nothing tells what the processes write") }
       return [try await last(after: [], core, nil, tracking)]
     }
     do throws(SluiceError) {
@@ -191,7 +195,8 @@ struct CoreRun: Sendable {
       let mappings = try core.settle(stopped.mappings, of: process.pid, file)
       content.files = mappings.compactMap { CoreProcess.MappedFile($0, pageSize: pageSize) }
       let made = try file.finish(
-        content, mappings, syncs: configuration.copying.syncs, replacing: configuration.replacesFiles)
+        content, mappings, syncs: configuration.copying.syncs, replacing: configuration.replacesFiles,
+        stream: configuration.stream, extent: configuration.extent)
       cores.append(
         CoreReport.Core(
           pid: process.pid, path: file.output.path, threads: content.threads.count, segments: made.segments,

@@ -16,18 +16,25 @@ struct FileExtents: Sendable {
   /// are few of them.
   static let blockBytes: UInt64 = 1 << 20
 
+  private let blockBytes: UInt64
   /// In the order of their addresses.
   private(set) var extents: [Extent] = []
   /// The first byte of the file behind them all.
   private(set) var end: UInt64
 
-  /// - Parameter start: where the first one may be in the file.
-  init(from start: UInt64) { end = start }
+  /// - Parameters:
+  ///   - start: where the first one may be in the file.
+  ///   - blockBytes: the smallest part that has a place; that of a page where what is not in the file must not look as if it
+  ///     were.
+  init(from start: UInt64, blockBytes: UInt64 = blockBytes) {
+    end = start
+    self.blockBytes = blockBytes
+  }
 
   /// Gives a range a place, as far as it has none.
   mutating func place(_ range: Range<UInt64>) {
-    let last = (range.upperBound + Self.blockBytes - 1) / Self.blockBytes * Self.blockBytes
-    var position = range.lowerBound / Self.blockBytes * Self.blockBytes
+    let last = (range.upperBound + blockBytes - 1) / blockBytes * blockBytes
+    var position = range.lowerBound / blockBytes * blockBytes
     while position < last {
       let index = index(of: position)
       if index < extents.count, extents[index].address <= position {

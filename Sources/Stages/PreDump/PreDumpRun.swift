@@ -133,6 +133,7 @@ struct PreDumpRun: Sendable {
       by: role.isLast && role.forecastsStop ? lease.ring : nil)
     if role.isLast { progress.enter(.stopped) }
     if let core = role.core {
+      if core.choosesByThreads { try await preparer.capture() }
       round.selections = try core.select(
         round.processes, isLast: role.isLast, pageSize: UInt64(lease.ring.layout.pageSize))
     }

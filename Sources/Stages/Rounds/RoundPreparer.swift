@@ -160,7 +160,7 @@ actor RoundPreparer {
   /// Takes what the threads are doing that stand still, where that is wanted; others read meanwhile.
   ///
   /// - Throws: `SluiceError` when the kernel does not tell.
-  private func capture() throws(SluiceError) {
+  func capture() throws(SluiceError) {
     guard let core = role.core, !hasCaptured, let heldTree else { return }
     hasCaptured = true
     try onTarget { () throws(TargetError) in

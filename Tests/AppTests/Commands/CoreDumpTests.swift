@@ -3,7 +3,8 @@ import SluiceTestSupport
 import Testing
 
 /// A process of which the kernel writes a core: whatever interrupts the thread that does so cuts the core short.
-@Suite("A process that dumps core", .serialized, .timeLimit(.minutes(15)), .enabled(if: KernelCore.isPossible))
+@Suite(
+  "A process that dumps core", .serialized, .timeLimit(.minutes(15)), .enabled(if: KernelCore.isPossible))
 struct CoreDumpTests {
   @Test func `is neither stopped nor injected into, and every command says so`() async throws {
     try await withTemporaryDirectory { directory in
