@@ -132,6 +132,11 @@ int64_t sluice_next_data(int descriptor, uint64_t offset) {
   return data < 0 ? -errno : (int64_t)data;
 }
 
+int64_t sluice_next_hole(int descriptor, uint64_t offset) {
+  off_t hole = FAULTY(SLUICE_FAULT_FILE_STATUS, lseek(descriptor, (off_t)offset, SEEK_HOLE));
+  return hole < 0 ? -errno : (int64_t)hole;
+}
+
 int64_t sluice_file_allocated(int descriptor) {
   struct stat status;
   // st_blocks counts units of 512 bytes whatever the filesystem's own block is: stat(2).

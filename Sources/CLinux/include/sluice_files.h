@@ -76,6 +76,10 @@ int64_t sluice_file_size(int descriptor);
 /// lseek(2) with SEEK_DATA: where the first bytes from an offset on are that are in no hole; ENXIO where none are.
 int64_t sluice_next_data(int descriptor, uint64_t offset);
 
+/// lseek(2) with SEEK_HOLE: where the next hole begins from an offset on, which is the file's end where there is none; ENXIO
+/// behind that.
+int64_t sluice_next_hole(int descriptor, uint64_t offset);
+
 /// The bytes that the file takes on its disk (holes take none), or -errno.
 int64_t sluice_file_allocated(int descriptor);
 
