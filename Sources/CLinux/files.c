@@ -132,11 +132,6 @@ int64_t sluice_next_data(int descriptor, uint64_t offset) {
   return data < 0 ? -errno : (int64_t)data;
 }
 
-int64_t sluice_next_hole(int descriptor, uint64_t offset) {
-  off_t hole = FAULTY(SLUICE_FAULT_FILE_STATUS, lseek(descriptor, (off_t)offset, SEEK_HOLE));
-  return hole < 0 ? -errno : (int64_t)hole;
-}
-
 int64_t sluice_file_allocated(int descriptor) {
   struct stat status;
   // st_blocks counts units of 512 bytes whatever the filesystem's own block is: stat(2).
@@ -178,6 +173,54 @@ ssize_t sluice_read_link_at(int directory, const char *path, char *text, size_t 
 
 int sluice_symlink_at(const char *text, int directory, const char *path) {
   return FAULTY(SLUICE_FAULT_MAKE_LINK, symlinkat(text, directory, path)) < 0 ? -errno : 0;
+}
+
+int sluice_leave_direct(int descriptor) {
+  int flags = fcntl(descriptor, F_GETFL);
+  return flags < 0 || fcntl(descriptor, F_SETFL, flags & ~O_DIRECT) < 0 ? -errno : 0;
+}
+
+int sluice_create_unnamed(int directory, bool direct) {
+  int flags = O_TMPFILE | O_RDWR | O_CLOEXEC | (direct ? O_DIRECT : 0);
+  int file = TEMP_FAILURE_RETRY(FAULTY(SLUICE_FAULT_OPEN, openat(directory, ".", flags, 0600)));
+  return file < 0 ? -errno : file;
+}
+
+int sluice_name_unnamed(int file, int directory, const char *name) {
+  char path[40];
+  snprintf(path, sizeof path, "/proc/self/fd/%d", file);
+  int result = FAULTY(SLUICE_FAULT_MAKE_LINK, linkat(AT_FDCWD, path, directory, name, AT_SYMLINK_FOLLOW));
+  return result < 0 ? -errno : 0;
+}
+
+int sluice_rename_new(int directory, const char *from, const char *to) {
+  int result = FAULTY(SLUICE_FAULT_RENAME, renameat2(directory, from, directory, to, RENAME_NOREPLACE));
+  return result < 0 ? -errno : 0;
+}
+
+int sluice_link_at(int directory, const char *from, const char *to) {
+  if (FAULTY(SLUICE_FAULT_MAKE_LINK, linkat(directory, from, directory, to, 0)) < 0) return -errno;
+  return sluice_unlink_at(directory, from, false);
+}
+
+int64_t sluice_next_hole(int descriptor, uint64_t offset) {
+  off_t hole = FAULTY(SLUICE_FAULT_FILE_STATUS, lseek(descriptor, (off_t)offset, SEEK_HOLE));
+  return hole < 0 ? -errno : (int64_t)hole;
+}
+
+int sluice_zero(int descriptor, uint64_t offset, uint64_t count) {
+  int result = sluice_punch_hole(descriptor, offset, count);
+  if (result != -EOPNOTSUPP && result != -ENOSYS) return result;
+  // For files that are written past the page cache as well.
+  static _Alignas(4096) const char zeros[64 << 10];
+  while (count > 0) {
+    size_t part = count < sizeof zeros ? (size_t)count : sizeof zeros;
+    ssize_t done = sluice_pwrite(descriptor, zeros, part, offset);
+    if (done <= 0) return done < 0 ? (int)done : -EIO;
+    offset += (uint64_t)done;
+    count -= (uint64_t)done;
+  }
+  return 0;
 }
 
 int sluice_lock_exclusively(int descriptor) {

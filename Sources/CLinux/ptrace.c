@@ -10,6 +10,7 @@
 #include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -149,6 +150,24 @@ int sluice_rseq_area(pid_t thread, uint64_t *address, uint32_t *size) {
   *address = found.area;
   *size = found.area == 0 ? 0 : found.size;
   return 0;
+}
+
+ssize_t sluice_read_register_set(pid_t thread, uint32_t type, void *bytes, size_t capacity) {
+  struct iovec room = {.iov_base = bytes, .iov_len = capacity};
+  if (FAULTY(SLUICE_FAULT_TRACE, ptrace(PTRACE_GETREGSET, thread, (void *)(uintptr_t)type, &room)) < 0) return -errno;
+  return (ssize_t)room.iov_len;
+}
+
+int sluice_blocked_signals(pid_t thread, uint64_t *signals) {
+  return FAULTY(SLUICE_FAULT_TRACE, ptrace(PTRACE_GETSIGMASK, thread, sizeof *signals, signals)) < 0 ? -errno : 0;
+}
+
+int sluice_signal_of_thread(pid_t thread, void *information, size_t capacity) {
+  siginfo_t found;
+  if (FAULTY(SLUICE_FAULT_TRACE, ptrace(PTRACE_GETSIGINFO, thread, NULL, &found)) < 0) return -errno;
+  if (signal_of_stop(found.si_signo, found.si_code) == 0) return 0;
+  memcpy(information, &found, capacity < sizeof found ? capacity : sizeof found);
+  return found.si_signo;
 }
 
 int sluice_has_own_signals(pid_t thread) {

@@ -23,7 +23,7 @@ struct SluiceCommand: AsyncParsableCommand {
     version: SluiceVersion.text,
     subcommands: [
       PreDumpCommand.self, ShowCommand.self, VerifyCommand.self, FlattenCommand.self, DedupCommand.self,
-      PageServerCommand.self, CheckCommand.self, DirtyRateCommand.self, SwrkCommand.self,
+      PageServerCommand.self, CoreCommand.self, CheckCommand.self, DirtyRateCommand.self, SwrkCommand.self,
     ])
 
   static func main() async {

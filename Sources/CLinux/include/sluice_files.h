@@ -58,6 +58,9 @@ int sluice_set_file_size(int descriptor, uint64_t size);
 /// Allocates space, and makes the file as long, if need be. EOPNOTSUPP where the filesystem cannot.
 int sluice_allocate(int descriptor, uint64_t offset, uint64_t count);
 
+/// Has a range read as zeros, at the cost of no space where the filesystem can. Offsets are multiples of the page size.
+int sluice_zero(int descriptor, uint64_t offset, uint64_t count);
+
 /// Gives the space of a range back to the filesystem; the range then reads as zeros.
 int sluice_punch_hole(int descriptor, uint64_t offset, uint64_t count);
 
@@ -76,8 +79,7 @@ int64_t sluice_file_size(int descriptor);
 /// lseek(2) with SEEK_DATA: where the first bytes from an offset on are that are in no hole; ENXIO where none are.
 int64_t sluice_next_data(int descriptor, uint64_t offset);
 
-/// lseek(2) with SEEK_HOLE: where the next hole begins from an offset on, which is the file's end where there is none; ENXIO
-/// behind that.
+/// lseek(2) with SEEK_HOLE: where the first hole from an offset on begins, which may be the end of the file.
 int64_t sluice_next_hole(int descriptor, uint64_t offset);
 
 /// The bytes that the file takes on its disk (holes take none), or -errno.
@@ -101,6 +103,22 @@ int sluice_rename_at(int directory, const char *from, const char *to);
 
 /// Removes a file; with `is_directory`, an empty directory.
 int sluice_unlink_at(int directory, const char *path, bool is_directory);
+
+/// The same, unless there is something by the new name: EEXIST. EINVAL where the filesystem cannot tell.
+int sluice_rename_new(int directory, const char *from, const char *to);
+
+/// From now on I/O by this open file goes through the page cache. 0 or -errno.
+int sluice_leave_direct(int descriptor);
+
+/// Makes a file without a name, for reading and writing by its owner alone: it goes with its last descriptor (O_TMPFILE).
+/// EOPNOTSUPP, or EISDIR before Linux 3.11, where the filesystem has none.
+int sluice_create_unnamed(int directory, bool direct);
+
+/// Gives such a file a name, which nothing may have yet: EEXIST. It takes /proc.
+int sluice_name_unnamed(int file, int directory, const char *name);
+
+/// Renames a file by another link, which is never made in the place of something: EEXIST.
+int sluice_link_at(int directory, const char *from, const char *to);
 
 /// symlinkat(2): makes the link `path` with this text.
 int sluice_symlink_at(const char *text, int directory, const char *path);

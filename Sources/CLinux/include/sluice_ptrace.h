@@ -73,6 +73,17 @@ int sluice_signal_thread(pid_t process, pid_t thread, int signal);
 /// traced and stands. 1, 0, or -errno.
 int sluice_has_own_signals(pid_t thread);
 
+/// Reads a set of registers of a traced thread that stands (PTRACE_GETREGSET), by the type of its note in a core. Returns its
+/// bytes, or -errno: EINVAL or ENODEV where the processor or the thread has none.
+ssize_t sluice_read_register_set(pid_t thread, uint32_t type, void *bytes, size_t capacity);
+
+/// The signals that a traced thread that stands has blocked, as bits (PTRACE_GETSIGMASK). 0 or -errno.
+int sluice_blocked_signals(pid_t thread, uint64_t *signals);
+
+/// What the kernel knows of the signal that a traced thread, which stands, was about to get (siginfo_t). Returns the number
+/// of the signal; 0 where it has stopped for none; or -errno.
+int sluice_signal_of_thread(pid_t thread, void *information, size_t capacity);
+
 /// Where a thread that we trace, and that stands, has what it told rseq(2) of, and how long that is; 0 bytes where there is
 /// none. 0 or -errno.
 int sluice_rseq_area(pid_t thread, uint64_t *address, uint32_t *size);

@@ -70,6 +70,11 @@ public struct CoveredRanges: Sendable {
   private var ranges: [Range<UInt64>] = []
   private var index = 0
 
+  /// Ranges that are known otherwise, in address order; they do not overlap.
+  public init(_ ranges: [Range<UInt64>]) {
+    self.ranges = ranges
+  }
+
   /// Reads a pagemap to its end.
   ///
   /// - Returns: nil where it has more ranges than are kept.

@@ -1,5 +1,5 @@
 internal import CSluiceLinux
-internal import SluiceSystem
+public import SluiceSystem
 
 /// A file that is being written, closed when nobody holds it any more.
 public final class OutputFile: Sendable {
@@ -23,6 +23,39 @@ public final class OutputFile: Sendable {
       throw ImagesError(error, .cannotCreate)
     }
     path = directory.path(of: name)
+  }
+
+  /// Takes over a file that was made.
+  ///
+  /// - Parameter path: how it is called in messages.
+  public init(_ created: consuming CreatedFile, path: String) {
+    self.created = created
+    self.path = path
+  }
+
+  /// From now on writes go through the page cache, and may begin and end anywhere. Nothing may be in flight.
+  ///
+  /// - Throws: `ImagesError` with `io`.
+  public func leaveDirect() throws(ImagesError) {
+    let result = sluice_leave_direct(descriptor)
+    guard result == 0 else { throw Self.writeFailed(path, result: Int(result)) }
+  }
+
+  /// The bytes that the file takes on the disk.
+  ///
+  /// - Throws: `ImagesError` with `io`.
+  public func allocatedBytes() throws(ImagesError) -> UInt64 {
+    let result = sluice_file_allocated(descriptor)
+    guard result >= 0 else { throw Self.writeFailed(path, result: Int(result)) }
+    return UInt64(result)
+  }
+
+  /// Has a range, of whole pages, read as zeros.
+  ///
+  /// - Throws: `ImagesError` with `io`.
+  public func zero(_ range: Range<UInt64>) throws(ImagesError) {
+    let result = sluice_zero(descriptor, range.lowerBound, UInt64(range.count))
+    guard result == 0 else { throw Self.writeFailed(path, result: Int(result)) }
   }
 
   /// Gives the file to somebody else. What is written to it by this descriptor after that is theirs, too.
@@ -49,7 +82,7 @@ public final class OutputFile: Sendable {
   /// Writes all bytes at an offset in the file.
   ///
   /// - Throws: `ImagesError` with `io`.
-  func write(_ bytes: [UInt8], at offset: UInt64) throws(ImagesError) {
+  public func write(_ bytes: [UInt8], at offset: UInt64) throws(ImagesError) {
     var failure: ImagesError?
     unsafe bytes.withUnsafeBytes { buffer in
       do throws(ImagesError) { unsafe try write(buffer, at: offset) } catch { failure = error }
@@ -69,7 +102,7 @@ public final class OutputFile: Sendable {
   ///
   /// - Parameter syncs: whether to wait until it is on the disk.
   /// - Throws: `ImagesError` with `io`.
-  func settle(syncs: Bool) throws(ImagesError) {
+  public func settle(syncs: Bool) throws(ImagesError) {
     if syncs { try sync() }
     let result = sluice_flush(descriptor)
     guard result == 0 else { throw Self.writeFailed(path, result: Int(result)) }

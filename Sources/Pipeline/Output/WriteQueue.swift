@@ -25,6 +25,23 @@ public final class WriteQueue: @unchecked Sendable {
     }
   }
 
+  /// A part of a buffer that is to be written to a place of its own.
+  public struct PlacedPart: Hashable, Sendable {
+    /// Where it begins in the buffer, in bytes.
+    public var position: Int
+    /// Its length in bytes.
+    public var count: Int
+    /// Where in the file it belongs, in bytes.
+    public var fileOffset: UInt64
+
+    /// A part of so many bytes from `position` on.
+    public init(position: Int, count: Int, fileOffset: UInt64) {
+      self.position = position
+      self.count = count
+      self.fileOffset = fileOffset
+    }
+  }
+
   /// Where the bytes of a write in flight are.
   @safe
   private struct Source {
@@ -70,14 +87,25 @@ public final class WriteQueue: @unchecked Sendable {
   public func write(
     _ buffer: consuming PageBuffer, parts: [Part], to descriptor: Int32, at fileOffset: UInt64
   ) async throws(Failed) {
+    let placed = parts.map {
+      PlacedPart(position: $0.position, count: $0.count, fileOffset: fileOffset + UInt64($0.position))
+    }
+    try await write(buffer, placed: placed, to: descriptor)
+  }
+
+  /// The same for parts each of which has a place of its own in the file.
+  ///
+  /// - Throws: `Failed`, for this or any earlier write.
+  public func write(
+    _ buffer: consuming PageBuffer, placed parts: [PlacedPart], to descriptor: Int32
+  ) async throws(Failed) {
     let source = unsafe Source(descriptor: descriptor, bytes: buffer.bytes, bufferIndex: buffer.index)
     let item = window.open(buffer)
     for part in parts {
       if !window.hasRoom { await waitForRoom(for: part.count) }
       if failure != nil { break }
       let number = window.start(
-        item: item, position: part.position, count: part.count,
-        fileOffset: fileOffset + UInt64(part.position))
+        item: item, position: part.position, count: part.count, fileOffset: part.fileOffset)
       sources[number] = source
       start(number)
     }

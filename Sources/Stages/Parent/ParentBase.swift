@@ -3,7 +3,7 @@ internal import SluiceTarget
 
 /// What a round builds upon: the parent's images, and what must be copied whether or not they have it.
 struct ParentBase: Sendable {
-  let parent: ParentImages
+  let parent: RoundParent
   /// What is to be copied: what was written since the parent's images were made or, where the walk finds that out
   /// itself, what it cannot find.
   private let dirty: DirtySet
@@ -12,7 +12,7 @@ struct ParentBase: Sendable {
   /// What the parent has, of those processes whose pagemap was read before.
   private var ranges: [Int32: CoveredRanges] = [:]
 
-  init(parent: ParentImages, dirty: DirtySet, places: [Int32: Int]) {
+  init(parent: RoundParent, dirty: DirtySet, places: [Int32: Int]) {
     self.parent = parent
     self.dirty = dirty
     self.places = places
@@ -31,13 +31,14 @@ struct ParentBase: Sendable {
   /// - Returns: what it has, for those of which that is little.
   /// - Throws: `SluiceError` when they are broken.
   static func ranges(
-    of processes: [TargetProcess], in parent: ParentImages, where isParentOf: Set<Int32>
+    of processes: [TargetProcess], in parent: RoundParent, where isParentOf: Set<Int32>
   ) throws(SluiceError) -> [Int32: CoveredRanges] {
+    guard let images = parent.images else { return [:] }
     var found: [Int32: CoveredRanges] = [:]
     // So many processes share what one may have.
     for process in processes.prefix(mostRead) where isParentOf.contains(process.pid) {
       found[process.pid] = try onImages { () throws(ImagesError) in
-        guard let coverage = try parent.coverage(pid: process.namespacePid) else { return nil }
+        guard let coverage = try images.coverage(pid: process.namespacePid) else { return nil }
         return try CoveredRanges(coverage)
       }
     }
@@ -53,9 +54,16 @@ struct ParentBase: Sendable {
     if let ranges = base.ranges[dumped.process.pid] {
       return ParentPageIndex(dirty: base.dirty.cursor(ofProcess: place), ranges: ranges)
     }
-    let coverage = try onImages { () throws(ImagesError) in
-      try base.parent.coverage(pid: dumped.process.namespacePid)
+    switch base.parent {
+    case .images(let images):
+      let coverage = try onImages { () throws(ImagesError) in
+        try images.coverage(pid: dumped.process.namespacePid)
+      }
+      return ParentPageIndex(dirty: base.dirty.cursor(ofProcess: place), coverage: coverage)
+    case .sink(let written):
+      return ParentPageIndex(
+        dirty: base.dirty.cursor(ofProcess: place),
+        ranges: CoveredRanges(written.covered[dumped.process.pid] ?? []))
     }
-    return ParentPageIndex(dirty: base.dirty.cursor(ofProcess: place), coverage: coverage)
   }
 }

@@ -42,6 +42,7 @@ struct MemoryWalker: Sendable {
   private let source: PageScanner.Source?
   private let swapped: SwappedPages
   private let standing: AsyncIOQuiescence?
+  private let selections: [PageOwner: PageSelection]
   private(set) var result: Result
 
   /// - Parameters:
@@ -49,10 +50,13 @@ struct MemoryWalker: Sendable {
   ///   - base: the pages that need not be copied; nil where everything is.
   ///   - watch: how the walk finds out what was written; nil where it does not.
   ///   - standing: what was found of the io_urings of the processes while they stand still; nil where they run.
+  ///   - selections: what of processes is copied in place of what page tables tell.
   init(
     count: Int, base: ParentBase?, watch: WriteProtectMode?, source: PageScanner.Source?,
-    swapped: SwappedPages, standing: AsyncIOQuiescence? = nil
+    swapped: SwappedPages, standing: AsyncIOQuiescence? = nil,
+    selections: [PageOwner: PageSelection] = [:]
   ) {
+    self.selections = selections
     self.base = base
     self.watch = watch
     self.source = source
@@ -80,18 +84,57 @@ struct MemoryWalker: Sendable {
         try pages(of: dumped, leavesToParent: hasBase)
       })
     else { return }
+    var selection = selections[dumped.owner].map { PageSelection.Cursor($0) }
     while true {
       guard !Task.isCancelled else { throw .cancelled }
       guard try dumped.attempt({ () throws(TargetError) in try walk.next() }) == true else { break }
       // By index: a copy of the array would make the walk allocate a new one for its next step.
       for index in walk.runs.indices {
         let scanned = walk.runs[index]
+        if selection != nil {
+          try await pass(scanned, of: dumped, &selection, &known, into: &plans)
+          continue
+        }
         if count(scanned, of: dumped, plans.pageSize) { try await watch?.waitForDevices() }
         var rest = Rest(run: scanned.run, mustCopy: scanned.mustCopy)
         while try !sort(scanned, &rest, of: dumped, &known, into: &plans) { try await plans.makeRoom() }
       }
     }
+    try await readWhole(below: .max, of: dumped, &selection, into: &plans)
     count(walk, of: dumped)
+  }
+
+  /// Plans to read what was selected of a run, after what is copied as a whole before it.
+  private mutating func pass(
+    _ scanned: ScannedRun, of dumped: DumpedProcess, _ selection: inout PageSelection.Cursor?,
+    _ known: inout ParentPageIndex, into plans: inout PlanWriter
+  ) async throws(SluiceError) {
+    let end = scanned.run.address + scanned.run.length
+    var position = scanned.run.address
+    while position < end {
+      try await readWhole(below: position + 1, of: dumped, &selection, into: &plans)
+      guard let part = selection?.next(in: position..<end) else { return }
+      var taken = scanned
+      taken.run = MemoryRun(address: position, length: part.end - position)
+      position = part.end
+      guard part.isTaken else { continue }
+      if count(taken, of: dumped, plans.pageSize) { try await watch?.waitForDevices() }
+      var rest = Rest(run: taken.run, mustCopy: taken.mustCopy)
+      while try !sort(taken, &rest, of: dumped, &known, into: &plans) { try await plans.makeRoom() }
+    }
+  }
+
+  /// Plans to read the ranges that are copied as a whole and begin below an address.
+  private mutating func readWhole(
+    below address: UInt64, of dumped: DumpedProcess, _ selection: inout PageSelection.Cursor?,
+    into plans: inout PlanWriter
+  ) async throws(SluiceError) {
+    while let range = selection?.nextWhole(below: address) {
+      guard !Task.isCancelled else { throw .cancelled }
+      let run = PageRun(address: range.lowerBound, byteCount: range.upperBound - range.lowerBound)
+      result.processes[dumped.index].pagesFound += run.byteCount / UInt64(plans.pageSize)
+      try await plans.read(run)
+    }
   }
 
   /// Where write protection finds out what the process writes, the walk protects its pages for the next round as it goes.

@@ -80,7 +80,7 @@ public struct PreDump: ~Copyable, Sendable {
   /// the end.
   func runAsRound() async throws(SluiceError) -> PreDumpReport {
     defer { progress.enter(.ended) }
-    try configuration.check(hasSink: sink != nil)
+    try configuration.check(hasSink: sink != nil || role.core != nil)
     let patience = Patience<PreDumpReport>()
     var configuration = configuration
     configuration.failed = { patience.endSoon($0) }

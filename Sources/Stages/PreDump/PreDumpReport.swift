@@ -268,10 +268,16 @@ extension PreDumpReport {
     /// Pages that the parent has already.
     public let pagesSkippedParent: UInt64
     private var startTime: UInt64 = 0
+    private var machineStartTime: UInt64 = 0
 
     /// Which process it is.
     var identity: ProcessTree.Identity {
       ProcessTree.Identity(namespacePid: namespacePid, startTime: startTime)
+    }
+
+    /// The same in the words of sources and sinks.
+    var owner: ProcessIdentity {
+      ProcessIdentity(pid: pid, namespacePid: namespacePid, startTime: machineStartTime)
     }
 
     private enum CodingKeys: String, CodingKey {
@@ -289,6 +295,7 @@ extension PreDumpReport {
       pid = dumped.process.pid
       namespacePid = dumped.process.namespacePid
       startTime = dumped.process.identity.startTime
+      machineStartTime = dumped.process.machineStartTime
       pagesID = ImageNames.pagesID(at: dumped.index)
       error = dumped.error?.description
       pagesScanned = own.walker.pagesFound

@@ -132,6 +132,10 @@ struct PreDumpRun: Sendable {
       subject.tree, parent: subject.parent, forecasting: terms,
       by: role.isLast && role.forecastsStop ? lease.ring : nil)
     if role.isLast { progress.enter(.stopped) }
+    if let core = role.core {
+      round.selections = try core.select(
+        round.processes, isLast: role.isLast, pageSize: UInt64(lease.ring.layout.pageSize))
+    }
     let source = ProcessTreeSource(
       round, source: configuration.pageStates.source, swapped: configuration.swapped.pages)
     let observer = RunObserver(
@@ -164,8 +168,9 @@ struct PreDumpRun: Sendable {
       counts: RunCounts(
         stages: counts, walker: walked, reads: source.read, queueFull: await destination.queueFull),
       lease: lease, readers: stages.readers.count, isDirect: destination.isDirect,
-      parent: subject.parent?.path, began: began)
-    try round.lookForDoubts(logger: configuration.logger)
+      parent: subject.parent?.images?.path, began: began)
+    // A core is nothing that CRIU builds on.
+    if role.core == nil { try round.lookForDoubts(logger: configuration.logger) }
     try await publish(report, round, counts, to: destination.sink, in: place, preparer, journal)
     if let recopied = walked.recopyNextRound, !role.isLast {
       role.tracking?.roundIsComplete(
@@ -219,7 +224,7 @@ struct PreDumpRun: Sendable {
 
   /// Notes in the parent that this run builds on it, and makes it valid again.
   private func releaseParent(_ round: PreparedRound, in place: ImagesPlace?, _ journal: RunJournal) {
-    guard let parent = journal.claimed ?? round.base?.parent else { return }
+    guard let parent = journal.claimed ?? round.base?.parent.images else { return }
     // What this round has made is valid all the same.
     let complete = "the images in \(configuration.imagesDirectory) are complete, but"
     do throws(ImagesError) {
@@ -252,7 +257,7 @@ extension PreDumpRun {
     let tree: ProcessTree
     let first: NamespaceRoot?
     let trust: Trust
-    let parent: ParentImages?
+    let parent: RoundParent?
     let shares: [MemoryBudget.Share]
     /// The memory for a set of pages that are to be copied, in bytes.
     let dirtyBytes: Int
@@ -274,11 +279,12 @@ extension PreDumpRun {
     let memory = DumpMemory(configuration, role, total: runtime.memoryBudget, ownMemory: expected)
     // What cannot be had with the least that a parent takes is refused before its chain is read.
     try memory.check(parents: 1)
-    var parent = candidate.flatMap { $0.isWhole(for: tree) ? $0.images : nil }
-    let session = try connect(for: tree, &parent)
+    var images = candidate.flatMap { $0.isWhole(for: tree) ? $0.images : nil }
+    let session = try connect(for: tree, &images)
+    let parent = images.map { RoundParent.images($0) } ?? role.written
     return Subject(
       tree: tree, first: first, trust: trust, parent: parent,
-      shares: memory.shares(parents: parent?.depth ?? 1),
+      shares: memory.shares(parents: images?.depth ?? 1),
       dirtyBytes: memory.dirtyBytes, expected: expected, session: session)
   }
 
@@ -311,6 +317,7 @@ extension PreDumpRun {
 
   /// The tree, and who would be frozen with it.
   private func findTree(of root: TargetProcess, _ parent: ParentImages?) throws(TargetError) -> ProcessTree {
+    if role.core?.isAlone == true { return ProcessTree(alone: root) }
     let known = role.known.union(parent?.tracked?.identities ?? [])
     var tree = try ProcessTree(of: root, known: known)
     guard let cgroup = configuration.freezeCgroup else { return tree }
@@ -332,10 +339,17 @@ extension PreDumpRun {
     let sink: any PageSink
     /// The same, where it is a directory of images.
     var images: ImagesDirectorySink?
+    /// The same, where it is core files.
+    var cores: CoreFileSink?
     var isDirect = false
 
     /// How long writing waited because as many writes were in flight as may be.
-    var queueFull: StageWait { get async { await images?.queueFull ?? StageWait() } }
+    var queueFull: StageWait {
+      get async {
+        if let cores { return await cores.queueFull }
+        return await images?.queueFull ?? StageWait()
+      }
+    }
   }
 
   /// The directory for images, with the first process's files: what they can do is known before anything is done to a
@@ -344,11 +358,12 @@ extension PreDumpRun {
   /// CRIU restores the processes of a user namespace as its first user, who has to read the images then: they are given
   /// to that user, who may read all of that memory anyway.
   private func makeTarget(of subject: Subject) throws(SluiceError) -> ImagesTarget? {
-    guard sink == nil, configuration.io != .discard else { return nil }
+    guard sink == nil, role.core == nil, configuration.io != .discard else { return nil }
     let target = try onImages { () throws(ImagesError) in
       try ImagesTarget(
         try UnfinishedImages.create(
-          at: configuration.imagesDirectory, parent: subject.parent, owner: subject.first.map(FileOwner.init)),
+          at: configuration.imagesDirectory, parent: subject.parent?.images,
+          owner: subject.first.map(FileOwner.init)),
         first: .process(ProcessIdentity(subject.tree.processes[0])), pagesID: firstPagesID,
         pageSize: UInt64(sluice_page_size()),
         direct: configuration.io.isDirect,
@@ -386,7 +401,7 @@ extension PreDumpRun {
     var limits: SinkLimits
     switch target {
     case .some(let target): limits = target.limits
-    case .none: limits = sink?.limits ?? NullSink().limits
+    case .none: limits = sink?.limits ?? role.core?.files.limits ?? NullSink().limits
     }
     // However fast the output is: while processes stand still, what is read waits in the buffers.
     if role.isLast { limits.isMemory = false }
@@ -396,6 +411,12 @@ extension PreDumpRun {
   private func makeDestination(
     _ target: consuming sending ImagesTarget?, session: SendingSession?, by lease: RuntimeLease
   ) -> Destination {
+    if let core = role.core {
+      let cores = CoreFileSink(
+        core.files, engine: lease.engine, queueDepth: configuration.queueDepth,
+        pageSize: lease.ring.layout.pageSize, isFirst: role.written == nil, isLast: role.isLast)
+      return Destination(sink: cores, cores: cores, isDirect: core.files.isDirect)
+    }
     guard let target = target.take() else { return Destination(sink: sink ?? NullSink()) }
     let isDirect = target.isDirect
     let images = ImagesDirectorySink(

@@ -20,6 +20,8 @@ struct PreparedRound: Sendable {
   var standing: AsyncIOQuiescence?
   /// How the walk finds out what was written; nil where it does not.
   var watch: WriteProtectMode?
+  /// What of processes is copied in place of what page tables tell.
+  var selections: [PageOwner: PageSelection] = [:]
   /// What the pages are compared with; nil where they are not.
   var contents: ContentRound?
   /// Nothing is read before devices had the time to end writes that were begun before this, in nanoseconds of the

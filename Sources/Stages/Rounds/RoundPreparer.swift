@@ -21,6 +21,8 @@ actor RoundPreparer {
   private var heldTree: ProcessTree?
   /// Whether it was looked for processes that share its memory and run, while it stood still.
   private var hasLookedOutside = false
+  /// Whether it was taken what the threads were doing.
+  private var hasCaptured = false
   private var doubts = SoftDirtyDoubts()
   private var lap = LapTimer()
   /// The parts of that stop.
@@ -54,7 +56,7 @@ actor RoundPreparer {
   ///   - ring: whose buffers are for the reading that takes; nil forecasts nothing.
   /// - Throws: `SluiceError`. Nothing is held still any more.
   func start(
-    _ tree: ProcessTree, parent: ParentImages?, forecasting terms: StopForecast.Terms,
+    _ tree: ProcessTree, parent: RoundParent?, forecasting terms: StopForecast.Terms,
     by ring: BufferRing? = nil
   ) throws(SluiceError) -> PreparedRound {
     var tree = tree
@@ -65,14 +67,16 @@ actor RoundPreparer {
       )
     }
     let hasSoftDirty = try onTarget { () throws(TargetError) in try SoftDirty.isSupported() }
-    if hasSoftDirty, configuration.io != .discard {
+    // Of a core nothing else goes by these bits.
+    let usesSoftDirty = role.core == nil || configuration.tracker == .softDirty
+    if hasSoftDirty, usesSoftDirty, configuration.io != .discard {
       doubts = try SoftDirtyDoubts(about: tree.processes)
       // Whatever the tracker: CRIU goes by the bits upon all images.
       try doubts.claim(tree.processes, for: role.claims)
     }
     let choice = try chooseTracker(hasSoftDirty: hasSoftDirty)
     if let ring {
-      let isParentOf = parent.map { ParentProcesses(of: $0, configuration).pids(in: tree) } ?? []
+      let isParentOf = parent.map { $0.pids(in: tree, configuration) } ?? []
       forecast = try forecastStop(
         of: tree.processes, by: choice.name, where: isParentOf, terms, by: ring)
       if let limit = role.stopLimit, forecast.map({ $0 > limit }) ?? true {
@@ -140,6 +144,7 @@ actor RoundPreparer {
     for dumped in processes where !dumped.hasFailed {
       _ = try dumped.attempt { () throws(TargetError) in try dumped.process.checkStillTheSame() }
     }
+    try capture()
     try lookOutside()
     try checkStoodStill()
     guard let written = try writtenByWorkers() else { return }
@@ -149,6 +154,22 @@ actor RoundPreparer {
       configuration.logger.warning(
         "requests of an io_uring of process \(pid) went on while it was copied: the memory that they read into may be of another moment than the rest"
       )
+    }
+  }
+
+  /// Takes what the threads are doing that stand still, where that is wanted; others read meanwhile.
+  ///
+  /// - Throws: `SluiceError` when the kernel does not tell.
+  private func capture() throws(SluiceError) {
+    guard let core = role.core, !hasCaptured, let heldTree else { return }
+    hasCaptured = true
+    try onTarget { () throws(TargetError) in
+      for process in heldTree.processes {
+        guard let threads = try held?.threadStates(of: process) else { return }
+        do throws(TargetError) { try core.take(threads, of: process) } catch {
+          guard error.code == .gone, process !== heldTree.processes[0] else { throw error }
+        }
+      }
     }
   }
 
@@ -195,7 +216,10 @@ actor RoundPreparer {
   ///
   /// - Returns: why the round has failed; nil where nothing was held still any more, or the task was cancelled.
   func watchOver() async -> SluiceError? {
-    do throws(SluiceError) { try lookOutside() } catch { return error }
+    do throws(SluiceError) {
+      try capture()
+      try lookOutside()
+    } catch { return error }
     return await waitUntilOverdue()
   }
 
@@ -244,14 +268,14 @@ actor RoundPreparer {
   }
 
   private func start(
-    _ tree: inout ProcessTree, _ parent: ParentImages?, with tracker: any DirtyTracker
+    _ tree: inout ProcessTree, _ parent: RoundParent?, with tracker: any DirtyTracker
   ) throws(SluiceError) -> PreparedRound {
     guard role.isLast else {
       var start = try tracker.begin(&tree, on: parent, journal)
       start.doubts.add(doubts)
       return start
     }
-    let isParentOf = parent.map { ParentProcesses(of: $0, configuration).pids(in: tree) } ?? []
+    let isParentOf = parent.map { $0.pids(in: tree, configuration) } ?? []
     // One that appears before all stand still is found when they do.
     try refuseOutsiders(of: tree)
     let ranges: [Int32: CoveredRanges] =
@@ -290,7 +314,8 @@ actor RoundPreparer {
 
   /// What goes on writing while the tree stands still has no images of one moment.
   private func refuseOutsiders(of tree: ProcessTree) throws(SluiceError) {
-    guard let outsider = tree.outsiders.first(where: \.isCertain) else { return }
+    // A core has what is there, as the kernel's own have.
+    guard role.core == nil, let outsider = tree.outsiders.first(where: \.isCertain) else { return }
     throw SluiceError(outsider)
   }
 
@@ -334,6 +359,10 @@ struct RoundRole: Sendable {
   var writeRate: Double?
   /// The processes that the rounds before have copied.
   var known: Set<ProcessTree.Identity> = []
+  /// What a round takes beside pages, where it writes cores; nil for others.
+  var core: CoreRound?
+  /// What earlier rounds have written to the same sink, on which the round builds; nil where it builds on images or nothing.
+  var written: RoundParent?
 }
 
 extension RoundPreparer {

@@ -19,6 +19,7 @@ final class ProcessTreeSource: LocatedSource {
   private let pageStates: PageScanner.Source?
   private let swapped: SwappedPages
   private let standing: AsyncIOQuiescence?
+  private let selections: [PageOwner: PageSelection]
   private let result = Locked(MemoryWalker.Result(processes: []))
   fileprivate let readCounts = Locked(ReadCounts())
 
@@ -30,6 +31,7 @@ final class ProcessTreeSource: LocatedSource {
     byOwner = Dictionary(uniqueKeysWithValues: round.processes.map { ($0.owner, $0) })
     (base, watch, pageStates, self.swapped) = (round.base, round.watch, source, swapped)
     standing = round.standing
+    selections = round.selections
   }
 
   /// What the walk came to, once it has ended.
@@ -41,7 +43,7 @@ final class ProcessTreeSource: LocatedSource {
   func walk(_ plans: inout PlanWriter) async throws {
     var walker = MemoryWalker(
       count: processes.count, base: base, watch: watch, source: pageStates, swapped: swapped,
-      standing: standing)
+      standing: standing, selections: selections)
     for process in processes { try await walker.run(of: process, into: &plans) }
     let walked = walker.result
     result.withLock { $0 = walked }
@@ -69,7 +71,8 @@ final class ProcessTreeSource: LocatedSource {
         preconditionFailure("the walk plans what is of its own processes")
       }
       let memory = RemoteMemory(
-        of: process.process, clock: clock, standsStill: source.standing != nil)
+        of: process.process, clock: clock, standsStill: source.standing != nil,
+        isSparse: !source.selections.isEmpty)
       let (table, count, bytes) = unsafe (plan.buffer.runTable, plan.buffer.runCount, plan.buffer.bytes)
       let outcome = try process.attempt { () throws(TargetError) in
         var turns = pacer.withLock { $0 }

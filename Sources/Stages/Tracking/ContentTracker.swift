@@ -12,15 +12,15 @@ struct ContentTracker: DirtyTracker {
   let configuration: PreDump.Configuration
 
   func begin(
-    _ tree: inout ProcessTree, on parent: ParentImages?, _ journal: RunJournal
+    _ tree: inout ProcessTree, on parent: RoundParent?, _ journal: RunJournal
   ) throws(SluiceError) -> PreparedRound {
     try onTarget { () throws(TargetError) in try tree.growWhileItRuns { _ in } }
     return try begin(
-      tree, on: parent, where: parent.map { ParentProcesses(of: $0, configuration).pids(in: tree) } ?? [])
+      tree, on: parent, where: parent.map { $0.pids(in: tree, configuration) } ?? [])
   }
 
   func beginLast(
-    _ tree: ProcessTree, on parent: ParentImages?, where isParentOf: Set<Int32>,
+    _ tree: ProcessTree, on parent: RoundParent?, where isParentOf: Set<Int32>,
     in room: consuming WrittenPages?,
     _ lease: StopLease
   ) throws(SluiceError) -> PreparedRound {
@@ -28,16 +28,16 @@ struct ContentTracker: DirtyTracker {
   }
 
   private func begin(
-    _ tree: ProcessTree, on parent: ParentImages?, where isParentOf: Set<Int32>
+    _ tree: ProcessTree, on parent: RoundParent?, where isParentOf: Set<Int32>
   ) throws(SluiceError) -> PreparedRound {
     let uptime = Uptime.microseconds()
     let bootID = try onTarget { () throws(TargetError) in try Uptime.bootID() }
     var start = PreparedRound(of: tree, tracker: .content, uptime: uptime)
     // That of the chain; a new chain has a new one.
-    let known = try onImages { () throws(ImagesError) in try parent?.hashSeed() }
+    let known = try onImages { () throws(ImagesError) in try parent?.images?.hashSeed() }
     let seed = known ?? UInt64.random(in: 0...UInt64.max)
     start.contents = ContentRound(
-      parent: parent, seed: seed,
+      parent: parent?.images, seed: seed,
       processes: start.processes.map { dumped in
         ContentRound.Known(
           owner: dumped.owner, isRoot: dumped.index == 0, pid: dumped.process.pid,

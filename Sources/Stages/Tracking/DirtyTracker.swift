@@ -14,11 +14,11 @@ protocol DirtyTracker {
   ///   - journal: learns what is done to the parent and to the processes, so that it can be undone.
   /// - Throws: `SluiceError`.
   func begin(
-    _ tree: inout ProcessTree, on parent: ParentImages?, _ journal: RunJournal
+    _ tree: inout ProcessTree, on parent: RoundParent?, _ journal: RunJournal
   ) throws(SluiceError) -> PreparedRound
 
   /// Takes what a last round needs to know what was written, before the tree stands still; nil where it needs nothing.
-  func roomForLast(of tree: ProcessTree, on parent: ParentImages?, where isParentOf: Set<Int32>)
+  func roomForLast(of tree: ProcessTree, on parent: RoundParent?, where isParentOf: Set<Int32>)
     -> WrittenPages?
 
   /// Begins a round after which there is none: the tree stands still, and goes on standing until everything is read.
@@ -32,7 +32,7 @@ protocol DirtyTracker {
   ///   - lease: of the stop.
   /// - Throws: `SluiceError`.
   func beginLast(
-    _ tree: ProcessTree, on parent: ParentImages?, where isParentOf: Set<Int32>,
+    _ tree: ProcessTree, on parent: RoundParent?, where isParentOf: Set<Int32>,
     in room: consuming WrittenPages?,
     _ lease: StopLease
   ) throws(SluiceError) -> PreparedRound
@@ -40,20 +40,20 @@ protocol DirtyTracker {
 
 extension DirtyTracker {
   func roomForLast(
-    of tree: ProcessTree, on parent: ParentImages?, where isParentOf: Set<Int32>
+    of tree: ProcessTree, on parent: RoundParent?, where isParentOf: Set<Int32>
   ) -> WrittenPages? { nil }
 }
 
 /// No tracker: every round copies everything.
 struct NoTracker: DirtyTracker {
   func begin(
-    _ tree: inout ProcessTree, on parent: ParentImages?, _ journal: RunJournal
+    _ tree: inout ProcessTree, on parent: RoundParent?, _ journal: RunJournal
   ) throws(SluiceError) -> PreparedRound {
     try everything(of: tree)
   }
 
   func beginLast(
-    _ tree: ProcessTree, on parent: ParentImages?, where isParentOf: Set<Int32>,
+    _ tree: ProcessTree, on parent: RoundParent?, where isParentOf: Set<Int32>,
     in room: consuming WrittenPages?,
     _ lease: StopLease
   ) throws(SluiceError) -> PreparedRound {

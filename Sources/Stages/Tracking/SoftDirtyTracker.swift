@@ -11,7 +11,7 @@ struct SoftDirtyTracker: DirtyTracker {
   let dirtyBytes: Int
 
   func begin(
-    _ tree: inout ProcessTree, on parent: ParentImages?, _ journal: RunJournal
+    _ tree: inout ProcessTree, on parent: RoundParent?, _ journal: RunJournal
   ) throws(SluiceError) -> PreparedRound {
     guard let parent, believes(parent) else {
       return try onTarget { () throws(TargetError) in
@@ -25,14 +25,14 @@ struct SoftDirtyTracker: DirtyTracker {
   }
 
   func roomForLast(
-    of tree: ProcessTree, on parent: ParentImages?, where isParentOf: Set<Int32>
+    of tree: ProcessTree, on parent: RoundParent?, where isParentOf: Set<Int32>
   ) -> WrittenPages? {
     guard parent != nil else { return nil }
     return WrittenPages(of: isParentOf, byteCount: dirtyBytes, scanner: scanner(for: tree))
   }
 
   func beginLast(
-    _ tree: ProcessTree, on parent: ParentImages?, where isParentOf: Set<Int32>,
+    _ tree: ProcessTree, on parent: RoundParent?, where isParentOf: Set<Int32>,
     in room: consuming WrittenPages?,
     _ lease: StopLease
   ) throws(SluiceError) -> PreparedRound {
@@ -46,8 +46,9 @@ struct SoftDirtyTracker: DirtyTracker {
   }
 
   /// Whether the bits tell what was written since these images were made; if not, that is said.
-  func believes(_ parent: ParentImages) -> Bool {
-    guard case .ignored(let reason) = ParentVerdict.judge(softDirtyBitsSince: parent.inventory) else {
+  func believes(_ parent: RoundParent) -> Bool {
+    guard let images = parent.images else { return true }
+    guard case .ignored(let reason) = ParentVerdict.judge(softDirtyBitsSince: images.inventory) else {
       return true
     }
     configuration.logger.warning(
@@ -96,14 +97,14 @@ struct SoftDirtyTracker: DirtyTracker {
 
   /// Stops the tree for as long as it takes to find out what was written, and to clear that.
   func takeDirtyPages(
-    _ tree: inout ProcessTree, _ parent: ParentImages, _ journal: RunJournal
+    _ tree: inout ProcessTree, _ parent: RoundParent, _ journal: RunJournal
   ) throws(SluiceError) -> PreparedRound {
     // One outside that shares a memory writes to it between the look at what was written and the clear: it is copied
     // whole, as in a first round.
-    let isParentOf = ParentProcesses(of: parent, configuration).pids(in: tree)
+    let isParentOf = parent.pids(in: tree, configuration)
       .subtracting(tree.outsiders.map(\.owner))
     var written = WrittenPages(of: isParentOf, byteCount: dirtyBytes, scanner: scanner(for: tree))
-    try journal.claim(parent)
+    if let images = parent.images { try journal.claim(images) }
     let taken = try onTarget { () throws(TargetError) in
       try takeDirtyPages(&tree, into: &written, journal)
     }
@@ -229,7 +230,7 @@ struct WrittenPages: ~Copyable {
   /// What a round can build on.
   ///
   /// - Parameter doubted: the pids of those whose bits do not tell all that was written. They are copied whole.
-  func base(on parent: ParentImages, except doubted: Set<Int32>) -> ParentBase {
+  func base(on parent: RoundParent, except doubted: Set<Int32>) -> ParentBase {
     ParentBase(parent: parent, dirty: dirty, places: places.filter { !doubted.contains($0.key) })
   }
 }

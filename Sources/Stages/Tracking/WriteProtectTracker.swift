@@ -22,7 +22,7 @@ struct WriteProtectTracker: DirtyTracker {
   private var name: PreDumpReport.Tracker { seesSoftDirty ? .both : .writeProtect }
 
   func begin(
-    _ tree: inout ProcessTree, on parent: ParentImages?, _ journal: RunJournal
+    _ tree: inout ProcessTree, on parent: RoundParent?, _ journal: RunJournal
   ) throws(SluiceError) -> PreparedRound {
     let (isFresh, unsettledAt) = (tracking.isFresh, tracking.unsettledAt)
     tracking.forgetAllBut(tree.processes)
@@ -54,13 +54,13 @@ struct WriteProtectTracker: DirtyTracker {
   }
 
   func roomForLast(
-    of tree: ProcessTree, on parent: ParentImages?, where isParentOf: Set<Int32>
+    of tree: ProcessTree, on parent: RoundParent?, where isParentOf: Set<Int32>
   ) -> WrittenPages? {
     seesSoftDirty ? softDirty.roomForLast(of: tree, on: parent, where: isParentOf) : nil
   }
 
   func beginLast(
-    _ tree: ProcessTree, on parent: ParentImages?, where isParentOf: Set<Int32>,
+    _ tree: ProcessTree, on parent: RoundParent?, where isParentOf: Set<Int32>,
     in room: consuming WrittenPages?,
     _ lease: StopLease
   ) throws(SluiceError) -> PreparedRound {
@@ -92,12 +92,12 @@ struct WriteProtectTracker: DirtyTracker {
   }
 
   private func beginWithoutStop(
-    _ tree: inout ProcessTree, on parent: ParentImages?, _ journal: RunJournal
+    _ tree: inout ProcessTree, on parent: RoundParent?, _ journal: RunJournal
   ) throws(SluiceError) -> PreparedRound {
     var base: ParentBase?
     if let parent {
-      base = tracking.base(on: parent, where: ParentProcesses(of: parent, configuration).pids(in: tree))
-      try journal.claim(parent)
+      base = tracking.base(on: parent, where: parent.pids(in: tree, configuration))
+      if let images = parent.images { try journal.claim(images) }
     }
     var cleared = (uptime: UInt64(0), nanoseconds: UInt64(0))
     do throws(TargetError) {

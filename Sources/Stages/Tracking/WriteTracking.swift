@@ -94,7 +94,7 @@ final class WriteTracking: Sendable {
   }
 
   /// What a round can build on; nil where that is not what the last one has left.
-  func base(on parent: ParentImages, where isParentOf: Set<Int32>) -> ParentBase? {
+  func base(on parent: RoundParent, where isParentOf: Set<Int32>) -> ParentBase? {
     state.withLock { state in
       guard let last = state.last, last.directory == parent.path else { return nil }
       return ParentBase(

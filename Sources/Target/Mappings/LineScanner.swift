@@ -26,6 +26,11 @@ struct LineScanner: ~Escapable {
     while skip(UInt8(ascii: " ")) {}
   }
 
+  /// Passes over what comes before the next space.
+  mutating func skipWord() {
+    while position < line.count, line[position] != UInt8(ascii: " ") { position += 1 }
+  }
+
   mutating func hexadecimal() -> UInt64? { number(base: 16) }
   mutating func decimal() -> UInt64? { number(base: 10) }
 

@@ -12,6 +12,8 @@ public struct VMA: Hashable, Sendable {
   public let isExecutable: Bool
   /// Whether writes are shared with others ("s" in maps) rather than private ("p").
   public let isShared: Bool
+  /// Where in the file it begins, in bytes; for anonymous memory it means nothing.
+  public private(set) var fileOffset: UInt64
   /// The device of the filesystem that the mapped file is on; 0:0 for anonymous memory.
   public let device: DeviceNumber
   /// The inode of the mapped file; 0 for anonymous memory.
@@ -28,6 +30,7 @@ public struct VMA: Hashable, Sendable {
   /// The same mapping without what lies below `address`.
   func cut(from address: UInt64) -> VMA {
     var rest = self
+    rest.fileOffset &+= address - start
     rest.start = address
     return rest
   }
@@ -40,7 +43,7 @@ public struct VMA: Hashable, Sendable {
       let isReadable = scanner.letter("r", orElse: "-"), let isWritable = scanner.letter("w", orElse: "-"),
       let isExecutable = scanner.letter("x", orElse: "-"), let isShared = scanner.letter("s", orElse: "p"),
       scanner.skip(UInt8(ascii: " ")),
-      scanner.hexadecimal() != nil, scanner.skip(UInt8(ascii: " ")),
+      let fileOffset = scanner.hexadecimal(), scanner.skip(UInt8(ascii: " ")),
       let major = scanner.hexadecimal(), scanner.skip(UInt8(ascii: ":")), let minor = scanner.hexadecimal(),
       let device = DeviceNumber(major: major, minor: minor),
       scanner.skip(UInt8(ascii: " ")), let inode = scanner.decimal(),
@@ -52,6 +55,7 @@ public struct VMA: Hashable, Sendable {
     self.isWritable = isWritable
     self.isExecutable = isExecutable
     self.isShared = isShared
+    self.fileOffset = fileOffset
     self.device = device
     self.inode = inode
     scanner.skipSpaces()

@@ -54,6 +54,8 @@ public struct ProcessTree: Sendable {
   private var companions: Set<Int32> = []
   /// Those that earlier images are of: they are to keep their names.
   private let known: Set<Identity>
+  /// Whether no descendants belong to it.
+  private var isAlone = false
 
   /// So many looks at most: where processes are born and end all the while, each look finds new ones.
   private static let mostLooks = 8
@@ -76,6 +78,15 @@ public struct ProcessTree: Sendable {
     seen = [root.pid]
     self.known = known
     try growWhileItRuns { (_) throws(TargetError) in }
+  }
+
+  /// A process that is open already, without its descendants.
+  public init(alone root: TargetProcess) {
+    processes = [root]
+    members = [root]
+    seen = [root.pid]
+    known = []
+    isAlone = true
   }
 
   /// Looks for descendants that were not there before, until a look finds none or there were enough of them: a child
@@ -101,6 +112,7 @@ public struct ProcessTree: Sendable {
   /// - Returns: the processes that are new.
   /// - Throws: `TargetError` when the kernel does not tell who is whose child.
   public mutating func grow() throws(TargetError) -> [TargetProcess] {
+    if isAlone { return [] }
     let found = try Self.descendants(of: members.map(\.pid))
     forgetEndedCompanions()
     for child in found where seen.insert(child.pid).inserted {

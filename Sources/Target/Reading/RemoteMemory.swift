@@ -22,6 +22,7 @@ public struct RemoteMemory: Sendable {
   private let process: TargetProcess
   private let clock: ReadClock?
   private let standsStill: Bool
+  private let isSparse: Bool
   private let pageSize: UInt64
 
   /// The memory of this process.
@@ -29,8 +30,13 @@ public struct RemoteMemory: Sendable {
   /// - Parameters:
   ///   - clock: is told when a read begins that may wait for somebody else.
   ///   - standsStill: whether the process is stopped: nobody waits for its mmap_lock then, and more is read at once.
-  public init(of process: TargetProcess, clock: ReadClock? = nil, standsStill: Bool = false) {
+  ///   - isSparse: whether pages are read that the page table does not have, such as those of a file, which the kernel brings
+  ///     in: each page that cannot be read is then passed over by itself.
+  public init(
+    of process: TargetProcess, clock: ReadClock? = nil, standsStill: Bool = false, isSparse: Bool = false
+  ) {
     self.standsStill = standsStill
+    self.isSparse = isSparse
     self.process = process
     self.clock = clock
     pageSize = UInt64(sluice_page_size())
@@ -115,7 +121,7 @@ public struct RemoteMemory: Sendable {
       let run = reading.current
       let populated = try populatedPages(at: run)
       guard populated.length > 0, populated.address == run.address else {
-        reading.skip(upTo: populated.address)
+        reading.skip(upTo: isSparse ? run.address + pageSize : populated.address)
         return
       }
       let got = unsafe sluice_pread(
@@ -143,6 +149,8 @@ public struct RemoteMemory: Sendable {
       unsafe sluice_pread(descriptor, $0.baseAddress, wanted * size, offset)
     }
     guard got >= size else {
+      // Of what the kernel maps above all of the process's own memory (vsyscall) there is no table.
+      if got == 0, isSparse { return MemoryRun(address: run.address, length: 0) }
       let errno = got < 0 ? SystemErrno(returned: got) : SystemErrno(code: ESRCH)
       throw process.failure(of: "reading the page states", errno: errno)
     }

@@ -5,7 +5,7 @@ internal import CSluiceLinux
 /// Used from one thread of ours, as `StoppedThreads` is.
 public struct StoppedTree: ~Copyable {
   private var cgroup: FrozenCgroup?
-  private var threads: StoppedThreads?
+  var threads: StoppedThreads?
   private var workers = WorkerThreads([])
   /// The processor time that the processes had taken when they were stopped.
   private var times = ProcessTimes(of: [])

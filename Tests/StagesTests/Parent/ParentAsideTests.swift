@@ -134,7 +134,7 @@ extension StagesTests.ParentAsideTests {
       do {
         let journal = RunJournal(logger: configuration.logger)
         do {
-          _ = try tracker.begin(&tree, on: parent, journal)
+          _ = try tracker.begin(&tree, on: .images(parent), journal)
         } catch {
           journal.putParentBack()
           throw error

@@ -1,0 +1,241 @@
+import ArgumentParser
+import Sluice
+
+/// `sluice core`
+struct CoreCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "core",
+    abstract: "Write a core dump of a running process, which goes on running.",
+    discussion: """
+      The memory is copied while the process runs. At the end it is stopped for some milliseconds: for the registers of \
+      its threads, and for what it has written meanwhile. gdb, lldb and eu-stack read the file:
+
+        sluice core -t 4711 -o core.4711
+        gdb /proc/4711/exe core.4711
+
+      The file has the memory and the threads of the moment of that stop. It holds what the kernel's own dump would hold \
+      (core(5)): passwords and keys, too. Only its owner may read it.
+      """)
+
+  @Option(
+    name: [.customShort("t"), .customLong("pid")], parsing: .unconditional,
+    help: ArgumentHelp("The process.", valueName: "pid"))
+  var pid: Int32
+
+  @Option(
+    name: [.customShort("o"), .long],
+    help: ArgumentHelp(
+      "The core file. {pid} and {name} in it stand for those of the process. It must not be there yet.",
+      valueName: "file"), completion: .file())
+  var output: String
+
+  @Flag(
+    help: "Write a core of each descendant as well, all of the same moment; the file's name has {pid} in it.")
+  var tree = false
+
+  @Flag(help: "Replace a file that is there, when the new one is finished.")
+  var force = false
+
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "Copy the memory up to N times while the process runs, each time what was written since. 0: one stop for everything.",
+      discussion:
+        "It ends earlier when another round would not help. The stop is as long as it takes to read what is left.",
+      valueName: "n"))
+  var rounds = CoreDump.Configuration.usualRounds
+
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "Go on with rounds until the stop is predicted to take no longer than this, as long as each makes it shorter.",
+      valueName: "ms"))
+  var maxStop: Double?
+
+  @Option(
+    help: ArgumentHelp(
+      "With --max-stop, where rounds do not make the stop short enough: stop all the same, or fail and leave the process running.",
+      valueName: "what"))
+  var ifNotConverging = NotConvergingOption.stop
+
+  @Option(
+    help: ArgumentHelp(
+      "Which memory is in the core: the bits of /proc/PID/coredump_filter (core(5)), in hexadecimal.",
+      discussion: "Without it, as the process has asked the kernel for; the usual is 33.", valueName: "bits"))
+  var filter: CoreFilterOption?
+
+  @Flag(
+    help:
+      "Leave out what only files have, also where the process has changed other pages of the same mapping.")
+  var dirtyOnly = false
+
+  @Option(
+    help: ArgumentHelp(
+      "Name processes and threads as they are called inside their pid namespace (a container), or outside.",
+      discussion:
+        "Inside is what the kernel's own cores have; outside is what ps and gcore show on the host.",
+      valueName: "side"))
+  var pids = PidsOption.inside
+
+  @OptionGroup
+  var stopOptions: StopOptions
+
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("The memory that may be used for the copying, such as 16M or 1GiB.", valueName: "size")
+  )
+  var memoryBudget = ByteCount(bytes: 64 << 20)
+
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("How many threads read the memory while the process runs.", valueName: "n"))
+  var readers = ReadersOption.each(1)
+
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "How many threads read while it is stopped: auto (as many as there are processors) or a number.",
+      valueName: "n"))
+  var stopReaders = StopReadersOption.auto
+
+  @OptionGroup
+  var rate: RateOptions
+
+  @Option(
+    help: ArgumentHelp(
+      "The way to the disk: auto, direct (past the page cache), buffered or cached (nobody waits for the disk).",
+      valueName: "way"))
+  var io = IOOption.auto
+
+  @Flag(
+    inversion: .prefixedNo, help: "Wait until the core is on the disk before it gets its name.")
+  var sync = true
+
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "End the run when it takes longer, as a signal would end it, with exit code 124.", valueName: "seconds")
+  )
+  var timeout: Double?
+
+  @Option(
+    help: ArgumentHelp(
+      "Show progress on standard error: auto (a bar on a terminal), json (a line ten times a second) or none.",
+      valueName: "style"))
+  var progress = ProgressOption.auto
+
+  @Flag(help: "Print the figures as one JSON object on standard output.")
+  var json = false
+
+  @Flag(name: [.short, .long], help: "Tell what is being done; given twice, tell more.")
+  var verbose: Int
+
+  func validate() throws {
+    guard !output.isEmpty else { throw ValidationError("--output takes a file, and not an empty name") }
+    guard rounds >= 0 else { throw ValidationError("--rounds takes a number from 0 up") }
+    if let maxStop, !(maxStop > 0 && maxStop <= 1e9) {
+      throw ValidationError("--max-stop takes a number of milliseconds above 0")
+    }
+    if maxStop == nil, ifNotConverging == .fail {
+      throw ValidationError("--if-not-converging takes --max-stop")
+    }
+    if tree, !output.contains("{pid}") {
+      throw ValidationError("--tree takes an --output with {pid} in it, since each process has a file")
+    }
+    if let timeout, !(timeout > 0 && timeout <= 1e9) {
+      throw ValidationError("--timeout takes a number of seconds above 0")
+    }
+  }
+
+  func run() async throws {
+    let (result, cause) = await SignalCancellation.run(timeout: timeout.map { .seconds($0) }) {
+      () async throws(SluiceError) in
+      let (limit, watch) = rate.start()
+      defer { watch?.cancel() }
+      let dump = CoreDump(configuration(limitedBy: limit))
+      let (style, feed) = (progress.style, dump.progress)
+      let display = Task { await ProgressDisplay.show(feed, as: style) }
+      let tellsRounds = verbose > 0
+      let result: Result<CoreReport, SluiceError>
+      do throws(SluiceError) {
+        result = .success(
+          try await dump.run { number, report in
+            guard tellsRounds else { return }
+            Terminal.message(PreDumpOutput(report, round: number).roundLine(reasonForLast: nil))
+          })
+      } catch { result = .failure(error) }
+      // What is shown ends with the run; messages come after it.
+      await display.value
+      return try result.get()
+    }
+    let report: CoreReport
+    switch result {
+    case .success(let value): report = value
+    case .failure(let error): throw CommandFailure.report(error, after: cause)
+    }
+    for line in Self.lines(report) { Terminal.message(line) }
+    guard !json || Terminal.json(report) else {
+      Terminal.message("sluice: writing to standard output failed")
+      throw ExitCode(74)
+    }
+  }
+
+  private static func lines(_ report: CoreReport) -> [String] {
+    report.cores.enumerated().map { index, core in
+      let threads = core.threads == 1 ? "1 thread" : "\(core.threads) threads"
+      let size = ByteCount.text(Int(clamping: core.allocatedBytes))
+      let line = "sluice: process \(core.pid): \(threads), \(size) on the disk, into \(core.path)"
+      guard index == 0 else { return line }
+      let rounds = report.rounds.count - 1
+      let before = rounds == 0 ? "" : rounds == 1 ? " after 1 round" : " after \(rounds) rounds"
+      return
+        "\(line) in \(Elapsed.text(report.duration)); stopped for \(Elapsed.text(report.stopped))\(before)"
+    }
+  }
+
+  private func configuration(limitedBy rateLimit: RateLimit?) -> CoreDump.Configuration {
+    var configuration = CoreDump.Configuration(pid: pid, path: output)
+    configuration.includesDescendants = tree
+    configuration.replacesFiles = force
+    configuration.filter = filter?.value
+    configuration.leavesOutFiles = dirtyOnly
+    configuration.namesPidsInside = pids == .inside
+    configuration.policy.rounds = rounds
+    if let maxStop {
+      configuration.policy.maxStop = .seconds(maxStop / 1000)
+      configuration.policy.ifNotConverging = ifNotConverging.value
+      configuration.policy.untilPages = 0
+      configuration.policy.untilSkippedPercent = 101
+      configuration.policy.maxGrowthPages = .max
+    }
+    configuration.copying.stopTimeLimit = stopOptions.limit
+    configuration.copying.memoryBudget = memoryBudget.bytes
+    configuration.copying.rateLimit = rateLimit
+    switch readers {
+    case .each(let number): configuration.copying.readers = number
+    case .onNodes(let counts): configuration.copying.readersOnNodes = counts
+    }
+    configuration.copying.stopReaders = stopReaders.count
+    configuration.copying.io = io.value
+    configuration.copying.syncs = sync
+    configuration.copying.logger = StandardErrorLog.logger(verbosity: verbose)
+    return configuration
+  }
+}
+
+/// `--pids`
+enum PidsOption: String, ExpressibleByArgument, CaseIterable {
+  case inside
+  case outside
+}
+
+/// `--filter`
+struct CoreFilterOption: ExpressibleByArgument {
+  let value: CoreFilter
+
+  init?(argument: String) {
+    let digits = argument.hasPrefix("0x") ? argument.dropFirst(2) : argument[...]
+    guard let bits = UInt32(digits, radix: 16) else { return nil }
+    value = CoreFilter(rawValue: bits)
+  }
+}

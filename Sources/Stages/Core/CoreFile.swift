@@ -1,0 +1,111 @@
+internal import CSluiceLinux
+internal import Glibc
+internal import SluiceImages
+internal import SluicePipeline
+internal import SluiceSystem
+internal import SluiceTarget
+
+/// A core file that is being written. It has its name when it is finished, and not before.
+final class CoreFile: Sendable {
+  private struct State: ~Copyable {
+    var unnamed: UnnamedFile?
+    var extents: FileExtents
+    var fileBytes: UInt64 = 0
+  }
+
+  let output: OutputFile
+  private let state: Locked<State>
+  private let pageSize: UInt64
+
+  /// The headers are in the first bytes; what follows begins where a large block of a disk does.
+  private static let firstOffset: UInt64 = 64 << 10
+  /// The file is made longer in steps, so that most writes find room that is there.
+  private static let stepBytes: UInt64 = 64 << 20
+
+  /// Makes the file, without its name.
+  ///
+  /// - Parameters:
+  ///   - path: that it will have.
+  ///   - direct: whether it is written past the page cache, where the filesystem can.
+  /// - Throws: `SluiceError` with `cannotCreate`.
+  init(at path: String, replacing replaces: Bool, direct: Bool, pageSize: UInt64) throws(SluiceError) {
+    let (outer, name) = DirectoryHandle.split(path)
+    guard let name else {
+      throw SluiceError(.cannotCreate, "making the core file \(path): it names no file")
+    }
+    do throws(SystemError) {
+      let directory = try DirectoryHandle(path: outer)
+      if !replaces, try directory.status(of: name) != nil {
+        throw SystemError("making the core file \(path)", returned: -EEXIST)
+      }
+      var unnamed = try directory.createUnnamed(for: name, direct: direct)
+      guard let created = unnamed.takeFile() else { preconditionFailure("a file was made") }
+      output = OutputFile(created, path: path)
+      state = Locked(State(unnamed: unnamed, extents: FileExtents(from: Self.firstOffset)))
+    } catch {
+      throw SluiceError(error, .cannotCreate)
+    }
+    self.pageSize = pageSize
+  }
+
+  /// Gives ranges of the memory a place in the file.
+  ///
+  /// - Throws: `SluiceError` with `io`.
+  func place(_ runs: [PageRun]) throws(SluiceError) {
+    let wanted = state.withLock { state -> UInt64? in
+      for run in runs { state.extents.place(run.address..<run.end) }
+      guard state.extents.end > state.fileBytes else { return nil }
+      state.fileBytes = (state.extents.end + Self.stepBytes - 1) / Self.stepBytes * Self.stepBytes
+      return state.fileBytes
+    }
+    guard let wanted else { return }
+    try onImages { () throws(ImagesError) in try output.setSize(wanted) }
+  }
+
+  /// Has memory that was written read as zeros.
+  ///
+  /// - Throws: `SluiceError` with `io`.
+  func zero(_ range: Range<UInt64>) throws(SluiceError) {
+    try extents.forEachPart(of: range) { (part, offset) throws(SluiceError) in
+      guard let offset else { return }
+      try onImages { () throws(ImagesError) in
+        try output.zero(offset..<offset + part.upperBound - part.lowerBound)
+      }
+    }
+  }
+
+  /// Where the memory is in the file.
+  var extents: FileExtents { state.withLock { $0.extents } }
+
+  /// Writes what says what is in the file, and gives it its name.
+  ///
+  /// - Parameters:
+  ///   - syncs: whether to wait until it is on the disk.
+  ///   - replaces: whether it takes the place of another one.
+  /// - Returns: its segments and its bytes.
+  /// - Throws: `SluiceError` with `io` or `cannotCreate`; it has no name then.
+  func finish(
+    _ process: CoreProcess, _ mappings: [CoreMapping], syncs: Bool, replacing replaces: Bool
+  ) throws(SluiceError) -> (segments: Int, fileBytes: UInt64, allocatedBytes: UInt64) {
+    let notes = CoreNotes(of: process, pageSize: pageSize)
+    let layout = CoreLayout(of: mappings, in: extents, noteBytes: notes.bytes.count, pageSize: pageSize)
+    let headers = CoreHeaders(
+      notes: layout.notes, segments: layout.segments, tableOffset: layout.tableOffset, pageSize: pageSize)
+    let allocated = try onImages { () throws(ImagesError) in
+      try output.leaveDirect()
+      try output.setSize(layout.fileBytes)
+      try output.write(notes.bytes, at: layout.notes.lowerBound)
+      try output.write(headers.table, at: layout.tableOffset)
+      try output.write(headers.elfHeader, at: 0)
+      try output.settle(syncs: syncs)
+      return try output.allocatedBytes()
+    }
+    guard var unnamed = state.withLock({ $0.unnamed.take() }) else { throw .cancelled }
+    do throws(SystemError) {
+      try unnamed.giveName(to: output.descriptor, replacing: replaces)
+    } catch {
+      throw SluiceError(error, .cannotCreate)
+    }
+    return (layout.segments.count, layout.fileBytes, allocated)
+  }
+}

@@ -1,0 +1,227 @@
+internal import CSluiceLinux
+internal import Logging
+internal import SluiceImages
+internal import SluicePipeline
+internal import SluiceTarget
+
+/// One run that writes cores: rounds while the processes run, then the one for which they stand still.
+struct CoreRun: Sendable {
+  private let configuration: CoreDump.Configuration
+  private let runtime: SluiceRuntime
+  private let progress: ProgressFeed
+  private let roundEnded: @Sendable (Int, PreDumpReport) -> Void
+  private var logger: Logger { configuration.copying.logger }
+
+  init(
+    _ configuration: CoreDump.Configuration, in runtime: SluiceRuntime, _ progress: ProgressFeed,
+    _ roundEnded: @escaping @Sendable (Int, PreDumpReport) -> Void
+  ) {
+    self.configuration = configuration
+    self.runtime = runtime
+    self.progress = progress
+    self.roundEnded = roundEnded
+  }
+
+  func run() async throws(SluiceError) -> CoreReport {
+    let began = sluice_monotonic_nanoseconds()
+    let (root, core) = try await runtime.coordinate { () async throws(SluiceError) in try prepare() }
+    var report = CoreReport()
+    let tracking = WriteTracking()
+    let rounds = try await copy(root, core, tracking)
+    report.rounds = rounds
+    report.cores = try await runtime.coordinate { () async throws(SluiceError) in
+      // Before anything is written, so that the processes are as they were.
+      tracking.giveUp(othersTrack: false)
+      return try finish(core, rounds)
+    }
+    report.duration = .nanoseconds(counted: sluice_monotonic_nanoseconds() - began)
+    return report
+  }
+
+  /// Makes sure that what is asked for can be meant, and makes the first file.
+  private func prepare() throws(SluiceError) -> (TargetProcess, CoreRound) {
+    let name = CoreName(template: configuration.path)
+    guard !configuration.includesDescendants || name.tellsProcessesApart else {
+      throw SluiceError(
+        .invalidArgument, "a core of each process takes a name of its own: put {pid} into the file's name")
+    }
+    guard configuration.policy.rounds >= 0 else {
+      throw SluiceError(.invalidArgument, "\(configuration.policy.rounds) rounds cannot be made: 0 can")
+    }
+    try configuration.copying.check(hasSink: true)
+    let root = try onTarget { () throws(TargetError) in try TargetProcess(pid: configuration.copying.pid) }
+    let files = try CoreFiles(
+      name, first: root, replacing: configuration.replacesFiles,
+      direct: configuration.copying.io.isDirect)
+    let core = CoreRound(
+      files, isAlone: !configuration.includesDescendants, filter: configuration.filter,
+      leavesOutFiles: configuration.leavesOutFiles, namesPidsInside: configuration.namesPidsInside,
+      logger: logger)
+    try onTarget { () throws(TargetError) in try core.learnDetails(of: [root]) }
+    return (root, core)
+  }
+
+  /// The tracker by which rounds know what was written; nil where there is none, and one stop has to do.
+  private func tracker() throws(SluiceError) -> PreDump.Configuration.Tracker? {
+    if case .yes = KernelSupport.asynchronousWriteProtect(), case .yes = KernelSupport.pagemapScan() {
+      return .writeProtect
+    }
+    return try onTarget { () throws(TargetError) in try SoftDirty.isSupported() } ? .softDirty : nil
+  }
+
+  private func copy(
+    _ root: TargetProcess, _ core: CoreRound, _ tracking: WriteTracking
+  ) async throws(SluiceError) -> [PreDumpReport] {
+    let tracker = configuration.policy.rounds > 0 ? try tracker() : nil
+    guard let tracker else {
+      if configuration.policy.rounds > 0 { tellSingleStop("nothing tells what the processes write") }
+      return [try await last(after: [], core, nil, tracking)]
+    }
+    do throws(SluiceError) {
+      return try await rounds(by: tracker, core, tracking)
+    } catch {
+      guard error.code == .notTrackable else { throw error }
+      tellSingleStop("\(error)")
+      tracking.giveUp(othersTrack: false)
+      return [try await last(after: [], core, nil, tracking)]
+    }
+  }
+
+  private func tellSingleStop(_ reason: String) {
+    logger.warning("the core is made in one stop, without rounds before it, since \(reason)")
+  }
+
+  private func rounds(
+    by tracker: PreDump.Configuration.Tracker, _ core: CoreRound, _ tracking: WriteTracking
+  ) async throws(SluiceError) -> [PreDumpReport] {
+    let began = ContinuousClock.now
+    let claims = SoftDirtyClaims()
+    var reports: [PreDumpReport] = []
+    var previous: RoundPolicy.Figures?
+    while true {
+      var role = RoundRole(tracking: tracking, claims: claims, number: reports.count + 1)
+      role.forecastsStop = configuration.policy.maxStop != nil
+      let report = try await round(role, after: reports, core, tracker)
+      reports.append(report)
+      roundEnded(reports.count, report)
+      let figures = RoundPolicy.Figures(
+        pagesWritten: report.pagesWritten, pagesSkippedParent: report.pagesSkippedParent,
+        duration: report.duration, elapsed: began.duration(to: .now), predictedStop: report.predictedStop)
+      switch configuration.policy.decide(number: reports.count, last: figures, previous: previous) {
+      case .end(let end):
+        try checkStopFits(report, end, after: reports.count)
+        reports.append(try await last(after: reports, core, tracker, tracking, claims))
+        return reports
+      case .goOn(let pause):
+        do { try await Task.sleep(for: pause) } catch { throw SluiceError.cancelled }
+      }
+      previous = figures
+    }
+  }
+
+  private func checkStopFits(
+    _ report: PreDumpReport, _ end: RoundPolicy.End, after rounds: Int
+  ) throws(SluiceError) {
+    guard configuration.policy.ifNotConverging == .fail, let limit = configuration.policy.maxStop,
+      end != .stopFits
+    else { return }
+    throw SluiceError(
+      notConvergingAfter: rounds, stop: report.predictedStop, limit: limit,
+      isOutOfRounds: end != .noConvergence)
+  }
+
+  private func last(
+    after reports: [PreDumpReport], _ core: CoreRound, _ tracker: PreDump.Configuration.Tracker?,
+    _ tracking: WriteTracking, _ claims: SoftDirtyClaims = SoftDirtyClaims()
+  ) async throws(SluiceError) -> PreDumpReport {
+    var role = RoundRole(
+      tracking: tracker == nil ? nil : tracking, claims: claims, number: reports.count + 1)
+    role.isLast = true
+    role.forecastsStop = reports.isEmpty || configuration.policy.maxStop != nil
+    if reports.isEmpty, configuration.policy.maxStop != nil { role.stopLimit = configuration.policy.maxStop }
+    role.writeRate = reports.compactMap(\.writeRate).last
+    if !reports.isEmpty {
+      // What the process wants of its memory in a core may have changed since the rounds began.
+      let pids = reports[reports.count - 1].processes.map(\.pid)
+      try await runtime.coordinate { () async throws(SluiceError) in try learnDetails(of: pids, core) }
+    }
+    return try await round(role, after: reports, core, tracker ?? .none)
+  }
+
+  private func learnDetails(of pids: [Int32], _ core: CoreRound) throws(SluiceError) {
+    var processes: [TargetProcess] = []
+    for pid in pids {
+      do throws(TargetError) { processes.append(try TargetProcess(pid: pid)) } catch {
+        guard !processes.isEmpty else { throw SluiceError(error) }
+      }
+    }
+    try onTarget { () throws(TargetError) in try core.learnDetails(of: processes) }
+  }
+
+  private func round(
+    _ role: RoundRole, after reports: [PreDumpReport], _ core: CoreRound,
+    _ tracker: PreDump.Configuration.Tracker
+  ) async throws(SluiceError) -> PreDumpReport {
+    var role = role
+    role.core = core
+    role.written = reports.isEmpty ? nil : core.written(as: configuration.path)
+    role.isFirst = reports.isEmpty
+    var copying = configuration.copying
+    copying.tracker = tracker
+    copying.imagesDirectory = configuration.path
+    copying.parentDirectory = nil
+    copying.pageServer = nil
+    // Threads have registers only where each is stopped by itself.
+    (copying.freezeCgroup, copying.findsFreezeCgroup) = (nil, false)
+    return try await PreDump(copying, as: role, in: runtime, progress: progress).runAsRound()
+  }
+
+  private func finish(
+    _ core: CoreRound, _ reports: [PreDumpReport]
+  ) throws(SluiceError) -> [CoreReport.Core] {
+    guard let last = reports.last else { return [] }
+    var cores: [CoreReport.Core] = []
+    let pageSize = UInt64(sluice_page_size())
+    for process in last.processes where process.error == nil {
+      guard !Task.isCancelled else { throw .cancelled }
+      let owner = PageOwner.process(process.owner)
+      guard let stopped = core.stopped(owner), var content = stopped.process,
+        let file = try core.files.file(of: owner)
+      else { continue }
+      let mappings = try core.settle(stopped.mappings, of: process.pid, file)
+      content.files = mappings.compactMap { CoreProcess.MappedFile($0, pageSize: pageSize) }
+      let made = try file.finish(
+        content, mappings, syncs: configuration.copying.syncs, replacing: configuration.replacesFiles)
+      cores.append(
+        CoreReport.Core(
+          pid: process.pid, path: file.output.path, threads: content.threads.count, segments: made.segments,
+          bytes: made.fileBytes, allocatedBytes: made.allocatedBytes))
+    }
+    return cores
+  }
+}
+
+extension CoreProcess.MappedFile {
+  /// Nil for memory that is of no file.
+  init?(_ mapping: CoreMapping, pageSize: UInt64) {
+    let vma = mapping.vma
+    guard vma.isFileBacked else { return nil }
+    self.init(
+      range: vma.start..<vma.end, pageOffset: vma.fileOffset / pageSize, path: Self.path(vma.name))
+  }
+
+  /// The kernel writes a newline in a path as \012: seq_file_path in fs/seq_file.c.
+  private static func path(_ name: String) -> [UInt8] {
+    var path: [UInt8] = []
+    var rest = Array(name.utf8)[...]
+    while let byte = rest.popFirst() {
+      if byte == UInt8(ascii: "\\"), rest.starts(with: "012".utf8) {
+        rest.removeFirst(3)
+        path.append(UInt8(ascii: "\n"))
+      } else {
+        path.append(byte)
+      }
+    }
+    return path
+  }
+}
