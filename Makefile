@@ -22,7 +22,8 @@ endif
 release_flags := -c release --static-swift-stdlib --disable-local-rpath -Xswiftc -use-ld=lld
 program := .build/release/sluice
 # The same with nothing left outside of it, the C library included; in a place of its own, for all is compiled anew.
-# Without TLS: GnuTLS needs p11-kit, of which Debian has no static library, as it loads others when it runs.
+# Without TLS: GnuTLS needs p11-kit, of which Debian has no static library, as it loads others when it runs. Without zstd,
+# which is itself loaded when it is needed.
 static_build := .build/static
 static_flags := $(release_flags) --disable-default-traits -Xswiftc -static-executable
 packages := .build/packages

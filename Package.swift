@@ -32,7 +32,8 @@ let package = Package(
   ],
   traits: [
     .trait(name: "TLS", description: "TLS by the system's GnuTLS, for connections of page servers"),
-    .default(enabledTraits: ["TLS"]),
+    .trait(name: "Zstd", description: "Compressed cores by the system's libzstd"),
+    .default(enabledTraits: ["TLS", "Zstd"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -50,6 +51,9 @@ let package = Package(
     .target(
       name: "CSluiceTLS", path: "Sources/CTLS",
       cSettings: [.define("SLUICE_TLS", .when(traits: ["TLS"]))]),
+    .target(
+      name: "CSluiceZstd", path: "Sources/CZstd",
+      cSettings: [.define("SLUICE_ZSTD", .when(traits: ["Zstd"]))]),
     .target(
       name: "SluiceSystem", dependencies: ["CSluiceLinux"], path: "Sources/System",
       swiftSettings: swiftSettings),
@@ -71,7 +75,7 @@ let package = Package(
     .target(
       name: "Sluice",
       dependencies: [
-        "SluicePipeline", "SluiceImages", "SluiceSystem", "SluiceTarget", "SluiceTLS", "SluiceWire",
+        "CSluiceZstd", "SluicePipeline", "SluiceImages", "SluiceSystem", "SluiceTarget", "SluiceTLS", "SluiceWire",
         .product(name: "Logging", package: "swift-log"),
       ],
       path: "Sources/Stages", swiftSettings: swiftSettings),

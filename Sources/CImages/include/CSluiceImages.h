@@ -2,6 +2,7 @@
 #ifndef CSLUICEIMAGES_H
 #define CSLUICEIMAGES_H
 
+#include "dump.pb-c.h"
 #include "inventory.pb-c.h"
 #include "pagemap.pb-c.h"
 #include "rpc.pb-c.h"

@@ -9,6 +9,13 @@ enum ImageFormat {
   static let inventoryMagic: UInt32 = 0x5831_3116
   static let pagemapMagic: UInt32 = 0x5608_4025
   static let statsMagic: UInt32 = 0x5709_3306
+  // Those of a final dump.
+  static let processesMagic: UInt32 = 0x5027_3030
+  static let coreMagic: UInt32 = 0x5505_3847
+  static let memoryMagic: UInt32 = 0x5749_2820
+  static let filesMagic: UInt32 = 0x5630_3138
+  static let regularFilesMagic: UInt32 = 0x5036_3636
+  static let memoryFilesMagic: UInt32 = 0x4845_3499
   /// Sluice's own; no kind of CRIU's has it.
   static let trackedMagic: UInt32 = 0x536c_7401
   /// Sluice's own too.
@@ -34,6 +41,12 @@ enum ImageFormat {
   static let deduplicatedName = "deduplicated.img"
   static let parentName = "parent"
 
+  static let processesName = "pstree.img"
+  static let filesName = "files.img"
+  /// In the place of files.img in older dumps.
+  static let regularFilesName = "reg-files.img"
+  static let memoryFilesName = "memfd.img"
+
   static let pagemapPrefix = "pagemap-"
   static let hashesPrefix = "hashes-"
 
@@ -42,6 +55,10 @@ enum ImageFormat {
   static func hashesName(pagemap: String) -> String {
     hashesPrefix + pagemap.dropFirst(pagemapPrefix.count)
   }
+  /// The pages of shared memory: CRIU's "pagemap-shmem-17.img".
+  static func sharedPagemapName(id: UInt64) -> String { "\(pagemapPrefix)shmem-\(id).img" }
+  static func coreName(thread: Int32) -> String { "core-\(thread).img" }
+  static func memoryName(pid: Int32) -> String { "mm-\(pid).img" }
   static func pagesName(id: UInt32) -> String { "pages-\(id).img" }
 
   /// The versions that inventory.img may say: 0 in a pre-dump, 1 and 2 in full dumps of all CRIUs up to 4.2. Version 3

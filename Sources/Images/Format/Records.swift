@@ -40,6 +40,44 @@ enum Records {
       }
     }
   }
+
+  /// Whether a message has no more fields than that, those within its fields not counted.
+  ///
+  /// By protobuf's encoding: each begins with a number whose low three bits say how long it is.
+  ///
+  /// - Returns: also false where that cannot be told.
+  static func hasFields(atMost most: Int, _ message: ArraySlice<UInt8>) -> Bool {
+    var (position, count) = (message.startIndex, 0)
+    func number() -> UInt64? {
+      var (value, shift): (UInt64, UInt64) = (0, 0)
+      while position < message.endIndex, shift < 64 {
+        let byte = message[position]
+        position += 1
+        value |= UInt64(byte & 0x7f) << shift
+        if byte & 0x80 == 0 { return value }
+        shift += 7
+      }
+      return nil
+    }
+    while position < message.endIndex {
+      guard let tag = number() else { return false }
+      var length: UInt64 = 0
+      switch tag & 7 {
+      case 0: guard number() != nil else { return false }
+      case 1: length = 8
+      case 2:
+        guard let told = number() else { return false }
+        length = told
+      case 5: length = 4
+      default: return false
+      }
+      guard length <= UInt64(message.endIndex - position) else { return false }
+      position += Int(length)
+      count += 1
+      guard count <= most else { return false }
+    }
+    return true
+  }
 }
 
 // A message must know its descriptor before anything is done with it.
@@ -120,6 +158,54 @@ extension Sluice__StatsEntry {
   static var blank: Self {
     var message = unsafe Self()
     unsafe sluice__stats_entry__init(&message)
+    return unsafe message
+  }
+}
+
+extension Sluice__ProcessEntry {
+  static var blank: Self {
+    var message = unsafe Self()
+    unsafe sluice__process_entry__init(&message)
+    return unsafe message
+  }
+}
+
+extension Sluice__CoreEntry {
+  static var blank: Self {
+    var message = unsafe Self()
+    unsafe sluice__core_entry__init(&message)
+    return unsafe message
+  }
+}
+
+extension Sluice__MemoryEntry {
+  static var blank: Self {
+    var message = unsafe Self()
+    unsafe sluice__memory_entry__init(&message)
+    return unsafe message
+  }
+}
+
+extension Sluice__RegularFileEntry {
+  static var blank: Self {
+    var message = unsafe Self()
+    unsafe sluice__regular_file_entry__init(&message)
+    return unsafe message
+  }
+}
+
+extension Sluice__FileEntry {
+  static var blank: Self {
+    var message = unsafe Self()
+    unsafe sluice__file_entry__init(&message)
+    return unsafe message
+  }
+}
+
+extension Sluice__MemoryInodeEntry {
+  static var blank: Self {
+    var message = unsafe Self()
+    unsafe sluice__memory_inode_entry__init(&message)
     return unsafe message
   }
 }

@@ -45,15 +45,22 @@ struct RecordReader: ~Copyable {
 
   /// The next message, of the kind of `blank`, as `body` makes it; nil at the end of the file.
   ///
-  /// - Parameter harmless: numbers of fields that messages of this kind may have beside those that `blank` has.
+  /// - Parameters:
+  ///   - harmless: numbers of fields that messages of this kind may have beside those that `blank` has.
+  ///   - longest: a record that has more bytes is an error.
+  ///   - mostFields: one that has more fields is an error, too: unpacked, each takes some dozen bytes, however short it is.
   /// - Throws: `ImagesError`; also for a field that is not known at all, as a later version may have.
   mutating func next<Message, Result>(
-    like blank: Message, besides harmless: [ClosedRange<UInt32>] = [], body: (Message) -> Result
+    like blank: Message, besides harmless: [ClosedRange<UInt32>] = [],
+    longest: Int = ImageFormat.longestRecord, mostFields: Int = .max, body: (Message) -> Result
   ) throws(ImagesError) -> Result? {
     guard let size = try number() else { return nil }
-    guard size <= ImageFormat.longestRecord else { throw malformed("a record of \(size) bytes is too long") }
+    guard size <= longest else { throw malformed("a record of \(size) bytes is too long") }
     guard try holds(Int(size)) else { throw malformed("it ends within a record") }
     let bytes = position..<position + Int(size)
+    if mostFields < .max, !Records.hasFields(atMost: mostFields, buffer[bytes]) {
+      throw malformed("a record has more than \(mostFields) fields, or is broken")
+    }
     let result = unsafe buffer.withUnsafeBytes { all in
       unsafe ProtobufMessage.unpack(
         UnsafeRawBufferPointer(rebasing: all[bytes]), like: blank
