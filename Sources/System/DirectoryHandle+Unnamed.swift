@@ -22,6 +22,24 @@ public struct UnnamedFile: ~Copyable, Sendable {
     self.temporary = temporary
   }
 
+  /// Makes a file that will have this path.
+  ///
+  /// - Parameters:
+  ///   - replaces: whether there may be something by that path.
+  ///   - direct: whether I/O is to go past the page cache, where the filesystem can.
+  /// - Throws: `SystemError`, EEXIST where there is something and may not be.
+  public static func create(
+    at path: String, replacing replaces: Bool, direct: Bool
+  ) throws(SystemError) -> UnnamedFile {
+    let (outer, name) = DirectoryHandle.split(path)
+    guard let name else { throw SystemError("making the file \(path), which has no name", returned: -EISDIR) }
+    let directory = try DirectoryHandle(path: outer)
+    if !replaces, try directory.status(of: name) != nil {
+      throw SystemError("making the file \(path)", returned: -EEXIST)
+    }
+    return try directory.createUnnamed(for: name, direct: direct)
+  }
+
   /// Hands the file itself to somebody else.
   public mutating func takeFile() -> CreatedFile? { created.take() }
 

@@ -220,4 +220,7 @@ public struct CreatedFile: ~Copyable, Sendable {
   public let descriptor: Descriptor
   /// Whether I/O goes past the page cache (O_DIRECT).
   public let isDirect: Bool
+
+  /// The file alone.
+  public consuming func takeDescriptor() -> Descriptor { descriptor }
 }

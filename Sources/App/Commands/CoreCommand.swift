@@ -20,8 +20,22 @@ struct CoreCommand: AsyncParsableCommand {
 
   @Option(
     name: [.customShort("t"), .customLong("pid")], parsing: .unconditional,
-    help: ArgumentHelp("The process.", valueName: "pid"))
-  var pid: Int32
+    help: ArgumentHelp(
+      "The process. With --from, which of those that the images are of, by its pid in its own pid namespace.",
+      valueName: "pid"))
+  var pid: Int32?
+
+  @Option(
+    help: ArgumentHelp(
+      "Make the core of these images, of CRIU's final dump, instead of a running process.", valueName: "dir"),
+    completion: .directory)
+  var from: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Expand this core, which --compress has made, instead of making one: debuggers do not read it as it is.",
+      valueName: "file"), completion: .file())
+  var expand: String?
 
   @Option(
     name: [.customShort("o"), .long],
@@ -88,6 +102,16 @@ struct CoreCommand: AsyncParsableCommand {
       valueName: "side"))
   var pids = PidsOption.inside
 
+  @Option(
+    help: ArgumentHelp(
+      "Compress the core when it is complete: zstd or none.",
+      discussion: """
+        gdb, lldb and elfutils read cores that are not compressed. 'sluice core --expand' and 'zstd -d' expand them; until \
+        the core is complete it takes its full room beside the compressed one.
+        """,
+      valueName: "how"))
+  var compress = CompressOption.none
+
   @OptionGroup
   var stopOptions: StopOptions
 
@@ -142,6 +166,16 @@ struct CoreCommand: AsyncParsableCommand {
   var verbose: Int
 
   func validate() throws {
+    guard from == nil || expand == nil else {
+      throw ValidationError("--from and --expand exclude each other: a core is made, or one that is there is expanded")
+    }
+    if expand != nil, pid != nil { throw ValidationError("--expand takes a core, and no process (-t)") }
+    if expand == nil, from == nil, pid == nil {
+      throw ValidationError("name a process (-t), images (--from) or a compressed core (--expand)")
+    }
+    if from != nil || expand != nil, tree || stacksOnly || dirtyOnly || compress != .none || output == "-" {
+      throw ValidationError("--from and --expand write one file as it is: they take none of --tree, --stacks-only, --dirty-only, --compress and --output -")
+    }
     guard !output.isEmpty else { throw ValidationError("--output takes a file, and not an empty name") }
     guard rounds >= 0 else { throw ValidationError("--rounds takes a number from 0 up") }
     if let maxStop, !(maxStop > 0 && maxStop <= 1e9) {
@@ -165,11 +199,14 @@ struct CoreCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
+    if let from { return try await make(from: from) }
+    if let expand { return try await run(expanding: expand) }
+    guard let pid else { return }
     let (result, cause) = await SignalCancellation.run(timeout: timeout.map { .seconds($0) }) {
       () async throws(SluiceError) in
       let (limit, watch) = rate.start()
       defer { watch?.cancel() }
-      let dump = CoreDump(configuration(limitedBy: limit))
+      let dump = CoreDump(configuration(of: pid, limitedBy: limit))
       let (style, feed) = (progress.style, dump.progress)
       let display = Task { await ProgressDisplay.show(feed, as: style) }
       let tellsRounds = verbose > 0
@@ -197,6 +234,55 @@ struct CoreCommand: AsyncParsableCommand {
     }
   }
 
+  /// Runs work that makes the output in one go.
+  private func runOnce<Report: Encodable & Sendable>(
+    _ line: @escaping @Sendable (Report) -> String,
+    _ work: @escaping @Sendable () async throws(SluiceError) -> Report
+  ) async throws {
+    let (result, cause) = await SignalCancellation.run(timeout: timeout.map { .seconds($0) }, work)
+    switch result {
+    case .success(let report):
+      Terminal.message(line(report))
+      guard !json || Terminal.json(report) else {
+        Terminal.message("sluice: writing to standard output failed")
+        throw ExitCode(74)
+      }
+    case .failure(let error): throw CommandFailure.report(error, after: cause)
+    }
+  }
+
+  /// Makes the core of a checkpoint.
+  private func make(from directory: String) async throws {
+    try await runOnce({ [output] (report: CheckpointCore.Report) in
+      let threads = report.threads == 1 ? "1 thread" : "\(report.threads) threads"
+      return "sluice: process \(report.pid) of the images in \(directory): \(threads), "
+        + "\(ByteCount.text(Int(clamping: report.dataBytes))) of memory, into \(output)"
+    }) { [pid, output, force, sync] () async throws(SluiceError) in
+      var file = try CoreOutput(at: output, replacing: force)
+      let report = try await CheckpointCore(directory: directory).run(
+        pid: pid, to: file.descriptor, outputName: output)
+      try file.publish(syncs: sync)
+      return report
+    }
+  }
+
+  private func run(expanding path: String) async throws {
+    try await runOnce({ [output] (report: CoreExpansion.Report) in
+      "sluice: \(path) expanded into \(output): \(ByteCount.text(Int(clamping: report.bytes - report.holeBytes))) and holes"
+    }) { [output, force, sync, memoryBudget] () async throws(SluiceError) in
+      let input = unsafe open(path, O_RDONLY | O_CLOEXEC)
+      guard input >= 0 else { throw SluiceError(opening: path, code: errno) }
+      defer { close(input) }
+      var file = try CoreOutput(at: output, replacing: force)
+      var expansion = CoreExpansion()
+      expansion.memoryBudget = memoryBudget.bytes
+      let report = try await expansion.run(
+        from: input, to: file.descriptor, inputName: path, outputName: output)
+      try file.publish(syncs: sync)
+      return report
+    }
+  }
+
   private var isStream: Bool { output == "-" }
 
   /// Where a core is that goes to standard output in the end. It never has this name.
@@ -209,7 +295,7 @@ struct CoreCommand: AsyncParsableCommand {
     report.cores.enumerated().map { index, core in
       let threads = core.threads == 1 ? "1 thread" : "\(core.threads) threads"
       let path = isStream ? "standard output" : core.path
-      let size = ByteCount.text(Int(clamping: core.allocatedBytes))
+      let size = ByteCount.text(Int(clamping: core.compressedBytes ?? core.allocatedBytes))
       let line = "sluice: process \(core.pid): \(threads), \(size) on the disk, into \(path)"
       guard index == 0 else { return line }
       let rounds = report.rounds.count - 1
@@ -219,10 +305,15 @@ struct CoreCommand: AsyncParsableCommand {
     }
   }
 
-  private func configuration(limitedBy rateLimit: RateLimit?) -> CoreDump.Configuration {
+  private func configuration(of pid: Int32, limitedBy rateLimit: RateLimit?) -> CoreDump.Configuration {
     var configuration = CoreDump.Configuration(pid: pid, path: isStream ? Self.unnamedPath : output)
     configuration.includesDescendants = tree
     configuration.replacesFiles = force
+    if compress == .zstd {
+      var compression = CoreCompression()
+      compression.memoryBudget = memoryBudget.bytes
+      configuration.compression = compression
+    }
     configuration.filter = filter?.value
     configuration.extent = stacksOnly ? .stacks : dirtyOnly ? .withoutFiles : .all
     configuration.stream = isStream ? STDOUT_FILENO : nil
@@ -254,6 +345,12 @@ struct CoreCommand: AsyncParsableCommand {
 enum PidsOption: String, ExpressibleByArgument, CaseIterable {
   case inside
   case outside
+}
+
+/// `--compress`
+enum CompressOption: String, ExpressibleByArgument, CaseIterable {
+  case zstd
+  case none
 }
 
 /// `--filter`

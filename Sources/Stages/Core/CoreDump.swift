@@ -29,6 +29,9 @@ public struct CoreDump: Sendable {
     /// A descriptor that the core is written to, whole, when it is finished: it needs no place to seek. The file at `path`
     /// is one without a name then, for as long as it takes; nil for a file that gets its name.
     public var stream: Int32?
+    /// How the core is compressed when it is complete; until then it takes its room as it is. Nil for a core that a debugger
+    /// reads as it is.
+    public var compression: CoreCompression?
     /// Whether pids and thread ids are those of the process's own pid namespace, as the kernel has them in its cores.
     public var namesPidsInside = true
     /// When to end with rounds. Of `rounds`, which may be 0, none stops the processes; the stop comes after them.
@@ -110,10 +113,13 @@ public struct CoreReport: Sendable, Codable {
     public let bytes: UInt64
     /// What it takes on the disk, in bytes.
     public let allocatedBytes: UInt64
+    /// Its length as it was compressed, in bytes; nil where it was not.
+    public let compressedBytes: UInt64?
 
     private enum CodingKeys: String, CodingKey {
       case pid, path, threads, segments, bytes
       case allocatedBytes = "allocated_bytes"
+      case compressedBytes = "compressed_bytes"
     }
   }
 

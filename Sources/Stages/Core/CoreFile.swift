@@ -1,5 +1,4 @@
 internal import CSluiceLinux
-internal import Glibc
 internal import SluiceImages
 internal import SluicePipeline
 internal import SluiceSystem
@@ -32,16 +31,8 @@ final class CoreFile: Sendable {
   init(
     at path: String, replacing replaces: Bool, direct: Bool, isExact: Bool, pageSize: UInt64
   ) throws(SluiceError) {
-    let (outer, name) = DirectoryHandle.split(path)
-    guard let name else {
-      throw SluiceError(.cannotCreate, "making the core file \(path): it names no file")
-    }
     do throws(SystemError) {
-      let directory = try DirectoryHandle(path: outer)
-      if !replaces, try directory.status(of: name) != nil {
-        throw SystemError("making the core file \(path)", returned: -EEXIST)
-      }
-      var unnamed = try directory.createUnnamed(for: name, direct: direct)
+      var unnamed = try UnnamedFile.create(at: path, replacing: replaces, direct: direct)
       guard let created = unnamed.takeFile() else { preconditionFailure("a file was made") }
       output = OutputFile(created, path: path)
       state = Locked(
@@ -84,18 +75,22 @@ final class CoreFile: Sendable {
   /// Where the memory is in the file.
   var extents: FileExtents { state.withLock { $0.extents } }
 
-  /// Writes what says what is in the file, and gives it its name.
+  /// What is in a core that is complete.
+  struct Content: Sendable {
+    let segments: Int
+    let fileBytes: UInt64
+    let allocatedBytes: UInt64
+  }
+
+  /// Writes what says what is in the file.
   ///
   /// - Parameters:
+  ///   - extent: how much of the memory was written.
   ///   - syncs: whether to wait until it is on the disk.
-  ///   - replaces: whether it takes the place of another one.
-  ///   - stream: what it is written to then, instead of getting a name; nil for the name.
-  /// - Returns: its segments and its bytes.
-  /// - Throws: `SluiceError` with `io` or `cannotCreate`; it has no name then.
-  func finish(
-    _ process: CoreProcess, _ mappings: [CoreMapping], syncs: Bool, replacing replaces: Bool, stream: Int32?,
-    extent: CoreDump.Configuration.Extent
-  ) throws(SluiceError) -> (segments: Int, fileBytes: UInt64, allocatedBytes: UInt64) {
+  /// - Throws: `SluiceError` with `io`.
+  func complete(
+    _ process: CoreProcess, _ mappings: [CoreMapping], extent: CoreDump.Configuration.Extent, syncs: Bool
+  ) throws(SluiceError) -> Content {
     let notes = CoreNotes(of: process, pageSize: pageSize)
     let layout = CoreLayout(
       of: mappings, in: extents, noteBytes: notes.bytes.count, pageSize: pageSize, extent: extent)
@@ -107,19 +102,22 @@ final class CoreFile: Sendable {
       try output.write(notes.bytes, at: layout.notes.lowerBound)
       try output.write(headers.table, at: layout.tableOffset)
       try output.write(headers.elfHeader, at: 0)
-      try output.settle(syncs: syncs && stream == nil)
+      try output.settle(syncs: syncs)
       return try output.allocatedBytes()
     }
-    if let stream {
-      try CoreStream.write(output, byteCount: layout.fileBytes, to: stream)
-      return (layout.segments.count, layout.fileBytes, allocated)
-    }
+    return Content(segments: layout.segments.count, fileBytes: layout.fileBytes, allocatedBytes: allocated)
+  }
+
+  /// Gives the file its name.
+  ///
+  /// - Parameter replaces: whether it takes the place of another one.
+  /// - Throws: `SluiceError` with `cannotCreate`; it has no name then.
+  func publish(replacing replaces: Bool) throws(SluiceError) {
     guard var unnamed = state.withLock({ $0.unnamed.take() }) else { throw .cancelled }
     do throws(SystemError) {
       try unnamed.giveName(to: output.descriptor, replacing: replaces)
     } catch {
       throw SluiceError(error, .cannotCreate)
     }
-    return (layout.segments.count, layout.fileBytes, allocated)
   }
 }

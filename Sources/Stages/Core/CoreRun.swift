@@ -29,10 +29,13 @@ struct CoreRun: Sendable {
     let tracking = WriteTracking()
     let rounds = try await copy(root, core, tracking)
     report.rounds = rounds
-    report.cores = try await runtime.coordinate { () async throws(SluiceError) in
+    try await runtime.coordinate { () async throws(SluiceError) in
       // Before anything is written, so that the processes are as they were.
       tracking.giveUp(othersTrack: false)
-      return try finish(core, rounds)
+    }
+    for process in rounds.last?.processes ?? [] where process.error == nil {
+      guard let made = try await finish(process, core) else { continue }
+      report.cores.append(made)
     }
     report.duration = .nanoseconds(counted: sluice_monotonic_nanoseconds() - began)
     return report
@@ -180,29 +183,56 @@ struct CoreRun: Sendable {
     return try await PreDump(copying, as: role, in: runtime, progress: progress).runAsRound()
   }
 
+  /// Completes the file of a process; nil where there is none.
   private func finish(
-    _ core: CoreRound, _ reports: [PreDumpReport]
-  ) throws(SluiceError) -> [CoreReport.Core] {
-    guard let last = reports.last else { return [] }
-    var cores: [CoreReport.Core] = []
+    _ process: PreDumpReport.ProcessReport, _ core: CoreRound
+  ) async throws(SluiceError) -> CoreReport.Core? {
+    guard !Task.isCancelled else { throw .cancelled }
+    let owner = PageOwner.process(process.owner)
+    guard let stopped = core.stopped(owner), let found = stopped.process,
+      let file = try core.files.file(of: owner)
+    else { return nil }
     let pageSize = UInt64(sluice_page_size())
-    for process in last.processes where process.error == nil {
-      guard !Task.isCancelled else { throw .cancelled }
-      let owner = PageOwner.process(process.owner)
-      guard let stopped = core.stopped(owner), var content = stopped.process,
-        let file = try core.files.file(of: owner)
-      else { continue }
+    let threads = found.threads.count
+    let configuration = configuration
+    let isLast = configuration.stream == nil && configuration.compression == nil
+    let made = try await runtime.coordinate { () async throws(SluiceError) in
       let mappings = try core.settle(stopped.mappings, of: process.pid, file)
+      var content = found
       content.files = mappings.compactMap { CoreProcess.MappedFile($0, pageSize: pageSize) }
-      let made = try file.finish(
-        content, mappings, syncs: configuration.copying.syncs, replacing: configuration.replacesFiles,
-        stream: configuration.stream, extent: configuration.extent)
-      cores.append(
-        CoreReport.Core(
-          pid: process.pid, path: file.output.path, threads: content.threads.count, segments: made.segments,
-          bytes: made.fileBytes, allocatedBytes: made.allocatedBytes))
+      let made = try file.complete(
+        content, mappings, extent: configuration.extent, syncs: configuration.copying.syncs && isLast)
+      if isLast { try file.publish(replacing: configuration.replacesFiles) }
+      return made
     }
-    return cores
+    let compressed = isLast ? nil : try await handOn(file, made)
+    return CoreReport.Core(
+      pid: process.pid, path: file.output.path, threads: threads, segments: made.segments,
+      bytes: made.fileBytes, allocatedBytes: made.allocatedBytes, compressedBytes: compressed)
+  }
+
+  /// Writes a complete core to where it is wanted, another file or a stream.
+  ///
+  /// - Returns: its length as it was compressed; nil where it was not.
+  private func handOn(_ file: CoreFile, _ made: CoreFile.Content) async throws(SluiceError) -> UInt64? {
+    let source = file.output
+    guard let compression = configuration.compression else {
+      guard let stream = configuration.stream else { return nil }
+      try await runtime.coordinate { () async throws(SluiceError) in
+        try CoreStream.write(source, byteCount: made.fileBytes, to: stream)
+      }
+      return nil
+    }
+    if let stream = configuration.stream {
+      return try await compression.run(
+        from: source.descriptor, to: stream, inputName: source.path, outputName: "the stream"
+      ).compressedBytes
+    }
+    var output = try CoreOutput(at: source.path, replacing: configuration.replacesFiles)
+    let report = try await compression.run(
+      from: source.descriptor, to: output.descriptor, inputName: source.path, outputName: source.path)
+    try output.publish(syncs: configuration.copying.syncs)
+    return report.compressedBytes
   }
 }
 

@@ -132,6 +132,14 @@ public struct SluiceError: Error, CustomStringConvertible {
     self.init(code, error.description, errno: error.errno)
   }
 
+  /// A file that a program reads cannot be opened.
+  ///
+  /// - Parameter code: the kernel's error number.
+  public init(opening path: String, code: Int32) {
+    let error = SystemError("opening \(path)", returned: -code)
+    self.init(error, error.code == .missing ? .notFound : .io)
+  }
+
   init(_ error: MemoryBudget.TooSmall) {
     self.init(
       .invalidArgument,
