@@ -25,10 +25,11 @@ def write_plots(directory, where, rows):
 def section(row, where, drawing):
     """What stands between the marks."""
     today = datetime.datetime.now(datetime.timezone.utc).date()
-    result = " ".join(filter(None, (row.ratio, f"(bound {row.bound}):" if row.bound else "", row.verdict)))
+    # A ratio to a peer has a spread; what has a limit is given itself.
+    figure = f"{row.ratio} (the peer to itself {row.own_spread})" if row.own_spread else row.ours
     return (
         f"![{row.plot.x_title}]({drawing})\n\n{table(row.plot)}\n\n"
-        f"`{row.name}`, {row.what}: {result}. {today}, {where}."
+        f"`{row.name}`, {row.what}: {figure}; bound {row.bound}: {row.verdict}. {today}, {where}."
     )
 
 

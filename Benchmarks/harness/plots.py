@@ -10,7 +10,7 @@ LINEAR, LOGARITHMIC = "linear", "logarithmic"
 _COLOURS = ("#2166ac", "#b2182b", "#4d9221")
 _WIDTH, _HEIGHT = 320, 220
 _LEFT, _TOP, _GAP = 62, 44, 92
-_BELOW = 64
+_BELOW, _LINE = 52, 18
 # No closer than this, in pixels, are two numbers written beside each other.
 _LEAST_ROOM = 26
 
@@ -78,7 +78,7 @@ def _cell(runs):
 def svg(plot):
     """The drawing: lines through the medians, and upright ones from the least run to the most."""
     width = _LEFT + len(plot.panels) * (_WIDTH + _GAP) - _GAP + 24
-    height = _TOP + _HEIGHT + _BELOW
+    height = _TOP + _HEIGHT + _BELOW + _LINE * max(len(panel.series) for panel in plot.panels)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">',
         f'<rect width="{width}" height="{height}" fill="white"/>',
@@ -104,16 +104,16 @@ def _panel(plot, panel, left):
             parts.append(_text(x_of(x), bottom + 18, number(x)))
             written = x_of(x)
     parts.append(_text(left + _WIDTH / 2, bottom + 36, plot.x_title))
-    at = left
+    legend = bottom + _BELOW + 4
     for line, colour in zip(panel.series, _COLOURS):
         points = " ".join(f"{x_of(x):.1f},{y_of(y):.1f}" for x, y in zip(plot.x_values, line.medians))
         parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
         for x, runs, middle in zip(plot.x_values, line.runs, line.medians):
             parts.append(f'<path d="M{x_of(x):.1f} {y_of(min(runs)):.1f}V{y_of(max(runs)):.1f}" stroke="{colour}"/>')
             parts.append(f'<circle cx="{x_of(x):.1f}" cy="{y_of(middle):.1f}" r="3" fill="{colour}"/>')
-        parts.append(f'<path d="M{at} {bottom + 52}h20" stroke="{colour}" stroke-width="2"/>')
-        parts.append(_text(at + 26, bottom + 56, line.title, anchor="start"))
-        at += 44 + 6.2 * len(line.title)
+        parts.append(f'<path d="M{left} {legend}h20" stroke="{colour}" stroke-width="2"/>')
+        parts.append(_text(left + 26, legend + 4, line.title, anchor="start"))
+        legend += _LINE
     return parts
 
 

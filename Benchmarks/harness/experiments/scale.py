@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import statistics
 
 from ..errors import BenchmarkError
@@ -31,6 +32,8 @@ def measure_size(setup):
     sizes = [size for size in (int(setup.size * part) for part in _SIZES) if size + smallest + 2 * GIB < available_memory()]
     if len(sizes) < 2:
         raise BenchmarkError(f"{size_text(2 * smallest)} of memory are needed beside {size_text(smallest)}")
+    if shutil.disk_usage(setup.disk).free < sizes[-1] + GIB:
+        raise BenchmarkError(f"{size_text(sizes[-1])} are needed in {setup.disk}, and not there")
     rates, disk_rates, peaks = {}, {}, {}
     last = None
     with stopped_target(setup.memory_target, "--size", str(smallest)) as small:
@@ -88,7 +91,7 @@ def measure_processes(setup):
     def target(count):
         return process_tree(setup.process_tree, count, _PAGES_OF_TREE // max(1, count - 1))
 
-    ways = {"nothing written": _DISCARD, f"onto {setup.disk_kind}": (), "onto that, no sync": ("--no-sync",)}
+    ways = {"nothing written": _DISCARD, f"onto {setup.disk_kind}": (), f"onto {setup.disk_kind}, no sync": ("--no-sync",)}
     times = _times(setup, "scale-processes", _PROCESSES, target, ways)
     yield _row(setup, "scale-processes", "processes", "µs", _PROCESSES, times, "Time of a pre-dump, ms")
 

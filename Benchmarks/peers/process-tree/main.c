@@ -1,7 +1,7 @@
 // process-tree: a process with children, all alike and asleep, to see what each process costs who copies them all.
 //
-// Each child writes as many pages of its own as it is told, with other contents than its siblings', and sleeps. Once all have
-// done so, "ready" is printed. The children end with the first process.
+// Each child writes as many pages of its own as it is told, with other contents than its siblings', and sleeps; where there
+// is none, the process itself does. Once all have done so, "ready" is printed. The children end with the first process.
 //
 // Exit codes: 1 a system call failed; 2 wrong usage. It ends by a signal.
 #define _GNU_SOURCE
@@ -49,6 +49,8 @@ int main(int count, char **arguments) {
     int done[2];
     if (pipe(done) < 0)
         die("pipe: %s", strerror(errno));
+    if (children == 0)
+        fill(1, pages);
     for (long child = 0; child < children; child++) {
         pid_t pid = fork();
         if (pid < 0)
