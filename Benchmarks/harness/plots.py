@@ -11,8 +11,8 @@ _COLOURS = ("#2166ac", "#b2182b", "#4d9221")
 _WIDTH, _HEIGHT = 320, 220
 _LEFT, _TOP, _GAP = 62, 44, 92
 _BELOW, _LINE = 52, 18
-# No closer than this, in pixels, are two numbers written beside each other.
-_LEAST_ROOM = 26
+# How wide a digit is, and the room between two numbers that are written beside each other, in pixels.
+_DIGIT, _ROOM = 7, 6
 
 
 @dataclass
@@ -97,12 +97,13 @@ def _panel(plot, panel, left):
         parts.append(f'<path d="M{left} {y_of(tick):.1f}h{_WIDTH}" stroke="#ddd"/>')
         parts.append(_text(left - 6, y_of(tick) + 4, number(tick), anchor="end"))
     bottom = _TOP + _HEIGHT
-    written = -math.inf
+    end = -math.inf
     for x in plot.x_values:
         parts.append(f'<path d="M{x_of(x):.1f} {bottom}v4" stroke="#888"/>')
-        if x_of(x) - written >= _LEAST_ROOM:
+        half = len(number(x)) * _DIGIT / 2
+        if x_of(x) - half >= end + _ROOM:
             parts.append(_text(x_of(x), bottom + 18, number(x)))
-            written = x_of(x)
+            end = x_of(x) + half
     parts.append(_text(left + _WIDTH / 2, bottom + 36, plot.x_title))
     legend = bottom + _BELOW + 4
     for line, colour in zip(panel.series, _COLOURS):

@@ -46,6 +46,11 @@ class DrawingTests(unittest.TestCase):
         self.assertGreater(line[0][1], line[1][1])
         self.assertGreater(line[1][1], line[2][1])
 
+    def test_numbers_that_would_lie_upon_each_other_are_left_out(self):
+        plot = Plot("Number of things", [1, 500, 1000, 2000], [Panel("a", LINEAR, [Series("a", [[1]] * 4)])])
+        texts = [text.text for text in xml.fromstring(svg(plot)).iter(f"{SVG}text")]
+        self.assertEqual([text for text in texts if text in ("1", "500", "1,000", "2,000")][-3:], ["1", "500", "2,000"])
+
     def test_titles_are_told_whatever_is_in_them(self):
         texts = [text.text for text in xml.fromstring(svg(PLOT)).iter(f"{SVG}text")]
         for title in ("a & b", "Time, ms", "Number of things"):
