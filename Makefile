@@ -1,7 +1,8 @@
 # What a person or CI does with this repository; `make help` lists it. Every target installs what it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test fuzz sanitize lint interop interop-once interop-full soak soak-short bench install deb dist clean \
+.PHONY: help build demo test fuzz sanitize lint interop interop-once interop-full soak soak-short bench bench-plots install deb dist \
+  clean \
   build-packages test-packages soak-packages bench-packages lint-packages install-needs package-needs swift-found
 
 PREFIX ?= /usr/local
@@ -28,7 +29,7 @@ static_build := .build/static
 static_flags := $(release_flags) --disable-default-traits -Xswiftc -static-executable
 packages := .build/packages
 programs := .build/programs
-bench_programs := $(addprefix $(programs)/,memory-target bare-read bare-stop bare-copy bare-wire watch-target slow-disk)
+bench_programs := $(addprefix $(programs)/,memory-target bare-read bare-stop bare-copy bare-pipe bare-wire watch-target process-tree slow-disk)
 soak_programs := $(addprefix $(programs)/,trial-target memory-target image-compare images)
 
 # What a bare toolchain lacks on Debian 12: the libraries of its own programs, and the C and C++ headers and start
@@ -47,6 +48,9 @@ packages_soak := $(packages_build) default-jdk-headless python3 redis-server
 # openssl makes the certificates of the rows with TLS; iproute2 the network between two namespaces.
 packages_bench := $(packages_build) fio iproute2 openssl python3 util-linux
 packages_lint := $(packages_build) diffutils gcc-aarch64-linux-gnu libc6-dev-arm64-cross protobuf-c-compiler protobuf-compiler python3 shellcheck
+
+# The rows that show how cost grows.
+bench_plots := $(addprefix scale-,size memory mappings processes threads)
 
 # As a part of the tests: enough to run the corpus, and to find what is broken badly.
 fuzz_seconds := 5
@@ -120,6 +124,9 @@ soak-short: soak-packages build $(soak_programs) ## The same for some minutes, e
 bench: bench-packages build $(bench_programs) ## Measure against limits and peers (BENCH=--quick)
 	@Benchmarks/run $(BENCH)
 
+bench-plots: bench-packages build $(bench_programs) ## Measure how cost grows, and draw it in docs/performance.md
+	@Benchmarks/run --plots docs $(bench_plots) $(BENCH)
+
 install: install-needs $(program) ## Install the program, its manual, completions and units (PREFIX=/usr/local, DESTDIR=)
 	@scripts/install-files $(program) "$(DESTDIR)$(PREFIX)"
 
@@ -143,9 +150,13 @@ $(programs)/bare-stop: program_more := Benchmarks/peers/bare-read/runs.c Benchma
 $(programs)/bare-copy: program_source := Benchmarks/peers/bare-copy
 # It finds the pages as bare-read does.
 $(programs)/bare-copy: program_more := Benchmarks/peers/bare-read/runs.c -luring
+# It reads as bare-read does.
+$(programs)/bare-pipe: program_source := Benchmarks/peers/bare-pipe
+$(programs)/bare-pipe: program_more := Benchmarks/peers/bare-read/runs.c Benchmarks/peers/bare-read/copy.c
 $(programs)/bare-wire: program_source := Benchmarks/peers/bare-wire
 $(programs)/bare-wire: program_more := -lgnutls
 $(programs)/watch-target: program_source := Benchmarks/peers/watch-target
+$(programs)/process-tree: program_source := Benchmarks/peers/process-tree
 $(programs)/images: program_source := Tests/Interop/tools/images
 
 $(programs)/%: program_source = Tests/Programs/$*

@@ -43,6 +43,16 @@ class Criu:
             text=True, check=False,
         )
 
+    def dump(self, pid, directory):
+        """A pre-dump, or a dump, into the directory; its time from start to end, in seconds."""
+        directory.mkdir(exist_ok=True)
+        began = time.monotonic()
+        done = self._run(*self.action, "-t", str(pid), "-D", str(directory), "-o", "criu.log", "-v1")
+        took = time.monotonic() - began
+        if done.returncode != 0:
+            raise BenchmarkError(f"{self.version}: {_last_line(directory / 'criu.log')}")
+        return took
+
     def send(self, pid, client, received):
         """A pre-dump, or a dump, to a page server, both CRIU's; its time from start to end, in seconds."""
         for directory in (client, received):

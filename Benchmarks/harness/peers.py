@@ -6,8 +6,6 @@ from . import children
 from .errors import BenchmarkError
 
 IO_URING_DIRECT = ("--ioengine=io_uring", "--iodepth=8", "--direct=1", "--fixedbufs=1")
-# fio would have the tmpfs allocate all memory before its clock starts.
-PSYNC = ("--ioengine=psync", "--fallocate=none")
 
 
 @dataclass
@@ -31,6 +29,14 @@ class Read:
 @dataclass
 class Stopped:
     """What bare-stop did."""
+
+    bytes: int
+    seconds: float
+
+
+@dataclass
+class Piped:
+    """What bare-pipe did."""
 
     bytes: int
     seconds: float
@@ -96,3 +102,10 @@ def bare_copy(setup, pid, path):
     path.unlink(missing_ok=True)
     figures = children.run(str(setup.bare_copy), str(pid), str(path)).json
     return Copied(figures["bytes"], figures["cpu_seconds"])
+
+
+def bare_pipe(setup, pid, path, *options):
+    """Reads all memory of the process and writes it to a new file at the same time, with bare-pipe."""
+    path.unlink(missing_ok=True)
+    figures = children.run(str(setup.bare_pipe), str(pid), str(path), *options).json
+    return Piped(figures["bytes"], figures["seconds"])

@@ -1,8 +1,9 @@
 """A row of the table: what was measured, and whether it is good enough."""
 
 import statistics
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
+from .plots import Plot
 from .ratios import Bound, Comparison, Excess
 
 
@@ -20,6 +21,12 @@ class Row:
     figures: dict = field(default_factory=dict)
     # Printed below the table.
     details: str = ""
+    # How its figures grow; None where they do not.
+    plot: Plot | None = None
+
+    def with_plot(self, plot):
+        """The same row with a plot, whose figures are among the row's."""
+        return replace(self, plot=plot, figures={**self.figures, "plot": plot.figures})
 
     @property
     def is_missed(self):

@@ -21,8 +21,10 @@ class Setup:
     bare_read: Path
     bare_stop: Path
     bare_copy: Path
+    bare_pipe: Path
     bare_wire: Path
     watch_target: Path
+    process_tree: Path
     slow_disk: Path
     # The real one, which need not be there.
     criu: Path

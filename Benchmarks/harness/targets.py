@@ -39,5 +39,19 @@ def idle_target(program, *options):
         child.stdout.close()
 
 
+@contextlib.contextmanager
+def process_tree(program, count, pages):
+    """Starts so many processes, one of which is the parent of the others; each of those has so many pages. Gives its pid."""
+    arguments = ["setpriv", "--pdeathsig", "KILL", "--", str(program), str(count - 1), str(pages)]
+    child = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    try:
+        if child.stdout.readline() != b"ready\n":
+            raise BenchmarkError(f"process-tree did not make {count} processes")
+        yield child.pid
+    finally:
+        children.end(child)
+        child.stdout.close()
+
+
 def _state(pid):
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

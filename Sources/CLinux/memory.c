@@ -4,6 +4,7 @@
 #include <linux/memfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
@@ -37,7 +38,12 @@ int sluice_pagemap_scan(int pagemap, struct sluice_scan *scan, struct sluice_pag
   return filled < 0 ? -errno : filled;
 }
 
-void sluice_leave_lock(uint32_t microseconds) { (void)FAULTY(SLUICE_FAULT_LEAVE_LOCK, usleep(microseconds)); }
+void sluice_leave_lock(uint32_t microseconds) {
+  // By default the kernel adds up to 50 us to a sleep.
+  static _Thread_local bool is_exact = false;
+  if (!is_exact) is_exact = prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL) == 0;
+  (void)FAULTY(SLUICE_FAULT_LEAVE_LOCK, usleep(microseconds));
+}
 
 // The kernel's struct procmap_query (include/uapi/linux/fs.h), which Debian 12's headers lack.
 struct procmap_query {

@@ -1,8 +1,8 @@
 """The experiments, in the order of the table. Each gives one or more of its rows."""
 
 from . import (
-    alternate, budget, disk, final, mappings, memory, page_server, read, rounds, stalls, startup, stops, throttle, tmpfs,
-    write_cost,
+    alternate, budget, cached, disk, final, mappings, memory, page_server, read, rounds, scale, stalls, startup, stops,
+    throttle, tmpfs, write_cost,
 )
 from .variants import HUGE, MANY_THREADS, PLAIN, each
 
@@ -10,6 +10,10 @@ from .variants import HUGE, MANY_THREADS, PLAIN, each
 ALL = (
     (("disk", "disk-cpu", "disk-cpu-copy"), disk.measure),
     (("tmpfs",), tmpfs.measure),
+    (("tmpfs-half",), tmpfs.measure_half),
+    (("tmpfs-quarter",), tmpfs.measure_quarter),
+    (("cached",), cached.measure),
+    (("cached-criu",), cached.measure_criu),
     (("read",), read.measure_one),
     (("read-2",), read.measure_two),
     (("alternate",), alternate.measure),
@@ -23,6 +27,10 @@ ALL = (
     (("fixed-round",), stops.measure_fixed),
     (("vmas",), mappings.measure_many),
     (("sparse",), mappings.measure_sparse),
+    (("scale-size", "scale-memory"), scale.measure_size),
+    (("scale-mappings",), scale.measure_mappings),
+    (("scale-processes",), scale.measure_processes),
+    (("scale-threads",), scale.measure_threads),
     (("memory",), memory.measure),
     (("startup",), startup.measure),
     (("page-server",), page_server.measure),

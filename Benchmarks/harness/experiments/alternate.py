@@ -7,4 +7,4 @@ from .read import compare
 
 def measure(setup):
     what = f"every other page of {size_text(setup.size)}, 1 reader; bare read"
-    yield compare(setup, "alternate", what, at_least(0.70), target_options=("--layout", "alternate"))
+    yield compare(setup, "alternate", what, at_least(0.90), target_options=("--layout", "alternate"))

@@ -45,7 +45,7 @@ def measure(setup):
             [figures["bytes_written"] / run.wall_seconds / GB for run, figures in ours],
             [setup.size / run.seconds / GB for run in disks],
         ),
-        setup.bound("disk", at_least(0.90)),
+        setup.bound("disk", at_least(0.95)),
     )
     cpu_seconds_per_gib = [run.cpu_seconds / figures["bytes_written"] * GIB for run, figures in ours]
     yield compared(
@@ -66,5 +66,5 @@ def measure(setup):
         "the same; bare copy, from the buffers that are read into",
         "s/GiB",
         Comparison(cpu_seconds_per_gib, [copy.cpu_seconds / copy.bytes * GIB for copy in copies]),
-        setup.bound("disk-cpu-copy", at_most(1.25)),
+        setup.bound("disk-cpu-copy", at_most(1.15)),
     )

@@ -10,11 +10,11 @@ from ..targets import stopped_target
 
 def measure_one(setup):
     size = size_text(setup.size)
-    yield compare(setup, "read", f"{size}, nothing written, 1 reader; bare read", at_least(0.85))
+    yield compare(setup, "read", f"{size}, nothing written, 1 reader; bare read", at_least(0.95))
 
 
 def measure_two(setup):
-    yield compare(setup, "read-2", "the same, 2 readers; bare read, 2 threads", at_least(0.80), threads=2)
+    yield compare(setup, "read-2", "the same, 2 readers; bare read, 2 threads", at_least(0.90), threads=2)
 
 
 def compare(setup, name, what, bound, threads=1, target_options=()):

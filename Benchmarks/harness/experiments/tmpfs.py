@@ -1,8 +1,9 @@
-"""Random memory onto a tmpfs, against fio there."""
+"""Random memory onto a tmpfs, against a bare pair of threads that reads and writes."""
 
 import os
+from functools import partial
 
-from ..peers import PSYNC, fio_write
+from ..peers import bare_pipe
 from ..ratios import Comparison, at_least, take_turns
 from ..rows import compared
 from ..setup import GB, settle, size_text
@@ -10,34 +11,40 @@ from ..sluice import pre_dump, remove_images
 from ..targets import stopped_target
 
 
-def measure(setup):
+def _measure(setup, name, parts):
     images, file = setup.tmpfs / "images", setup.tmpfs / "file"
-    setup.need_memory(2 * setup.size)
+    size = setup.size // parts
+    setup.need_memory(2 * size)
 
     def clean():
         remove_images(images)
         file.unlink(missing_ok=True)
         settle()
 
-    with stopped_target(setup.memory_target, "--size", str(setup.size)) as pid:
-        warm(file, setup.size)
+    with stopped_target(setup.memory_target, "--size", str(size)) as pid:
+        warm(file, size)
         ours, peers = take_turns(
-            [lambda: pre_dump(setup, pid, images), lambda: fio_write(file, setup.size, PSYNC)],
+            [lambda: pre_dump(setup, pid, images), lambda: bare_pipe(setup, pid, file)],
             setup.pairs,
             clean,
             setup.progress,
         )
     clean()
     yield compared(
-        "tmpfs",
-        f"{size_text(setup.size)} onto tmpfs; fio, psync",
+        name,
+        f"{size_text(size)} onto tmpfs; bare pipe",
         "GB/s",
         Comparison(
             [figures["bytes_written"] / run.wall_seconds / GB for run, figures in ours],
-            [setup.size / run.seconds / GB for run in peers],
+            [run.bytes / run.seconds / GB for run in peers],
         ),
-        setup.bound("tmpfs", at_least(0.75)),
+        setup.bound(name, at_least(0.95)),
     )
+
+
+measure = partial(_measure, name="tmpfs", parts=1)
+measure_half = partial(_measure, name="tmpfs-half", parts=2)
+measure_quarter = partial(_measure, name="tmpfs-quarter", parts=4)
 
 
 def warm(file, size):

@@ -2,7 +2,6 @@
 #include "copy.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -33,32 +32,44 @@ static size_t next_pieces(const struct run *run, uint64_t offset, size_t most, s
     return count;
 }
 
-static struct copied copy(const struct share *share, char *buffer, bool keeps) {
+// Reads the next bytes of the share, up to a buffer's worth and as far as one call comes.
+static void read_some(struct share *share, void *buffer, size_t most, struct copied *copied) {
     struct iovec pieces[MOST_PIECES], whole = {.iov_base = buffer};
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), passed;
+    size_t wanted = share->bytes < most ? share->bytes : most;
+    size_t count = next_pieces(share->first, share->offset, wanted, pieces, &whole.iov_len);
+    ssize_t got = process_vm_readv(share->pid, &whole, 1, pieces, count, 0);
+    if (got > 0)
+        // Less than was asked for if the page after that is gone; the next call begins with it.
+        copied->bytes += passed = (uint64_t)got;
+    else if (got < 0 && errno == EFAULT)
+        copied->vanished_bytes += passed = page;
+    else
+        die("reading memory: %s", got < 0 ? strerror(errno) : "nothing was read");
+    share->bytes -= passed;
+    for (share->offset += passed; share->bytes > 0 && share->offset >= share->first->bytes; share->first++)
+        share->offset -= share->first->bytes;
+}
+
+struct copied share_copy(const struct share *share, void *buffer) {
     struct copied copied = {0};
-    const struct run *run = share->first;
-    uint64_t offset = share->offset, left = share->bytes, page = (uint64_t)sysconf(_SC_PAGESIZE);
-    while (left > 0) {
-        size_t count = next_pieces(run, offset, left < BUFFER_BYTES ? left : BUFFER_BYTES, pieces, &whole.iov_len);
-        ssize_t got = process_vm_readv(share->pid, &whole, 1, pieces, count, 0);
-        uint64_t passed;
-        if (got > 0) {
-            // Less than was asked for if the page after that is gone; the next call begins with it.
-            copied.bytes += passed = (uint64_t)got;
-            if (keeps)
-                whole.iov_base = buffer + copied.bytes;
-        } else if (got < 0 && errno == EFAULT) {
-            copied.vanished_bytes += passed = page;
-        } else {
-            die("reading memory: %s", got < 0 ? strerror(errno) : "nothing was read");
-        }
-        left -= passed;
-        for (offset += passed; left > 0 && offset >= run->bytes; run++)
-            offset -= run->bytes;
-    }
+    for (struct share rest = *share; rest.bytes > 0;)
+        read_some(&rest, buffer, BUFFER_BYTES, &copied);
     return copied;
 }
 
-struct copied share_copy(const struct share *share, void *buffer) { return copy(share, buffer, false); }
+struct copied share_keep(const struct share *share, void *memory) {
+    struct copied copied = {0};
+    for (struct share rest = *share; rest.bytes > 0;)
+        read_some(&rest, (char *)memory + copied.bytes, BUFFER_BYTES, &copied);
+    return copied;
+}
 
-struct copied share_keep(const struct share *share, void *memory) { return copy(share, memory, true); }
+size_t share_next(struct share *share, void *buffer) {
+    struct copied copied = {0};
+    while (share->bytes > 0 && copied.bytes < BUFFER_BYTES)
+        read_some(share, (char *)buffer + copied.bytes, BUFFER_BYTES - copied.bytes, &copied);
+    if (copied.vanished_bytes > 0)
+        die("%llu bytes of a process that is stopped are gone", (unsigned long long)copied.vanished_bytes);
+    return copied.bytes;
+}

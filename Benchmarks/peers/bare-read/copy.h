@@ -28,4 +28,8 @@ struct copied share_copy(const struct share *share, void *buffer);
 // The same into memory that has room for all of the share, one part after the other.
 struct copied share_keep(const struct share *share, void *memory);
 
+// Reads the share's next bytes into the buffer, of which it leaves the share what comes after them. The process must be
+// stopped. Returns how many: a buffer's worth, less at the end, and 0 after that.
+size_t share_next(struct share *share, void *buffer);
+
 #endif

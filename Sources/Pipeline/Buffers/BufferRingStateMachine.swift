@@ -25,6 +25,8 @@ struct BufferRingStateMachine<Waiter>: ~Copyable {
   private(set) var mostTouched = 0
   /// Buffers with this index and higher ones are not handed out.
   private(set) var limit: Int
+  /// How many buffers must be home before somebody who waits is resumed; a quarter of the limit where that is less.
+  var batch = 1
 
   init(count: Int) {
     precondition(count > 0, "a ring without buffers can serve nobody")
@@ -110,7 +112,9 @@ struct BufferRingStateMachine<Waiter>: ~Copyable {
       taken -= 1
       return .empty(index)
     }
-    if let waiter = waiters.removeFirst() { return .resume(waiter, index) }
+    if free.count + 1 >= min(batch, limit / 4), let waiter = waiters.removeFirst() {
+      return .resume(waiter, index)
+    }
     places[index] = .free
     taken -= 1
     free.append(index)

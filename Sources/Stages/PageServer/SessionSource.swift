@@ -8,7 +8,7 @@ internal import SluiceWire
 ///
 /// The walk itself receives them, straight into the buffers: where no buffer is free nothing is received, and the client is
 /// held up by its connection. So memory stays within the budget, whatever the client does.
-final class SessionSource: PageSource {
+final class SessionSource: FillingSource {
   private let session: ReceivingSession
   private let first: PageServerObject
   private let parent: SessionParent

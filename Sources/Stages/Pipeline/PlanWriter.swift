@@ -14,6 +14,8 @@ public struct PlanWriter: ~Copyable, Sendable {
   private let plans: PlanChannels
   private let chunks: ChunkChannel
   private let gate: StageGate?
+  /// Whether all plans are filled when they are sent, so that no reader has to see them.
+  private let isFilling: Bool
   /// Where plans go, on a machine of several nodes; nil on others.
   private var steering: PlanSteering?
   private let placing: NodePlacing?
@@ -28,11 +30,13 @@ public struct PlanWriter: ~Copyable, Sendable {
   ///   - placing: which readers there are on which nodes; nil where there is one node.
   ///   - locators: who knows where pages are; nil where nobody does.
   ///   - gate: opened when few buffers are left, for those who give them back; nil where they wait for nothing.
+  ///   - isFilling: whether the source has all pages by `fill`.
   init(
     ring: BufferRing, plans: PlanChannels, chunks: ChunkChannel, placing: NodePlacing? = nil,
-    locators: (any LocatedSource)? = nil, gate: StageGate? = nil
+    locators: (any LocatedSource)? = nil, gate: StageGate? = nil, isFilling: Bool = false
   ) {
     self.gate = gate
+    self.isFilling = isFilling
     self.ring = ring
     self.plans = plans
     self.chunks = chunks
@@ -185,6 +189,7 @@ public struct PlanWriter: ~Copyable, Sendable {
     if let buffer = ring.takeNow(from: part) { return buffer }
     // Also where the ring has become smaller since: whoever waits for a buffer waits for the stages behind.
     gate?.open()
+    if isFilling { chunks.flush() }
     let began = sluice_monotonic_nanoseconds()
     let buffer = await ring.take(from: part)
     withoutBuffer.add(since: began, bytes: ring.layout.chunkBytes)
@@ -196,6 +201,11 @@ public struct PlanWriter: ~Copyable, Sendable {
     guard var plan = builder.takePlan() else { return }
     if steering != nil { plan.held = steering?.takeHeld() ?? [] }
     let (began, byteCount) = (sluice_monotonic_nanoseconds(), plan.byteCount)
+    guard !isFilling else {
+      try await tell(.chunk(PageChunk(plan, pageSize: pageSize)))
+      plansFull.add(since: began, bytes: byteCount)
+      return
+    }
     // A channel that was failed by a later stage gives the plan back: that stage's error is the one to report.
     guard await plans.send(plan) == nil else { throw .cancelled }
     plansFull.add(since: began, bytes: byteCount)

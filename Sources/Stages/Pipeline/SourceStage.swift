@@ -32,7 +32,7 @@ actor SourceStage {
     self.executor = executor
     writer = PlanWriter(
       ring: ring, plans: plans, chunks: chunks, placing: placing, locators: source as? any LocatedSource,
-      gate: gate)
+      gate: gate, isFilling: source is any FillingSource)
   }
 
   /// Runs the walk once, then finishes the channel of plans.

@@ -14,7 +14,7 @@ struct ImagesTarget: ~Copyable {
 
   /// Takes the directory, without making any file yet.
   init(_ images: consuming UnfinishedImages) {
-    var limits = SinkLimits()
+    var limits = SinkLimits.keepingNothing
     limits.isMemory = images.isInMemory
     self.limits = limits
     self.images = consume images
@@ -37,7 +37,7 @@ struct ImagesTarget: ~Copyable {
       in: &made, named: ImageNames(of: owner, pagesID: pagesID), pageSize: pageSize, direct: direct,
       expecting: expected)
     isDirect = output.pages.isDirect
-    var limits = SinkLimits()
+    var limits = SinkLimits.keepingNothing
     limits.isMemory = output.pages.isInMemory
     self.limits = limits
     self.images = consume made

@@ -1,7 +1,7 @@
 /// Drops what it gets: to measure how fast memory can be read.
 public struct NullSink: PageSink {
   /// Any will do.
-  public let limits = SinkLimits()
+  public let limits = SinkLimits.keepingNothing
 
   /// A sink that drops everything.
   public init() {}

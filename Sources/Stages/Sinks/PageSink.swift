@@ -57,9 +57,18 @@ public struct SinkLimits: Hashable, Sendable {
   public var mostChunks: Int?
   /// Whether what is written is memory itself (a tmpfs): then a few buffers do.
   public var isMemory = false
+  /// Whether the buffer of each chunk comes back without another chunk being written: it is no others that the sink waits for.
+  var keepsNothing = false
 
   /// Limits that suit a sink which says nothing.
   public init() {}
+
+  /// Those of a sink whose buffers come back by themselves.
+  static var keepingNothing: SinkLimits {
+    var limits = SinkLimits()
+    limits.keepsNothing = true
+    return limits
+  }
 }
 
 /// What a run has copied, when all of it is written.

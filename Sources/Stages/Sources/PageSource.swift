@@ -24,6 +24,10 @@ extension PageSource {
   public func failure(of owner: PageOwner) -> SluiceError? { nil }
 }
 
+/// A source that has all pages by `PlanWriter.fill`, and nothing left for readers: what it has filled goes straight to the
+/// next stage, without two changes of threads.
+protocol FillingSource: PageSource {}
+
 /// Reads the pages of plans, on a thread of its own.
 public protocol PageSourceReader: AnyObject, Sendable {
   /// Reads the pages of a plan into its buffer. It may block: no other work is on its thread.

@@ -49,6 +49,41 @@ import Testing
     #expect(machine.taken == 0)
   }
 
+  @Test func `a waiter is resumed for several buffers at once, but for no more than a quarter of all`() {
+    var machine = Machine(count: 16)
+    machine.batch = 3
+    for index in 0..<16 { #expect(machine.taking() == [index]) }
+    #expect(machine.waiting(7) == .suspend)
+    #expect(machine.givingBack(0) == nil)
+    #expect(machine.givingBack(1) == nil)
+    #expect(machine.givingBack(2) == 7)
+    // The others are there for the taking.
+    #expect(machine.taking() == [1])
+    #expect(machine.taking() == [0])
+    #expect(machine.waiting(8) == .suspend)
+    guard case .empty([]) = machine.setLimit(8) else {
+      Issue.record("none of those above the new limit is free")
+      return
+    }
+    #expect(machine.givingBack(0) == nil)
+    #expect(machine.givingBack(1) == 8)
+  }
+
+  /// Else nobody would ever be resumed, where few buffers are left of many.
+  @Test(arguments: 1...20, 1...20)
+  func `a waiter is resumed at the latest when all buffers are home`(count: Int, batch: Int) {
+    var machine = Machine(count: 20)
+    for index in 0..<20 { #expect(machine.taking() == [index]) }
+    machine.batch = batch
+    #expect(machine.waiting(7) == .suspend)
+    _ = machine.setLimit(count)
+    var resumed: [Int] = []
+    for index in 0..<20 {
+      if case .resume(let waiter, _) = machine.giveBack(index) { resumed.append(waiter) }
+    }
+    #expect(resumed == [7])
+  }
+
   @Test func `a buffer that came back before its waiter got in line is taken at once`() {
     var machine = Machine(count: 1)
     _ = machine.taking()

@@ -188,6 +188,43 @@ struct StagesWithoutProcessTests {
     #expect(events.contains(.write))
   }
 
+  /// It may keep all buffers but one, which then must be enough to go on with.
+  @Test(.timeLimit(.minutes(5)), arguments: [1, 3])
+  func `a sink that keeps nearly all buffers until more comes gets more`(readers: Int) async throws {
+    let sink = KeepingSink()
+    let owners = [(owner: Self.owner(1), runs: [(run: Self.pages(16, 3000), isParent: false)])]
+    _ = try await Self.copy(Source(owners: owners), to: sink, readers: readers, budget: 2 << 20)
+    #expect(await sink.bytes == 3000 * Int(Self.pageSize))
+    #expect(await sink.most > 4)
+  }
+
+  private actor KeepingSink: PageSink {
+    nonisolated var limits: SinkLimits {
+      var limits = SinkLimits()
+      limits.preferredChunkBytes = 64 << 10
+      return limits
+    }
+    private var kept: [KeptChunk] = []
+    private(set) var (bytes, most) = (0, 0)
+
+    private final class KeptChunk: Sendable {
+      let chunk: PageChunk
+      init(_ chunk: consuming PageChunk) { self.chunk = chunk }
+    }
+
+    func begin(_ owner: PageOwner, expectedBytes: UInt64) {}
+    func write(_ chunk: consuming PageChunk) {
+      bytes += chunk.byteCount
+      // 2 MiB make some thirty of them.
+      if kept.count == 20 { kept.removeAll() }
+      kept.append(KeptChunk(chunk))
+      most = max(most, kept.count)
+    }
+    func end(_ owner: PageOwner, failure: SluiceError?) { kept = [] }
+    func commit(_ manifest: RunManifest) {}
+    func abort() { kept = [] }
+  }
+
   /// In which order things were done.
   private final class OrderLog: Sendable {
     enum Event: Sendable { case read, begin, write }
