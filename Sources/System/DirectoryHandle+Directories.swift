@@ -8,12 +8,35 @@ public struct MadeDirectory: ~Copyable, Sendable {
   /// The directory that it was made in; nil where it was there before.
   private let outer: DirectoryHandle?
   private let name: String
+  /// The directory around it, if that was made for it.
+  private let around: MadeAround?
+
+  /// Where the language has no struct that holds another of its kind.
+  fileprivate final class MadeAround: Sendable {
+    let directory: MadeDirectory
+
+    init(_ directory: consuming MadeDirectory) { self.directory = directory }
+  }
 
   init(_ handle: consuming DirectoryHandle, madeIn outer: consuming DirectoryHandle? = nil, name: String = "")
   {
+    self.init(handle, madeIn: outer, name: name, around: nil)
+  }
+
+  private init(
+    _ handle: consuming DirectoryHandle, madeIn outer: consuming DirectoryHandle?, name: String,
+    around: MadeAround?
+  ) {
     self.handle = handle
     self.outer = outer
     self.name = name
+    self.around = around
+  }
+
+  /// The same, with the directory around it, which was made for it.
+  fileprivate consuming func made(in around: MadeAround?) -> MadeDirectory {
+    guard let around else { return self }
+    return MadeDirectory(handle, madeIn: outer, name: name, around: around)
   }
 
   /// Whether it was made just now.
@@ -24,8 +47,10 @@ public struct MadeDirectory: ~Copyable, Sendable {
     }
   }
 
-  /// Removes the directory if it was made just now, is empty, and is still where it was made.
+  /// Removes the directory if it was made just now, is empty, and is still where it was made; and then those around it that
+  /// were made for it.
   public func remove() {
+    defer { around?.directory.remove() }
     // Optional chaining would consume it.
     switch outer {
     case .some(let outer):
@@ -97,22 +122,48 @@ extension DirectoryHandle {
   /// The user that the kernel and servers put in the place of one whom they do not know: /proc/sys/kernel/overflowuid.
   private static let nobody: UInt32 = 65534
 
-  /// Makes a directory at a path that the user has named, or opens the one that it leads to.
+  /// Makes a directory at a path that the user has named, and those around it that are missing, or opens the one that it
+  /// leads to.
+  ///
+  /// Those around it can be passed through by everybody, and looked at by who made them alone: who may read what is in them
+  /// is said by the directory itself, which may be given to somebody else.
   ///
   /// - Throws: `SystemError`.
   public static func make(path: String) throws(SystemError) -> MadeDirectory {
     let (outer, name) = split(path)
     guard let name else { return MadeDirectory(try DirectoryHandle(path: path)) }
     let around: DirectoryHandle
+    var madeAround: MadeDirectory.MadeAround?
     do throws(SystemError) {
       around = try DirectoryHandle(path: outer)
     } catch {
       guard let errno = error.errno else { throw error }
-      throw SystemError("making the directory \(path)", returned: -errno.code)
+      guard error.code == .missing, split(outer).name != nil else {
+        throw SystemError("making the directory \(path)", returned: -errno.code)
+      }
+      let made = try makeAround(outer)
+      around = try made.directory.handle.copy()
+      madeAround = made
     }
-    // What is there already may be a link of the user's own: the path is to be followed then.
-    guard try around.status(of: name) == nil else { return MadeDirectory(try DirectoryHandle(path: path)) }
-    return try around.makeDirectory(name, called: path)
+    do throws(SystemError) {
+      // What is there already may be a link of the user's own: the path is to be followed then.
+      guard try around.status(of: name) == nil else { return MadeDirectory(try DirectoryHandle(path: path)) }
+      return try around.makeDirectory(name, called: path).made(in: madeAround)
+    } catch {
+      madeAround?.directory.remove()
+      throw error
+    }
+  }
+
+  private static func makeAround(_ path: String) throws(SystemError) -> MadeDirectory.MadeAround {
+    let made = MadeDirectory.MadeAround(try make(path: path))
+    guard made.directory.isNew else { return made }
+    let result = sluice_set_mode(made.directory.handle.descriptor, 0o711)
+    guard result == 0 else {
+      made.directory.remove()
+      throw SystemError("letting others pass through \(path)", returned: result)
+    }
+    return made
   }
 
   /// The directory around the one that a path names, and its name there; nil where the path does not end with a name.

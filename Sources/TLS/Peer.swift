@@ -37,7 +37,7 @@ struct Peer: CustomStringConvertible, Sendable {
       return TLSError(.failed, "\(doing(action)): what it sends is no TLS")
     case SLUICE_TLS_REFUSED.rawValue:
       let reason = unsafe String(cString: sluice_tls_alert_name(session))
-      return TLSError(.refused, "\(self) refuses TLS with us: \(reason)")
+      return TLSError(.refused, "\(self) refuses the TLS connection: \(reason)")
     case SLUICE_TLS_UNTRUSTED.rawValue:
       // Whoever we do not trust may have put anything into it.
       let owner = commonName.map { ", \($0.debugDescription)," } ?? ""

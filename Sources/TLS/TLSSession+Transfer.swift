@@ -62,7 +62,7 @@ extension TLSSession {
     if let sendingFailure { throw sendingFailure }
     let waits = waitsForPeer && !hasEnded && receivingFailure == nil
     let result = unsafe sluice_tls_end(handle, waits, timeout.inNanoseconds)
-    sendingFailure = TLSError(.failed, "the TLS session with \(peer) was closed on our side")
+    sendingFailure = TLSError(.failed, "the TLS session with \(peer) was closed on this side")
     switch result {
     case 0...:
       if waits { (hasEnded, endedCleanly) = (true, true) }

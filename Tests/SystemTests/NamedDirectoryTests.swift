@@ -78,6 +78,32 @@ import Testing
     #expect(FileManager.default.fileExists(atPath: scratch.path("real/new")) == isFollowed)
   }
 
+  @Test func `those around one that is made are made as well, and go with it if they are empty`() throws {
+    let scratch = try Scratch()
+    func isThere(_ path: String) -> Bool { FileManager.default.fileExists(atPath: scratch.path(path)) }
+    do {
+      let made = try DirectoryHandle.make(path: scratch.path("a/b/c/"))
+      let isNew = made.isNew
+      #expect(isNew)
+      let rights = try FileManager.default.attributesOfItem(atPath: scratch.path("a/b"))[.posixPermissions]
+      // Whoever the directory is given to has to get there.
+      #expect(rights as? Int == 0o711)
+      made.remove()
+    }
+    #expect(!isThere("a"))
+    let kept = try DirectoryHandle.make(path: scratch.path("a/b/c"))
+    try scratch.write("text", to: "a/b/file")
+    kept.remove()
+    #expect(isThere("a/b/file") && !isThere("a/b/c"))
+    let again = try DirectoryHandle.make(path: scratch.path("a/b/c"))
+    again.remove()
+    #expect(isThere("a/b/file"), "what was there stays")
+    // Where a link leads nowhere, nobody knows what was meant.
+    try scratch.link("gone", to: "nowhere")
+    #expect(throws: SystemError.self) { _ = try DirectoryHandle.make(path: scratch.path("gone/deep")) }
+    #expect(!isThere("nowhere"))
+  }
+
   @Test func `tells what is not there, and what is no directory`() throws {
     let scratch = try Scratch()
     try scratch.write("text", to: "file")

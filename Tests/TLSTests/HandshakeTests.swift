@@ -60,7 +60,7 @@ import Testing
             the certificate of the client, "client", is not accepted: \
             The certificate is NOT trusted. The certificate issuer is unknown
             """))
-      #expect(client == .failed(.refused, "the server refuses TLS with us: CA is unknown"))
+      #expect(client == .failed(.refused, "the server refuses the TLS connection: CA is unknown"))
     }
   }
 
@@ -76,7 +76,7 @@ import Testing
             the certificate of the server server.test, "server", is not accepted: \
             The certificate is NOT trusted. The certificate issuer is unknown
             """))
-      #expect(server == .failed(.refused, "the client refuses TLS with us: CA is unknown"))
+      #expect(server == .failed(.refused, "the client refuses the TLS connection: CA is unknown"))
     }
   }
 
@@ -96,7 +96,7 @@ import Testing
       }
       #expect(try await refusal?.code == .untrusted)
       #expect(error?.code == .refused)
-      #expect(error?.description == "the server refuses TLS with us: CA is unknown")
+      #expect(error?.description == "the server refuses the TLS connection: CA is unknown")
     }
   }
 
@@ -115,7 +115,7 @@ import Testing
             the certificate of the client, "revoked", is not accepted: \
             The certificate is NOT trusted. The certificate chain is revoked
             """))
-      #expect(client == .failed(.refused, "the server refuses TLS with us: Certificate was revoked"))
+      #expect(client == .failed(.refused, "the server refuses the TLS connection: Certificate was revoked"))
       let (good, _) = try await meet(client: parties.client, server: careful)
       #expect(good == .heard("from the server"))
     }
@@ -139,12 +139,12 @@ import Testing
         let outcome = try await meet(client: client, server: server, serverName: name)
         let message = "the certificate of the server \(name), \"server\", is not accepted: \(reason)"
         #expect(outcome.client == .failed(.untrusted, message))
-        #expect(outcome.server == .failed(.refused, "the client refuses TLS with us: Certificate is bad"))
+        #expect(outcome.server == .failed(.refused, "the client refuses the TLS connection: Certificate is bad"))
       }
       let outcome = try await meet(client: client, server: server, clientName: "server.test")
       let message = "the certificate of the client server.test, \"client\", is not accepted: \(reason)"
       #expect(outcome.server == .failed(.untrusted, message))
-      #expect(outcome.client == .failed(.refused, "the server refuses TLS with us: Certificate is bad"))
+      #expect(outcome.client == .failed(.refused, "the server refuses the TLS connection: Certificate is bad"))
       (client.verifiesName, server.verifiesName) = (false, false)
       let lenient = try await meet(client: client, server: server, serverName: "a.test", clientName: "b.test")
       #expect(lenient.client == .heard("from the server"))

@@ -5,24 +5,24 @@ import Sluice
 struct CheckCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "check",
-    abstract: "Tell what this kernel, these privileges and a process allow.",
+    abstract: "Show what this kernel, your privileges and a process support.",
     discussion: """
-      A line for each thing that matters: whether it is there, what Sluice does without it, and how to get it. \
-      With a process and a directory it is also told whether a pre-dump of the one into the other would work; \
-      the exit code is 0 if it would, or else the one that it would end with.
+      Prints one line for each thing that matters: whether it is there, what Sluice does without it, and how to get it. \
+      With -t and -D it also finds out whether a pre-dump of that process into that directory would work. Exit code 0 if \
+      a pre-dump would work, otherwise the code it would fail with.
 
-      Nothing is done to the process. In the directory, or the one above if it is not there yet, a file is made \
-      and removed again.
+      Nothing is done to the process. A file is made in the directory, or in the one above if the directory does not exist \
+      yet, and removed again.
       """)
 
   @Option(
     name: [.customShort("t"), .customLong("tree")],
-    parsing: .unconditional, help: ArgumentHelp("The process that is to be copied.", valueName: "pid"))
+    parsing: .unconditional, help: ArgumentHelp("The process to copy.", valueName: "pid"))
   var pid: Int32?
 
   @Option(
     name: [.customShort("D"), .long],
-    help: ArgumentHelp("Where the images are to go.", valueName: "dir"),
+    help: ArgumentHelp("Where the images would go.", valueName: "dir"),
     completion: .directory)
   var imagesDir: String?
 
@@ -37,16 +37,20 @@ struct CheckCommand: AsyncParsableCommand {
       throw CommandFailure.report(error)
     }
     let output = CheckOutput(capabilities)
-    guard json ? Terminal.json(output) : Terminal.data(output.text) else { throw CommandFailure.outputFailed }
+    guard json ? Terminal.json(output) : Terminal.data(output.text, hanging: output.hanging) else {
+      throw CommandFailure.outputFailed
+    }
     if let failure = capabilities.failure { throw CommandFailure.report(failure) }
   }
 }
 
 /// What was found, for people and as JSON (in snake_case).
 private struct CheckOutput: Encodable {
+  /// What was looked at.
   let findings: [Capabilities.Finding]
-  /// What a pre-dump would fail with, and its exit code.
+  /// What a pre-dump would fail with; nil where it would work.
   let failure: String?
+  /// The exit code of a pre-dump: 0 where it would work.
   let exitCode: Int32
 
   init(_ capabilities: Capabilities) {
@@ -55,8 +59,13 @@ private struct CheckOutput: Encodable {
     exitCode = capabilities.failure.map { ExitCode($0.code).rawValue } ?? 0
   }
 
+  private var width: Int { findings.map(\.subject.rawValue.count).max() ?? 0 }
+
+  /// The column that the third column of text begins at.
+  var hanging: Int { width + 7 }
+
   var text: String {
-    let width = findings.map(\.subject.rawValue.count).max() ?? 0
+    let width = width
     return findings.map { finding in
       let name = finding.subject.rawValue
       let subject = name + String(repeating: " ", count: width - name.count)

@@ -5,10 +5,10 @@ import Sluice
 struct DedupCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "dedup",
-    abstract: "Give back the space of pages in older images that newer ones have anew.",
+    abstract: "Free the disk space of pages in older images that newer images replace.",
     discussion: """
-      Punches holes into the pages files of the directory's parents; the chain as a whole stays as it is, but its \
-      parents are no longer complete by themselves. No other command touches a parent's pages.
+      Punches holes into the pages files of the directory's parents. The chain as a whole stays complete, but its parents \
+      are no longer complete on their own: a file in each of them says so. No other command touches a parent's pages.
       """)
 
   @Option(
@@ -23,6 +23,7 @@ struct DedupCommand: AsyncParsableCommand {
   var json = false
 
   func run() async throws {
+    if let rounds = RoundsDirectory(path: imagesDir) { throw CommandFailure.hasRounds(rounds) }
     let report: DedupImages.Report
     do throws(SluiceError) {
       var dedup = DedupImages(directory: imagesDir)
@@ -32,7 +33,7 @@ struct DedupCommand: AsyncParsableCommand {
       throw CommandFailure.report(error)
     }
     Terminal.message(
-      "sluice: \(report.pages) pages, \(ByteCount.text(Int(report.bytes))), given back by the parents of \(imagesDir)"
+      "sluice: freed \(ByteCount.text(Int(report.bytes))) (\(Counted.pages(report.pages))) in the parents of \(imagesDir)"
     )
     let figures = JoinedObject(report, ImagesPaths(imagesDir: imagesDir))
     if json, !Terminal.json(figures) { throw CommandFailure.outputFailed }

@@ -5,10 +5,10 @@ import Sluice
 struct FlattenCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "flatten",
-    abstract: "Make one directory of images out of a chain of them.",
+    abstract: "Make one complete images directory out of a chain of them.",
     discussion: """
-      The new directory has all pages and no parent: it is restored faster, and can be moved by itself. All other \
-      files of the newest directory are copied, so that a dump can be restored from the result.
+      The new directory has all pages and no parent: it is restored faster, and can be moved without the others. All other \
+      files of the newest directory are copied, so that CRIU can restore the result if the newest directory is a dump.
       """)
 
   @Option(
@@ -19,12 +19,12 @@ struct FlattenCommand: AsyncParsableCommand {
   @Option(
     name: [.short, .long],
     help: ArgumentHelp(
-      "Where the images go. It is made where there is none, and must hold no images yet.", valueName: "dir"))
+      "Where the images go. It is made if it does not exist, and must hold no images yet.", valueName: "dir"))
   var output: String
 
   @Option(
     parsing: .unconditional,
-    help: ArgumentHelp("The memory that may be used, such as 16M or 1GiB.", valueName: "size"))
+    help: ArgumentHelp("The memory that may be used, such as 16M or 1.5Gi.", valueName: "size"))
   var memoryBudget = ByteCount(bytes: 64 << 20)
 
   @OptionGroup
@@ -32,13 +32,16 @@ struct FlattenCommand: AsyncParsableCommand {
 
   @Flag(
     inversion: .prefixedNo,
-    help: "Wait until the images are on the disk before they are declared valid.")
+    help: ArgumentHelp(
+      "Whether to wait until the images are on the disk before they become valid.",
+      discussion: "With --no-sync, images that look complete may be broken after the machine has crashed."))
   var sync = true
 
   @Flag(help: "Print the figures as one JSON object on standard output.")
   var json = false
 
   func run() async throws {
+    if let rounds = RoundsDirectory(path: imagesDir) { throw CommandFailure.hasRounds(rounds) }
     var flatten = FlattenImages(directory: imagesDir, output: output)
     flatten.memoryBudget = memoryBudget.bytes
     flatten.syncs = sync
@@ -50,11 +53,11 @@ struct FlattenCommand: AsyncParsableCommand {
     switch result {
     case .success(let report):
       Terminal.message(
-        "sluice: \(report.depth) directories became one: \(report.pages) pages, \(ByteCount.text(Int(report.bytes))),"
-          + " in \(output)")
+        "sluice: made \(output) out of \(Counted.text(report.depth, "directory", "directories")):"
+          + " \(Counted.pages(report.pages)), \(ByteCount.text(Int(report.bytes)))")
       if !report.isBase {
         Terminal.message(
-          "sluice: no round can build on \(output), as none can on \(imagesDir): one was, or was to be, built on that already"
+          "sluice: no round can build on \(output): a later round was, or was to be, built on \(imagesDir) already"
         )
       }
       let figures = JoinedObject(report, ImagesPaths(imagesDir: imagesDir, output: output))

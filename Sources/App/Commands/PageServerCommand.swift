@@ -6,12 +6,12 @@ import Sluice
 struct PageServerCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "page-server",
-    abstract: "Take the pages that a pre-dump or a dump elsewhere sends, and make images of them.",
+    abstract: "Receive the pages that a pre-dump or dump on another machine sends, and write images.",
     discussion: """
-      It speaks the protocol of CRIU's page server, in both of its layouts: 'criu pre-dump', 'criu dump' and 'sluice \
-      pre-dump' with --page-server can be the client. Without --serve it takes one session and ends, as CRIU's does. The \
-      other files of the images (inventory.img and, of a dump, core-*.img and so on) are where the client is, and are to \
-      be copied beside the pages.
+      The protocol is that of CRIU's page server, in both of its layouts: the client can be 'criu pre-dump', 'criu dump' or \
+      'sluice pre-dump', with --page-server. Without --serve the server takes one session and ends, like CRIU's. The \
+      other files of the images (inventory.img and, for a dump, core-*.img and so on) stay where the client is. To restore, \
+      copy them beside the pages.
 
       For example: sluice page-server -D images/1 --port 9876
       """)
@@ -19,25 +19,26 @@ struct PageServerCommand: AsyncParsableCommand {
   @Option(
     name: [.customShort("D"), .long],
     help: ArgumentHelp(
-      "Where the pages go. It is made where there is none, and must hold no pages yet.", valueName: "dir"),
+      "Where the pages go. It is made if it does not exist, and must hold no pages yet.", valueName: "dir"),
     completion: .directory)
   var imagesDir: String
 
-  @Option(help: ArgumentHelp("The address to listen at, in numbers.", valueName: "address"))
+  @Option(help: ArgumentHelp("The address to listen on, in numbers.", valueName: "address"))
   var address = "0.0.0.0"
 
-  @Option(help: ArgumentHelp("The port to listen at; without it, one that is free.", valueName: "port"))
+  @Option(help: ArgumentHelp("The port to listen on. Without it, a free one is taken.", valueName: "port"))
   var port: UInt16?
 
   @Option(
     help: ArgumentHelp(
-      "Earlier images of the same processes, on this machine, which the session's pages build on.",
-      discussion: "A relative path begins at the images directory, as CRIU has it, or else where you are.",
+      "Earlier images of the same processes, on this machine: the session builds on them.",
+      discussion:
+        "A relative path is taken from the images directory (like CRIU); if nothing is there, from the current directory.",
       valueName: "dir"),
     completion: .directory)
   var prevImagesDir: String?
 
-  @Flag(help: "Give back the space of pages in older images that the session has anew.")
+  @Flag(help: "Free the space of pages in older images that the session replaces.")
   var autoDedup = false
 
   @OptionGroup
@@ -48,7 +49,8 @@ struct PageServerCommand: AsyncParsableCommand {
   var psSocket: Int32?
 
   @Option(
-    help: ArgumentHelp("Write a byte of zero here when the server listens, and close it.", valueName: "fd"))
+    help: ArgumentHelp(
+      "When the server listens, write a zero byte to this descriptor and close it.", valueName: "fd"))
   var statusFd: Int32?
 
   @Option(help: ArgumentHelp("Listen with this socket.", visibility: .hidden))
@@ -60,21 +62,22 @@ struct PageServerCommand: AsyncParsableCommand {
   @Flag(help: ArgumentHelp("End with the first client, as CRIU's server does.", visibility: .hidden))
   var firstClient = false
 
-  @Flag(name: [.customShort("d"), .long], help: "Go on in the background when the server listens.")
+  @Flag(name: [.customShort("d"), .long], help: "Continue in the background once the server listens.")
   var daemon = false
 
   @Option(
     name: .customLong("pidfile"),
-    help: ArgumentHelp("With --daemon, write the server's pid there.", valueName: "file"), completion: .file()
+    help: ArgumentHelp("With --daemon, write the server's pid to this file.", valueName: "file"),
+    completion: .file()
   )
   var daemonPidFile: String?
 
   @Flag(
     help: ArgumentHelp(
-      "Go on after a session, and take many at once, each into a directory of its own.",
+      "Keep serving after a session, many sessions at once, each into a directory of its own.",
       discussion: """
-        A session builds on the last one of the same client that has its process: so 'sluice pre-dump --rounds \
-        --page-server' needs one server for all rounds.
+        A session builds on the newest one of the same client and process: so one server takes all rounds of 'sluice \
+        pre-dump --rounds --page-server'.
         """))
   var serve = false
 
@@ -84,37 +87,37 @@ struct PageServerCommand: AsyncParsableCommand {
       valueName: "name"))
   var sessionName = PageServer.Sessions().name
 
-  @Option(help: ArgumentHelp("With --serve, how many sessions there are at once, at most.", valueName: "n"))
+  @Option(help: ArgumentHelp("With --serve, the most sessions at once.", valueName: "n"))
   var maxSessions = PageServer.Sessions().most
 
   @Option(
-    help: ArgumentHelp("The most bytes of pages that a session may have, such as 16G.", valueName: "size"))
+    help: ArgumentHelp("The most bytes of pages that a session may send, such as 16G.", valueName: "size"))
   var maxBytes: ByteCount?
 
   @Option(
     help: ArgumentHelp(
-      "How long a client may be silent, or take nothing, before its session ends.", valueName: "seconds"))
+      "How long a client may send and receive nothing before its session ends.", valueName: "seconds"))
   var idleTimeout = 60.0
 
   @Option(
     help: ArgumentHelp(
-      "The memory that may be used for all sessions together, such as 16M or 1GiB.", valueName: "size"))
+      "The memory that all sessions together may use, such as 16M or 1.5Gi.", valueName: "size"))
   var memoryBudget = ByteCount(bytes: 64 << 20)
 
   @Option(
     help: ArgumentHelp(
       """
-      The way to the disk: auto, direct (past the page cache), buffered (through it, and out of it again) or cached (they \
-      stay in it, and nobody waits for the disk: faster where memory is to spare, and lost where the machine goes down).
+      The way to the disk: auto, direct (past the page cache), buffered (through it, and out of it again) or cached (images \
+      stay in it, and nobody waits for the disk: faster if there is memory to spare, lost if the machine crashes).
       """, valueName: "way"))
   var io = IOOption.auto
 
   @Flag(
     inversion: .prefixedNo,
-    help: "Wait until the pages are on the disk before the client is told that they have arrived.")
+    help: "Whether to wait until the pages are on the disk before the client is told that they have arrived.")
   var sync = true
 
-  @Flag(help: ArgumentHelp("Is refused: nobody restores from this server.", visibility: .hidden))
+  @Flag(help: ArgumentHelp("Refused: nobody restores from this server.", visibility: .hidden))
   var lazyPages = false
 
   @Flag(help: "Print a JSON object for each session on standard output.")
@@ -123,7 +126,7 @@ struct PageServerCommand: AsyncParsableCommand {
   @OptionGroup
   var tlsOptions: TLSOptions
 
-  @Flag(name: [.short, .long], help: "Tell what is being done; given twice, tell more.")
+  @Flag(name: [.short, .long], help: "Say what is being done; given twice, say more.")
   var verbose: Int
 
   @OptionGroup
@@ -132,45 +135,46 @@ struct PageServerCommand: AsyncParsableCommand {
   func validate() throws {
     guard !lazyPages else {
       throw ValidationError(
-        "--lazy-pages has a server give pages to a restore, which this one does not: use 'criu page-server --lazy-pages'"
+        "this server gives no pages to a restore (--lazy-pages): use 'criu page-server --lazy-pages'"
       )
     }
     guard prevImagesDir?.isEmpty != true else {
-      throw ValidationError("--prev-images-dir takes a directory, and not an empty name")
+      throw ValidationError("--prev-images-dir must name a directory: the name is empty")
     }
     guard (0.001...1e9).contains(idleTimeout) else {
-      throw ValidationError("--idle-timeout takes a number of seconds above 0")
+      throw ValidationError("--idle-timeout must be above 0 (seconds)")
     }
     guard port != 0 else {
-      throw ValidationError("--port takes a number from 1 to 65535; leave it out for one that is free")
+      throw ValidationError("--port must be from 1 to 65535; leave it out for a free one")
     }
     guard maxSessions >= 1, maxSessions <= 4096 else {
-      throw ValidationError("--max-sessions takes a number from 1 to 4096")
+      throw ValidationError("--max-sessions must be from 1 to 4096")
     }
     if serve {
       guard prevImagesDir == nil else {
         throw ValidationError(
-          "--serve finds out by itself what a session builds on, and takes no --prev-images-dir")
+          "--serve finds the images that a session builds on: leave out --prev-images-dir")
       }
       guard psSocket == nil else {
-        throw ValidationError("--serve takes no --ps-socket, which is one connection")
+        throw ValidationError("--ps-socket is a single connection: leave out --serve")
       }
     }
     if let psSocket {
-      guard psSocket >= 0 else { throw ValidationError("--ps-socket takes a descriptor from 0 up") }
+      guard psSocket >= 0 else { throw ValidationError("--ps-socket must be a descriptor, from 0 up") }
       guard !daemon || psSocket > 2 else {
         throw ValidationError(
-          "with --daemon, --ps-socket takes a descriptor from 3 up: those below are closed")
+          "with --daemon, --ps-socket must be from 3 up: the descriptors below are closed")
       }
     }
     guard daemonPidFile == nil || daemon else {
-      throw ValidationError("--pidfile takes --daemon")
+      throw ValidationError("--pidfile needs --daemon")
     }
   }
 
   func run() async throws {
     guard daemon, !isDaemon else {
-      try await runOptions.run(logsIn: imagesDir) { () async throws(SluiceError) in try await serveSessions()
+      try await runOptions.run(logsIn: imagesDir) { () async throws(SluiceError) in
+        try await serveSessions()
       }
       return
     }
@@ -209,7 +213,7 @@ extension PageServerCommand {
     if server.port > 0, listenFd == nil { Self.tell(listeningAt: server.address, port: server.port) }
     if tlsOptions.files == nil, server.port > 0, !PageServer.isLoopback(server.address) {
       Terminal.message(
-        "sluice: warning: what clients send is memory, and whoever is on the way can read and change it: encrypt it (--tls), or listen at 127.0.0.1"
+        "sluice: warning: clients send memory, and the connection is not encrypted: others on the network can read and change it. Use --tls, or listen on 127.0.0.1 only"
       )
     }
     tellReady()
@@ -225,7 +229,7 @@ extension PageServerCommand {
         // Whoever has it stop has what they wanted.
         guard error.code == .cancelled else { throw error }
         Terminal.message(
-          "sluice: the page server has stopped; of sessions that were under way nothing is kept")
+          "sluice: the page server has stopped; sessions that were not complete are removed")
       }
     } else {
       Self.show(try await server.runOnce(), json: json)
@@ -299,7 +303,7 @@ extension PageServerCommand {
 
   private static func show(_ report: SessionReport, json: Bool) {
     Terminal.message(report.summary)
-    if json, !Terminal.json(report) { Terminal.message("sluice: writing to standard output failed") }
+    if json, !Terminal.json(report) { _ = Terminal.outputFailed() }
   }
 }
 
@@ -307,10 +311,13 @@ extension SessionReport {
   /// For people, in one line.
   var summary: String {
     let head = "sluice: session \(number) of \(clientName ?? client)"
-    if let reason { return "\(head) failed, and nothing of it is kept: \(reason)" }
+    if let reason { return "\(head) failed and was removed: \(reason)" }
     guard let directory else { return "\(head): nothing was sent" }
-    let parent = parentPages > 0 ? ", \(parentPages) left to \(parentDirectory ?? "earlier images")" : ""
+    let parent =
+      parentPages > 0
+      ? ", \(Counted.pages(UInt64(clamping: parentPages))) taken from \(parentDirectory ?? "earlier images")"
+      : ""
     return
-      "\(head): \(pages) pages, \(ByteCount.text(Int(clamping: bytes))), of \(pagemaps) pagemaps in \(directory)\(parent) (\(Elapsed.text(duration)))"
+      "\(head): \(Counted.pages(UInt64(clamping: pages))), \(ByteCount.text(Int(clamping: bytes))), of \(Counted.text(pagemaps, "pagemap")) in \(directory)\(parent) (\(Elapsed.text(duration)))"
   }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import Logging
 import Sluice
 
@@ -8,9 +9,12 @@ struct PreDumpCommand: AsyncParsableCommand {
     commandName: "pre-dump",
     abstract: "Copy the memory of a running process into an images directory.",
     discussion: """
-      The process goes on running all the while; only to build on the images of an earlier run it is stopped for a \
-      moment. Where the kernel keeps a soft-dirty bit it is cleared first, so that 'criu dump --track-mem \
-      --prev-images-dir' later copies only what was written since.
+      The process keeps running; it is stopped only for a moment, and only to build on the images of an earlier run. If \
+      the kernel keeps soft-dirty bits, Sluice clears them first, so that 'criu dump --track-mem --prev-images-dir' later \
+      copies only what was written since.
+
+      A pre-dump holds memory and nothing else. It makes the final 'criu dump' short; a process cannot be restored without \
+      that dump.
 
       For example: sluice pre-dump -t 4711 -D images/1
       """)
@@ -24,49 +28,51 @@ struct PreDumpCommand: AsyncParsableCommand {
   @Option(
     name: [.customShort("D"), .long],
     help: ArgumentHelp(
-      "Where the images go. It is made where there is none, and must hold no images yet.", valueName: "dir"),
+      "Where the images go. It is made if it does not exist, and must hold no images yet.", valueName: "dir"),
     completion: .directory)
   var imagesDir: String
 
   @Option(
     help: ArgumentHelp(
-      "Earlier images of the same processes: pages that nothing wrote since are left to them.",
-      discussion: "A relative path begins at the images directory, as CRIU has it, or else where you are.",
+      "Earlier images of the same processes: unchanged pages are taken from them.",
+      discussion:
+        "A relative path is taken from the images directory (like CRIU); if nothing is there, from the current directory.",
       valueName: "dir"),
     completion: .directory)
   var prevImagesDir: String?
 
   @Option(
     help: ArgumentHelp(
-      "What tells which pages were written: auto, soft-dirty, write-protect, both, content or none.",
+      "How written pages are found: auto, soft-dirty, write-protect, both, content or none.",
       discussion: """
-        With write-protect (Linux 6.7), rounds do not stop the processes; it ends with --rounds, and neither CRIU nor \
-        later runs can build on the images. Both have soft-dirty beside it, on which CRIU can build. Content needs nothing \
-        of the kernel: every round reads all pages and compares them, by their hashes, with the last one's; later runs \
-        can build on the images, CRIU cannot. Auto takes the best that there is.
+        With write-protect (Linux 6.7), rounds do not stop the processes; it only lasts for the run, so neither CRIU nor \
+        later runs can build on the images. 'both' also clears the soft-dirty bits, so that CRIU can build on the images. \
+        With content, every round reads all pages and compares their hashes with those of the last round: this needs \
+        nothing of the kernel, and later runs can build on the images, but CRIU cannot. auto takes the best one that \
+        works here.
         """,
       valueName: "tracker"))
   var tracker = TrackerOption.auto
 
   @Option(
     name: [.customShort("W"), .long],
-    help: ArgumentHelp("Where stats-dump goes as well, as CRIU's own does.", valueName: "dir"))
+    help: ArgumentHelp("Also write stats-dump here, like CRIU.", valueName: "dir"))
   var workDir: String?
 
-  @Flag(help: "Give back the space of pages in older images that these have anew, as 'sluice dedup' does.")
+  @Flag(help: "Free the space of pages in older images that these images replace, as 'sluice dedup' does.")
   var autoDedup = false
 
   @OptionGroup
   var trust: TrustOptions
 
-  @Flag(help: ArgumentHelp("Print the figures, which is done anyway.", visibility: .hidden))
+  @Flag(help: ArgumentHelp("Print the figures (always done).", visibility: .hidden))
   var displayStats = false
 
   @Option(
     help: ArgumentHelp(
-      "Where a stop is needed, freeze this cgroup (version 2) instead of stopping each thread.",
+      "If a stop is needed, freeze this cgroup (version 2) instead of stopping each thread.",
       discussion:
-        "auto finds the one that holds the processes and nobody else; where there is none, threads are stopped.",
+        "auto finds the cgroup that holds these processes and no other; if there is none, threads are stopped.",
       valueName: "dir|auto"))
   var freezeCgroup: String?
 
@@ -82,10 +88,9 @@ struct PreDumpCommand: AsyncParsableCommand {
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "The memory that may be used for the copying, such as 16M or 1GiB.",
+      "The memory that copying may use, such as 16M or 1.5Gi. Units are powers of 1024.",
       discussion: """
-        The program itself takes some 12 MiB more. Images on a tmpfs are memory as well, which the budget \
-        does not count.
+        The program itself takes about 14 MiB more. Images on a tmpfs take memory as well, which the budget does not count.
         """,
       valueName: "size"))
   var memoryBudget = ByteCount(bytes: 64 << 20)
@@ -95,19 +100,19 @@ struct PreDumpCommand: AsyncParsableCommand {
     help: ArgumentHelp(
       "How many threads read the process' memory while it runs.",
       discussion: """
-        One reads more than a disk takes; more help where the images go to memory or a fast array. On a machine of several \
-        nodes (NUMA) it is so many on each; 0=2,1=4 means two on node 0 and four on node 1, and none on others, whose memory \
-        the nearest of these read.
+        One is faster than a disk. Use more for images in memory or on a fast array. On a machine with several nodes (NUMA) \
+        this is the number for each node; 0=2,1=4 means two on node 0, four on node 1, and none on other nodes, whose memory \
+        is read by the nearest of these.
         """,
       valueName: "n"))
   var readers = ReadersOption.each(1)
 
   @Option(
     help: ArgumentHelp(
-      "On a machine of several nodes of memory and processors (NUMA): auto or off.",
+      "Where threads and buffers are placed on a machine with several nodes of memory and processors (NUMA): auto or off.",
       discussion: """
-        Auto has readers stay on the processors of each node, and copy what that node holds into buffers that it holds, too. \
-        With off, the kernel chooses. With one node there is nothing to choose.
+        With auto, readers stay on the processors of a node, and copy that node's memory into buffers on the same node. With \
+        off, the kernel chooses.
         """,
       valueName: "what"))
   var numa = NUMAOption.auto
@@ -115,12 +120,12 @@ struct PreDumpCommand: AsyncParsableCommand {
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "How many threads read while --final stops the processes: auto (as many as there are processors) or a number.",
+      "How many threads read while --final stops the processes: auto (one for each processor) or a number.",
       valueName: "n"))
   var stopReaders = StopReadersOption.auto
 
   @Option(
-    parsing: .unconditional, help: ArgumentHelp("How many writes are in flight at most.", valueName: "n"))
+    parsing: .unconditional, help: ArgumentHelp("The most writes in flight at once.", valueName: "n"))
   var queueDepth = 8
 
   @OptionGroup
@@ -128,10 +133,10 @@ struct PreDumpCommand: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "What becomes of pages in swap: read or skip.",
+      "What to do with pages in swap: read or skip.",
       discussion: """
-        Reading brings them back into the memory of the process. Without them 'criu dump' refuses the images, \
-        unless the process has written to all of them by then.
+        Reading brings them back into the memory of the process. If they are skipped, 'criu dump' refuses the images, unless \
+        the process has written to all of these pages by then.
         """,
       valueName: "what"))
   var swapped = SwappedOption.read
@@ -139,16 +144,16 @@ struct PreDumpCommand: AsyncParsableCommand {
   @Option(
     help: ArgumentHelp(
       """
-      The way to the disk: auto, direct (past the page cache), buffered (through it, and out of it again) or cached (they \
-      stay in it, and nobody waits for the disk: faster where memory is to spare, and lost where the machine goes down).
+      The way to the disk: auto, direct (past the page cache), buffered (through it, and out of it again) or cached (images \
+      stay in it, and nobody waits for the disk: faster if there is memory to spare, lost if the machine crashes).
       """, valueName: "way"))
   var io = IOOption.auto
 
   @Flag(
     inversion: .prefixedNo,
     help: ArgumentHelp(
-      "Wait until the images are on the disk before they are declared valid.",
-      discussion: "Without that, images that look finished may be broken after the machine has crashed."))
+      "Whether to wait until the images are on the disk before they become valid.",
+      discussion: "With --no-sync, images that look complete may be broken after the machine has crashed."))
   var sync = true
 
   @Option(
@@ -157,10 +162,17 @@ struct PreDumpCommand: AsyncParsableCommand {
       valueName: "style"))
   var progress = ProgressOption.auto
 
+  @Option(
+    help: ArgumentHelp(
+      "With --progress json, write the lines to this file or pipe, such as /dev/fd/3, instead of standard error.",
+      valueName: "file"),
+    completion: .file())
+  var progressFile: String?
+
   @Flag(help: "Print the figures as one JSON object on standard output; with --rounds, one for each round.")
   var json = false
 
-  @Flag(name: [.short, .long], help: "Tell what is being done; given twice, tell more.")
+  @Flag(name: [.short, .long], help: "Say what is being done; given twice, say more.")
   var verbose: Int
 
   @OptionGroup
@@ -178,7 +190,7 @@ struct PreDumpCommand: AsyncParsableCommand {
   func validate() throws {
     try Self.check(readers.total, "--readers", PreDump.Configuration.possibleReaders)
     if case .onNodes = readers, numa == .off {
-      throw ValidationError("--readers with the numbers of nodes takes --numa auto")
+      throw ValidationError("--readers with numbers of nodes needs --numa auto")
     }
     if let count = stopReaders.count {
       try Self.check(count, "--stop-readers", PreDump.Configuration.possibleReaders)
@@ -186,13 +198,16 @@ struct PreDumpCommand: AsyncParsableCommand {
     try Self.check(queueDepth, "--queue-depth", PreDump.Configuration.possibleQueueDepths)
     // Of no directory at all a full copy would be made, which is not what was meant.
     guard prevImagesDir?.isEmpty != true else {
-      throw ValidationError("--prev-images-dir takes a directory, and not an empty name")
+      throw ValidationError("--prev-images-dir must name a directory: the name is empty")
+    }
+    guard progressFile == nil || progress == .json else {
+      throw ValidationError("--progress-file needs --progress json")
     }
   }
 
   private static func check(_ number: Int, _ option: String, _ possible: ClosedRange<Int>) throws {
     guard possible.contains(number) else {
-      throw ValidationError("\(option) takes a number from \(possible.lowerBound) to \(possible.upperBound)")
+      throw ValidationError("\(option) must be from \(possible.lowerBound) to \(possible.upperBound)")
     }
   }
 
@@ -210,9 +225,11 @@ extension PreDumpCommand {
 
   /// - Parameter leftOut: lines about options that mean nothing here.
   func run(tellingOf leftOut: [String]) async throws {
+    try checkPlaces()
+    let progress = try progressDescriptor()
     let end = try await runOptions.run(logsIn: workDir ?? imagesDir) { () async throws(SluiceError) in
       tell(leftOut)
-      do throws(SluiceError) { return End.status(try await runRounds()) } catch {
+      do throws(SluiceError) { return End.status(try await runRounds(progress)) } catch {
         guard CriuName.isOurs, error.code == .hiddenMemory else { throw error }
         return End.needsCriu(error)
       }
@@ -222,6 +239,40 @@ extension PreDumpCommand {
     case .status(let status): throw ExitCode(status)
     case .needsCriu(let error): throw NeedsCriu(reason: error.message)
     }
+  }
+
+  /// What would fail in the end is tried in the beginning.
+  private func checkPlaces() throws(ExitCode) {
+    if let workDir {
+      do throws(SluiceError) { _ = try NamedDirectory(path: workDir) } catch {
+        throw CommandFailure.cannotCreate("the work directory (--work-dir): \(error)")
+      }
+    }
+    if let freezeCgroup, freezeCgroup != "auto", Self.isMissing(freezeCgroup) {
+      throw CommandFailure.isMissing("the cgroup \(freezeCgroup) (--freeze-cgroup)")
+    }
+    guard let prevImagesDir else { return }
+    let parent = ParentPath.resolve(prevImagesDir, imagesDirectory: imagesDir)
+    if let rounds = RoundsDirectory(path: parent) {
+      throw CommandFailure.hasRounds(rounds)
+    }
+    if Self.isMissing(parent) {
+      throw CommandFailure.isMissing("the directory \(parent) of earlier images (--prev-images-dir)")
+    }
+  }
+
+  private static func isMissing(_ path: String) -> Bool {
+    unsafe access(path, F_OK) != 0 && errno == ENOENT
+  }
+
+  /// Where the lines of `--progress json` go.
+  private func progressDescriptor() throws(ExitCode) -> Int32 {
+    guard let progressFile else { return STDERR_FILENO }
+    let file = unsafe open(progressFile, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0o644)
+    guard file >= 0 else {
+      throw CommandFailure.cannotCreate("opening the progress file \(progressFile)", errno: errno)
+    }
+    return file
   }
 
   /// Tells those who ask for everything which options mean nothing here.
@@ -242,30 +293,53 @@ extension PreDumpCommand {
   /// The exit status when figures cannot be written where they were asked for.
   private static let notWritten: Int32 = 74
 
+  /// - Parameter descriptor: where JSON lines about the progress go.
   /// - Returns: the exit status.
-  private func runRounds() async throws(SluiceError) -> Int32 {
+  private func runRounds(_ descriptor: Int32) async throws(SluiceError) -> Int32 {
+    guard try await sayWhetherCriuCanBuild() else { return ExitCode(.system).rawValue }
     if let command = rounds.then, pageServer.pageServer, !pageServer.keepPages,
       !command.contains("page-server")
     {
       Terminal.message(
-        "sluice: warning: the pages of the rounds go to the page server, and the command of --then does not name one: what it dumps here cannot be restored without them (criu dump --page-server, or --keep-pages)"
+        "sluice: warning: the pages of the rounds go to the page server, but the command of --then names none: its dump cannot be restored without these pages. Use 'criu dump --page-server', or --keep-pages"
       )
     }
     let (limit, watch) = rate.start()
     defer { watch?.cancel() }
-    return try await runRounds(configuration(limitedBy: limit))
+    return try await runRounds(configuration(limitedBy: limit), descriptor)
   }
 
-  private func runRounds(_ configuration: PreDump.Configuration) async throws(SluiceError) -> Int32 {
+  /// Rounds take long, and who means to dump upon them wants to know before the first byte.
+  ///
+  /// - Returns: whether there is any use in them.
+  private func sayWhetherCriuCanBuild() async throws(SluiceError) -> Bool {
+    guard rounds.policy != nil, io != .discard, try await !Capabilities.keepsSoftDirtyBits() else {
+      return true
+    }
+    let reason = "this kernel keeps no soft-dirty bits (CONFIG_MEM_SOFT_DIRTY)"
+    if rounds.buildsOnRoundsByCriu {
+      Terminal.message(
+        "sluice: 'criu dump' cannot build on the rounds, as --then would have it: \(reason). Use --final instead of --then, or another kernel",
+        level: .error)
+      return false
+    }
+    if !rounds.final { Terminal.message("sluice: note: 'criu dump' cannot build on these rounds: \(reason)") }
+    return true
+  }
+
+  private func runRounds(
+    _ configuration: PreDump.Configuration, _ descriptor: Int32
+  ) async throws(SluiceError) -> Int32 {
     guard let policy = rounds.policy else {
-      let report = try await run(PreDump(configuration))
-      return try await finish(report) && show(PreDumpOutput(report)) ? 0 : Self.notWritten
+      let report = try await run(PreDump(configuration), descriptor)
+      guard try await finish(report) else { return Self.notWritten }
+      return show(PreDumpOutput(report))
     }
     do {
       return try await withPreDumpRounds(
         configuration, policy: policy, lastRound: self.rounds.lastRound, precedesDump: self.rounds.then != nil
       ) { rounds in
-        let display = show(rounds.progress)
+        let display = show(rounds.progress, descriptor)
         let result: Result<Int32, SluiceError>
         do throws(SluiceError) { result = .success(try await run(rounds)) } catch { result = .failure(error) }
         display.cancel()
@@ -280,6 +354,7 @@ extension PreDumpCommand {
   /// - Returns: the exit status.
   private func run(_ rounds: PreDumpRounds) async throws(SluiceError) -> Int32 {
     var completed = 0
+    var newest: PreDumpReport?
     do throws(SluiceError) {
       var reports = rounds.makeAsyncIterator()
       while let report = try await reports.next() {
@@ -287,14 +362,15 @@ extension PreDumpCommand {
         // What ended the rounds is no end yet where one more was asked for.
         let (end, reasonForLast) = rounds.isOver ? (rounds.endReason, nil) : (nil, rounds.endReason)
         let output = PreDumpOutput(report, round: rounds.number, end: end)
-        guard try await finish(report), show(output, reasonForLast: reasonForLast) else {
-          return Self.notWritten
-        }
+        guard try await finish(report) else { return Self.notWritten }
+        let status = show(output, reasonForLast: reasonForLast)
+        guard status == 0 else { return status }
+        newest = report
       }
     } catch {
       if completed > 0 {
-        let rounds = completed == 1 ? "1 round was" : "\(completed) rounds were"
-        Terminal.message("sluice: \(rounds) completed before, and what they made stays in \(imagesDir)")
+        let rounds = completed == 1 ? "round 1 is" : "rounds 1 to \(completed) are"
+        Terminal.message("sluice: \(rounds) complete and kept in \(imagesDir)")
         // What ended the rounds is what is reported, not that these cannot be looked at.
         // In a task of its own, since ours may be cancelled.
         let summary = Task { [imagesDir, completed] in
@@ -302,14 +378,33 @@ extension PreDumpCommand {
         }
         if let newest = await summary.value, newest.isSetAside {
           Terminal.message(
-            "sluice: those in \(imagesDir)/\(completed) are complete and set aside: no further round can build on them, and 'sluice flatten' can"
+            "sluice: \(imagesDir)/\(completed) is set aside, since the round upon it was interrupted: no further round can build on it, but 'sluice flatten' works"
           )
         }
       }
       throw error
     }
+    if let newest { tellEnd(newest) }
     guard let command = self.rounds.then else { return 0 }
     return try await run(command, after: rounds)
+  }
+
+  /// Where to go on from here.
+  private func tellEnd(_ report: PreDumpReport) {
+    if report.imagesDirectory != imagesDir {
+      Terminal.message("sluice: newest images: \(report.imagesDirectory)")
+    }
+    guard rounds.leaveStopped else { return }
+    let cgroup = freezeCgroup.flatMap { $0 == "auto" ? nil : $0 }
+    let pids = report.processes.map { "\($0.pid)" }.joined(separator: " ")
+    let command =
+      cgroup.map { "'echo 0 > \($0)/cgroup.freeze'" }
+      ?? (freezeCgroup == nil
+        ? "'kill -CONT \(pids)'"
+        : "'kill -CONT \(pids)', or 0 written into the cgroup.freeze of the cgroup that was frozen")
+    Terminal.message(
+      "sluice: \(report.processes.count == 1 ? "the process is" : "the processes are") still stopped (--leave-stopped); to resume: \(command)"
+    )
   }
 
   /// Has the final dump made, while the rounds still track what is written.
@@ -323,22 +418,26 @@ extension PreDumpCommand {
     guard !Task.isCancelled else { throw .cancelled }
     switch result {
     case .success(let status):
-      if status != 0 { Terminal.message("sluice: the command of --then ended with status \(status)") }
+      if status != 0 {
+        Terminal.message("sluice: the command of --then ended with status \(status)", level: .error)
+      }
       return status
     case .failure(let error):
-      Terminal.message("sluice: \(error.message)")
+      Terminal.message("sluice: \(error.message)", level: .error)
       return 71
     }
   }
 
   /// Shows the progress, from now on until it ends.
-  private func show(_ progress: ProgressFeed) -> Task<Void, Never> {
-    let style = self.progress.style
+  private func show(_ progress: ProgressFeed, _ descriptor: Int32) -> Task<Void, Never> {
+    let style = self.progress.style(writingJSONTo: descriptor)
     return Task { await ProgressDisplay.show(progress, as: style) }
   }
 
-  private func run(_ preDump: consuming PreDump) async throws(SluiceError) -> PreDumpReport {
-    let display = show(preDump.progress)
+  private func run(
+    _ preDump: consuming PreDump, _ descriptor: Int32
+  ) async throws(SluiceError) -> PreDumpReport {
+    let display = show(preDump.progress, descriptor)
     let result: Result<PreDumpReport, SluiceError>
     do throws(SluiceError) { result = .success(try await preDump.run()) } catch { result = .failure(error) }
     // What is shown ends with the run; messages come after it.
@@ -356,7 +455,7 @@ extension PreDumpCommand {
       // What the run was cancelled in is told where it ends.
       guard error.code != .cancelled else { return }
       Terminal.message(
-        "sluice: warning: the images in \(report.imagesDirectory) are complete, but no space of older ones is given back (--auto-dedup): \(error)"
+        "sluice: warning: the images in \(report.imagesDirectory) are complete, but no space of older images is freed (--auto-dedup): \(error)"
       )
     }
   }
@@ -371,22 +470,23 @@ extension PreDumpCommand {
       try await report.copyStatistics(to: workDir)
       return true
     } catch {
-      Terminal.message("sluice: the images are valid, but \(error)")
+      Terminal.message("sluice: the images are valid, but \(error)", level: .error)
       return false
     }
   }
 
   /// - Parameter reasonForLast: why the next round is the last one; nil where it is not.
-  private func show(_ output: PreDumpOutput, reasonForLast: RoundPolicy.End? = nil) -> Bool {
+  /// - Returns: the exit status if it cannot be written, else 0.
+  private func show(_ output: PreDumpOutput, reasonForLast: RoundPolicy.End? = nil) -> Int32 {
     Terminal.message(output.round == nil ? output.summary : output.roundLine(reasonForLast: reasonForLast))
+    if output.round == 1 { Terminal.message("sluice: " + output.trackerLine) }
     if let server = pageServer.target, !server.keepsPages, (output.round ?? 1) == 1 {
       Terminal.message(
-        "sluice: the pages are at the page server \(server) alone: make the final dump go there, too (criu dump --page-server), or keep them here as well (--keep-pages)"
+        "sluice: only the page server \(server) has the pages: make the final dump go there, too (criu dump --page-server), or keep the pages here as well (--keep-pages)"
       )
     }
-    guard json, !Terminal.json(output) else { return true }
-    Terminal.message("sluice: writing to standard output failed")
-    return false
+    guard json, !Terminal.json(output) else { return 0 }
+    return Terminal.outputFailed()
   }
 
   private func configuration(limitedBy rateLimit: RateLimit?) -> PreDump.Configuration {

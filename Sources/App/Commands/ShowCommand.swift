@@ -8,12 +8,12 @@ struct ShowCommand: AsyncParsableCommand {
     commandName: "show",
     abstract: "Print what an images directory holds.",
     discussion: """
-      Whether the images are finished, what they build on, and how many pages of each process they have. They \
+      Prints whether the images are complete, what they build on, and how many pages of each process they have. They \
       may be Sluice's or CRIU's.
 
-      With --mappings, also the mappings of each process that lives: of each, the pages that are in the images, those \
-      that are in the parent's, and those that the process has and neither of them. The process goes on meanwhile; \
-      'sluice verify -t' stops it and compares contents.
+      With --mappings it also prints, for each mapping of the processes that still run: pages in these images, pages in the \
+      parent, and pages of the process that are in neither. The process keeps running; 'sluice verify -t' stops it and \
+      compares contents.
       """)
 
   @Argument(help: "The images directory.", completion: .directory)
@@ -28,20 +28,20 @@ struct ShowCommand: AsyncParsableCommand {
   @Flag(help: "Print it as one JSON object.")
   var json = false
 
-  @Flag(help: "List the runs of pages, with --json one object for each.")
+  @Flag(help: "List the runs of pages; with --json, one object for each.")
   var pages = false
 
-  @Flag(help: "Draw the address spaces: # is here, + in the parent, . is neither.")
+  @Flag(help: "Draw the address spaces: # is in these images, + in the parent, . in neither.")
   var map = false
 
-  @Flag(help: "List the mappings of processes that live, with --json one object for each.")
+  @Flag(help: "List the mappings of running processes; with --json, one object for each.")
   var mappings = false
 
   @Option(
     name: [.customShort("t"), .customLong("tree")],
     parsing: .unconditional,
     help: ArgumentHelp(
-      "With --mappings: the process that the images begin with, where it has another pid here than in its own pid namespace. The others are sought among its descendants.",
+      "With --mappings: the pid, as seen here, of the first process in the images, if it runs in another pid namespace. The other processes are looked for among its descendants.",
       valueName: "pid"))
   var pid: Int32?
 
@@ -50,11 +50,12 @@ struct ShowCommand: AsyncParsableCommand {
       throw ValidationError("name one images directory: show DIR, or show -D DIR")
     }
     if map && json { throw ValidationError("--map is a picture for people: leave out --json") }
-    if pid != nil && !mappings { throw ValidationError("-t is for --mappings") }
+    if pid != nil && !mappings { throw ValidationError("-t needs --mappings") }
   }
 
   func run() async throws {
     guard let directory = directory ?? imagesDir else { preconditionFailure("validate() sees to one") }
+    if let rounds = RoundsDirectory(path: directory) { throw CommandFailure.hasRounds(rounds) }
     let isWritten: Bool
     do throws(SluiceError) {
       isWritten = try await show(directory)
@@ -93,7 +94,8 @@ struct ShowCommand: AsyncParsableCommand {
             pid: pid, start: Address.text(entry.address), end: Address.text(end), pages: entry.pageCount,
             place: entry.place.rawValue))
         : Terminal.data(
-          "  pid \(pid): \(Address.range(entry.address, end)) \(entry.pageCount) pages, \(entry.place.text)")
+          "  pid \(pid): \(Address.range(entry.address, end)) \(Counted.pages(entry.pageCount)), \(entry.place.text)"
+        )
       guard isWritten else { return false }
     }
     return true
@@ -119,10 +121,15 @@ struct ShowCommand: AsyncParsableCommand {
 
 /// A run of pages as JSON (in snake_case).
 private struct ShowEntry: Encodable {
+  /// The process, by the pid that its images are named by.
   let pid: Int32
+  /// The first address.
   let start: String
+  /// The address after the last.
   let end: String
+  /// How many pages it has.
   let pages: UInt64
+  /// Where the pages are: present (in these images), parent, or nowhere (lazy).
   let place: String
 }
 
@@ -140,23 +147,27 @@ extension ImagesSummary {
   /// The same for people.
   fileprivate var text: String {
     var lines = [
-      "\(path): \(isReceived ? "received by a page server" : isFinished ? "finished" : "UNFINISHED (no inventory.img)")"
+      "\(path): \(isReceived ? "received by a page server" : isFinished ? "finished" : "UNFINISHED (no inventory.img: the run that made it was interrupted, or still runs)")"
     ]
     if isSetAside {
       lines.append(
-        "  set aside: no further round can build on them, since one that was to is under way or was interrupted"
+        "  set aside: no further round can build on these images, since a round upon them is running or was interrupted. They are complete: 'sluice flatten' works"
       )
     }
     if let deduplicated { lines.append("  NOT WHOLE: \(deduplicated)") }
     if let dumpUptime {
-      lines.append(
-        "  taken \(dumpUptime.components.seconds) s after the machine started, mode \(preDumpMode ?? "unknown")"
-      )
+      let seconds = Int(dumpUptime.components.seconds)
+      // What says that it was made as the machine started has CRIU take it for nobody's (see docs/interoperability.md).
+      let time =
+        seconds > 0
+        ? "made \(WallClock.local(secondsSinceBoot: seconds)), if the machine was not restarted since"
+        : "made"
+      lines.append("  \(time) (\(seconds) s after boot), mode \(preDumpMode ?? "unknown")")
     }
     lines.append("  parent: \(parent ?? "none")")
     for process in processes {
       lines.append(
-        "  pid \(process.pid): \(process.pagesPresent) pages in pages-\(process.pagesID).img, \(process.pagesInParent) in the parent, \(process.entries) entries"
+        "  pid \(process.pid): \(Counted.pages(process.pagesPresent)) in pages-\(process.pagesID).img, \(process.pagesInParent) in the parent, \(Counted.text(process.entries, "run")) of pages"
       )
       if let low = process.lowestAddress, let high = process.highestAddress {
         lines.append("    addresses \(Address.text(low)) to \(Address.text(high))")

@@ -188,7 +188,7 @@ extension CriuOptions {
     case .leftOut(let reason): leave(option, because: reason.rawValue)
     case .handedOn(let advice):
       guard !choice.isTakenBack else { return }
-      throw Problem(message: "--\(option.name) is not something that a pre-dump by Sluice does: \(advice)")
+      throw Problem(message: "Sluice has no --\(option.name): \(advice)")
     }
   }
 
@@ -236,7 +236,8 @@ extension CriuOptions {
       // One of our own, too, which takes --final; CRIU leaves them so after any pre-dump.
       guard isForCriu || choice.isFromFile else { return arguments.append("--leave-stopped") }
       throw Problem(
-        message: "--leave-stopped is not something that a pre-dump by Sluice does, but with its own --final")
+        message:
+          "Sluice leaves processes stopped only with its own --final: --leave-stopped alone has no meaning")
     case .preDumpMode:
       // Both mean to read the memory; Sluice knows but one way.
       guard ["read", "splice"].contains(value) else {

@@ -20,10 +20,10 @@ struct PageServerOptions: ParsableArguments {
 
   @Flag(
     help: ArgumentHelp(
-      "Send the pages to a page server, CRIU's or 'sluice page-server'.",
+      "Send the pages to a page server: CRIU's or 'sluice page-server'.",
       discussion: """
-        The images directory then has what belongs to them, and pagemaps without pages: later rounds can build on it, \
-        and only the server's directory can be restored from.
+        The images directory then holds the list of pages, but not their contents: later rounds can build on it, but only \
+        the server's directory can be restored from.
         """))
   var pageServer = false
 
@@ -35,20 +35,20 @@ struct PageServerOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "A connected socket to the page server, instead of an address; it is kept for further rounds.",
+      "A socket that is connected to the page server already, instead of an address.",
       valueName: "fd"))
   var psSocket: Int32?
 
   @Option(
     help: ArgumentHelp(
-      "How many bytes the page server's headers have: 24 (up to CRIU 4.1.1), 32 (from 4.2 on), or auto to find out.",
+      "The size of the page server's headers in bytes: 24 (up to CRIU 4.1.1), 32 (from 4.2 on), or auto to find out.",
       valueName: "bytes"))
   var pageServerLayout = Layout.auto
 
   @OptionGroup
   var tlsOptions: TLSOptions
 
-  @Flag(help: "With --page-server, write the pages into the images directory as well.")
+  @Flag(help: "With --page-server, also write the pages into the images directory.")
   var keepPages = false
 
   func validate() throws {
@@ -59,27 +59,27 @@ struct PageServerOptions: ParsableArguments {
         ("--tls", tlsOptions.tls),
       ]
       if let option = given.first(where: \.1)?.0 {
-        throw ValidationError("\(option) takes --page-server")
+        throw ValidationError("\(option) needs --page-server")
       }
       return
     }
     guard !tlsOptions.tls || pageServerLayout != .auto else {
       throw ValidationError(
-        "with --tls, --page-server-layout takes 24 (servers up to CRIU 4.1.1) or 32 (from 4.2 on; sluice takes both): it cannot be found out then"
+        "with --tls, --page-server-layout must be 24 (servers up to CRIU 4.1.1) or 32 (from 4.2 on; sluice accepts both): it cannot be found out then"
       )
     }
     if let psSocket {
-      guard psSocket >= 0 else { throw ValidationError("--ps-socket takes a descriptor from 0 up") }
+      guard psSocket >= 0 else { throw ValidationError("--ps-socket must be a descriptor, from 0 up") }
       guard address == nil, port == nil else {
-        throw ValidationError("--ps-socket is a connection already, and takes no --address and no --port")
+        throw ValidationError("--ps-socket is connected already: leave out --address and --port")
       }
       return
     }
     guard let port, port > 0 else {
-      throw ValidationError("--page-server takes the server's port (--port), a number from 1 to 65535")
+      throw ValidationError("--page-server needs the server's port: --port, from 1 to 65535")
     }
     guard address?.isEmpty == false else {
-      throw ValidationError("--page-server takes the server's name or address (--address)")
+      throw ValidationError("--page-server needs the server's name or address: --address")
     }
   }
 

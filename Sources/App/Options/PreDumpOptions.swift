@@ -63,10 +63,11 @@ enum ProgressOption: String, ExpressibleByArgument, CaseIterable {
   case json
   case none
 
-  var style: ProgressDisplay.Style {
+  /// - Parameter descriptor: where JSON lines go.
+  func style(writingJSONTo descriptor: Int32) -> ProgressDisplay.Style {
     switch self {
     case .auto: .forTerminal
-    case .json: .json
+    case .json: .json(descriptor)
     case .none: .none
     }
   }

@@ -7,24 +7,24 @@ struct RateOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "Write or send no more bytes a second than this, such as 100M.",
-      discussion: "A round that has stopped the processes (--final) is not held up.", valueName: "size"))
+      discussion: "A round that stops the processes (--final) is not slowed down.", valueName: "size"))
   var maxRate: ByteCount?
 
   @Option(
     help: ArgumentHelp(
-      "Take the limit from this file, and look there again while it runs.",
+      "Read the limit from this file, ten times a second.",
       discussion: """
-        The file has a size, such as 100M, or nothing for no limit: 'echo 20M > FILE' changes the limit within a tenth of \
-        a second. Where the file is not there, --max-rate holds.
+        The file holds a size, such as 100M, or nothing for no limit: 'echo 20M > FILE' changes the limit of a run. If the \
+        file does not exist, --max-rate holds.
         """,
       valueName: "file"),
     completion: .file())
   var maxRateFile: String?
 
   func validate() throws {
-    if let maxRate, maxRate.bytes < 1 { throw ValidationError("--max-rate takes a size from 1 up") }
+    if let maxRate, maxRate.bytes < 1 { throw ValidationError("--max-rate must be at least 1") }
     if let maxRateFile, case .nonsense(let text) = Self.read(maxRateFile) {
-      throw ValidationError("the file \(maxRateFile) of --max-rate-file has no size in it: '\(text)'")
+      throw ValidationError("the file \(maxRateFile) of --max-rate-file holds no size: '\(text)'")
     }
   }
 
@@ -44,7 +44,8 @@ struct RateOptions: ParsableArguments {
         case .none: limit.bytesPerSecond = first
         case .limit(let bytes): limit.bytesPerSecond = bytes
         case .nonsense(let text):
-          Terminal.message("sluice: the limit stays as it is: \(maxRateFile) has no size in it: '\(text)'")
+          Terminal.message(
+            "sluice: warning: the limit stays as it is: \(maxRateFile) holds no size: '\(text)'")
         }
       }
     }

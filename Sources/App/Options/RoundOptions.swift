@@ -19,36 +19,38 @@ struct RoundOptions: ParsableArguments {
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "Make up to N rounds, each on top of the one before, into DIR/1, DIR/2 and so on.",
-      discussion:
-        "They end earlier when more of them would not help; the next four options say when that is.",
+      "Make up to N rounds into DIR/1, DIR/2 and so on, each on top of the one before.",
+      discussion: """
+        They end earlier when more rounds would not help, as a rule after two or three: the next four options say when. The \
+        last line of the output names the newest directory.
+        """,
       valueName: "n"))
   var rounds: Int?
 
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "A round that copies fewer pages than this is the last. (default: \(RoundPolicy().untilPages); with --max-stop none)",
+      "Stop after a round that copied fewer pages than this. (default: \(RoundPolicy().untilPages); with --max-stop none)",
       valueName: "pages"))
   var untilPages: UInt64?
 
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "A round that finds at least so much of the memory unchanged is the last. (default: \(Int(RoundPolicy().untilSkippedPercent)); with --max-stop none)",
+      "Stop after a round in which at least this percentage of pages was unchanged. (default: \(Int(RoundPolicy().untilSkippedPercent)); with --max-stop none)",
       valueName: "percent"))
   var untilSkipped: Double?
 
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "A round that copies at least so many pages more than the one before is the last. (default: \(RoundPolicy().maxGrowthPages); with --max-stop none)",
+      "Stop after a round that copied at least this many pages more than the one before. (default: \(RoundPolicy().maxGrowthPages); with --max-stop none)",
       valueName: "pages"))
   var maxGrowth: UInt64?
 
   @Option(
     parsing: .unconditional,
-    help: ArgumentHelp("No round begins when so much time has passed since the first.", valueName: "seconds"))
+    help: ArgumentHelp("Start no further round after this many seconds.", valueName: "seconds"))
   var maxTime: Double?
 
   @Option(
@@ -56,16 +58,16 @@ struct RoundOptions: ParsableArguments {
     help: ArgumentHelp(
       "With --final, make rounds until the stop for what is left is predicted to take no longer than this, as long as each makes it shorter.",
       discussion: """
-        The prediction goes by what was written until then, the rate at which it is read, and how many threads are to be \
-        stopped. Of the other bounds only those hold that are given; without --rounds there are \(Self.mostRoundsToFit) at most. The figures of \
-        each round have the prediction, those of the last also what it came to.
+        The prediction considers how much was written, how fast it can be read, and how many threads are to be stopped. Of \
+        the other limits only those hold that are given; without --rounds there are \(Self.mostRoundsToFit) rounds at most. The figures of \
+        each round have the prediction, those of the last round also how long the stop was.
         """,
       valueName: "ms"))
   var maxStop: Double?
 
   @Option(
     help: ArgumentHelp(
-      "With --max-stop, where rounds do not make the stop short enough: stop all the same, or fail and leave the processes running.",
+      "With --max-stop, if rounds do not make the stop short enough: stop all the same, or fail and leave the processes running.",
       valueName: "what"))
   var ifNotConverging = NotConvergingOption.stop
 
@@ -74,21 +76,26 @@ struct RoundOptions: ParsableArguments {
 
   @Flag(
     help: ArgumentHelp(
-      "Have the last round stop the processes and copy all that is left: with the others it has the memory of one moment.",
-      discussion: "Without --rounds it is the only one."))
+      "In the last round, stop the processes and copy what is left.",
+      discussion: """
+        All rounds together then hold the memory as it was at that moment. Memory is all that they hold: a process can be \
+        restored only from a dump by CRIU. Without --rounds: make one such round only.
+        """))
   var final = false
 
-  @Flag(help: "With --final, leave the processes stopped (SIGSTOP, or frozen with --freeze-cgroup).")
+  @Flag(
+    help:
+      "With --final, leave the processes stopped: by SIGSTOP ('kill -CONT' ends that), or frozen with --freeze-cgroup."
+  )
   var leaveStopped = false
 
   @Option(
     help: ArgumentHelp(
-      "After the last round, run this command, which is to make the final dump; end with its status.",
+      "After the last round, run this command, usually 'criu dump', and exit with its status.",
       discussion: """
-        What was written goes on being tracked until it ends, so that CRIU sees memory, too, that the process moves \
-        meanwhile. {pid} stands for the process, {dir} for a new directory beside those of the rounds, {parent} for the \
-        way from there to the last of them, such as in 'criu dump -t {pid} -D {dir} --track-mem --prev-images-dir \
-        {parent}'.
+        Writes stay tracked until the command ends, so CRIU also notices memory that the process moves in the meantime. \
+        {pid} is the process, {dir} a new directory beside those of the rounds, {parent} the last round's directory, \
+        relative to {dir}: 'criu dump -t {pid} -D {dir} --track-mem --prev-images-dir {parent}'.
         """,
       valueName: "command"))
   var then: String?
@@ -96,26 +103,40 @@ struct RoundOptions: ParsableArguments {
   func validate() throws {
     if then != nil, final {
       throw ValidationError(
-        "--then and --final exclude each other: either CRIU makes the final dump or Sluice")
+        "--then and --final exclude each other: use one of them for the last copy")
     }
     if leaveStopped, !final {
-      throw ValidationError("--leave-stopped takes --final: other pre-dumps leave the processes running")
+      throw ValidationError("--leave-stopped needs --final: other pre-dumps leave the processes running")
     }
-    if let rounds, rounds < 1 { throw ValidationError("--rounds takes a number from 1 up") }
+    if let rounds, rounds < 1 { throw ValidationError("--rounds must be at least 1") }
     if let untilSkipped, !(0...100).contains(untilSkipped) {
-      throw ValidationError("--until-skipped takes a number from 0 to 100")
+      throw ValidationError("--until-skipped must be from 0 to 100")
     }
     if let maxStop {
-      guard final else { throw ValidationError("--max-stop takes --final: it is about the stop of that") }
+      guard final else { throw ValidationError("--max-stop needs --final, whose stop it limits") }
       guard maxStop > 0, maxStop <= 1e9 else {
-        throw ValidationError("--max-stop takes a number of milliseconds above 0")
+        throw ValidationError("--max-stop must be above 0 (milliseconds)")
       }
     } else if ifNotConverging == .fail {
-      throw ValidationError("--if-not-converging takes --max-stop")
+      throw ValidationError("--if-not-converging needs --max-stop")
     }
     if let maxTime, !(0...1e9).contains(maxTime) {
-      throw ValidationError("--max-time takes a number of seconds from 0 up")
+      throw ValidationError("--max-time must be at least 0 (seconds)")
     }
+    guard policy == nil else { return }
+    let given = [
+      ("--until-pages", untilPages != nil), ("--until-skipped", untilSkipped != nil),
+      ("--max-growth", maxGrowth != nil), ("--max-time", maxTime != nil),
+    ]
+    if let option = given.first(where: \.1)?.0 {
+      throw ValidationError("\(option) needs --rounds: it says when to stop making rounds")
+    }
+  }
+
+  /// Whether `--then` has CRIU make a dump that builds on the rounds.
+  var buildsOnRoundsByCriu: Bool {
+    guard let then, then.contains("criu"), then.contains("dump") else { return false }
+    return then.contains("{parent}") || then.contains("--prev-images-dir")
   }
 
   /// What becomes of the processes in the last round; nil where it is like the others.
@@ -144,12 +165,12 @@ extension RoundPolicy.End {
   /// Why there is no further round, for people.
   var text: String {
     switch self {
-    case .rounds: "that was the last round that was asked for"
-    case .fewPages: "few enough pages for the final dump"
-    case .mostlyClean: "most pages are clean"
-    case .growth: "it does not get less any more"
-    case .time: "the time is up"
-    case .stopFits: "the stop for what is left is short enough"
+    case .rounds: "that was the last of --rounds"
+    case .fewPages: "few enough pages are left (--until-pages)"
+    case .mostlyClean: "most pages were unchanged (--until-skipped)"
+    case .growth: "the number of written pages no longer falls (--max-growth)"
+    case .time: "the time of --max-time has passed"
+    case .stopFits: "the stop for what is left is short enough (--max-stop)"
     case .noConvergence: "another round would not make the stop shorter"
     }
   }

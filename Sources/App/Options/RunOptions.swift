@@ -2,20 +2,26 @@ import ArgumentParser
 import Glibc
 import Sluice
 
+/// `--log-format`
+enum LogFormat: String, ExpressibleByArgument, CaseIterable {
+  case text
+  case json
+}
+
 /// The options about the run as a whole: how long it may take, and where it tells of itself.
 struct RunOptions: ParsableArguments {
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "End the run when it takes longer, as a signal would end it, with exit code 124.",
-      discussion: "Rounds that are finished by then are kept.",
+      "End the run after this time, as a signal would end it, with exit code 124.",
+      discussion: "Rounds that are complete by then are kept.",
       valueName: "seconds"))
   var timeout: Double?
 
   @Option(
     help: ArgumentHelp(
-      "Write sluice's own pid there, for as long as it runs.",
-      discussion: "What a run that was killed has left there is replaced; any other file is left alone.",
+      "Write sluice's own pid to this file, and remove the file at the end.",
+      discussion: "A stale pid file of a killed run is replaced; any other existing file is an error.",
       valueName: "file"),
     completion: .file())
   var pidFile: String?
@@ -23,16 +29,24 @@ struct RunOptions: ParsableArguments {
   @Option(
     name: [.customShort("o"), .long],
     help: ArgumentHelp(
-      "Append messages to this file instead of writing them to standard error. There is no bar then.",
-      discussion:
-        "A relative path begins in the work directory, or else in the images directory, as CRIU has it.",
+      "Append messages to this file instead of writing them to standard error. No progress bar is shown then.",
+      discussion: """
+        Each line has the time (UTC), the level and sluice's pid. A relative path is taken from the work directory, or else \
+        from the images directory, like CRIU does. Wrong options are reported on standard error in any case.
+        """,
       valueName: "file"),
     completion: .file())
   var logFile: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "The form of messages: text, or json for one JSON object each, with time, level, pid and message.",
+      valueName: "form"))
+  var logFormat = LogFormat.text
+
   func validate() throws {
     if let timeout, !(timeout > 0 && timeout <= 1e9) {
-      throw ValidationError("--timeout takes a number of seconds above 0")
+      throw ValidationError("--timeout must be above 0 (seconds)")
     }
   }
 
@@ -43,6 +57,7 @@ struct RunOptions: ParsableArguments {
   func run<Success: Sendable>(
     logsIn directory: String, _ work: @escaping @Sendable () async throws(SluiceError) -> Success
   ) async throws(ExitCode) -> Success {
+    if logFormat == .json { Terminal.writeMessagesAsJSON() }
     if let logFile {
       let isAbsolute = logFile.hasPrefix("/")
       guard isAbsolute || !directory.isEmpty else {

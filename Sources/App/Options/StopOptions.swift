@@ -6,8 +6,8 @@ struct StopOptions: ParsableArguments {
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "Where the processes have to be stopped: for so long at most, until all of them run again.",
-      discussion: "What would take longer fails, and they run on.", valueName: "seconds"))
+      "The longest time that the processes may be stopped, from the first stop until all of them run again.",
+      discussion: "What would take longer fails, and the processes run on.", valueName: "seconds"))
   var stopTimeout = 30.0
 
   /// Nothing is stopped in less.
@@ -18,7 +18,7 @@ struct StopOptions: ParsableArguments {
   func validate() throws {
     guard stopTimeout >= Self.shortest, stopTimeout <= Double(Self.longest) else {
       throw ValidationError(
-        "--stop-timeout takes a number of seconds from \(Self.shortest) to \(Self.longest)")
+        "--stop-timeout must be from \(Self.shortest) to \(Self.longest) (seconds)")
     }
   }
 

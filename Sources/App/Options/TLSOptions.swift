@@ -5,38 +5,40 @@ import Sluice
 struct TLSOptions: ParsableArguments {
   @Flag(
     help:
-      "Encrypt the connection with the page server; each side must have a certificate, and checks the other's."
+      "Encrypt the connection to the page server. Each side needs a certificate, and checks the other's."
   )
   var tls = false
 
   @Option(
     help: ArgumentHelp(
-      "The authorities that the peer's certificate must come from.",
-      discussion: "The default is what the system trusts, and /etc/pki/CA/cacert.pem.", valueName: "file"),
+      "The authorities that may have signed the other side's certificate.",
+      discussion: "The default is those that the system trusts, and /etc/pki/CA/cacert.pem.",
+      valueName: "file"),
     completion: .file())
   var tlsCacert: String?
 
   @Option(
     help: ArgumentHelp(
-      "The certificates that were revoked.", discussion: "The default is /etc/pki/CA/cacrl.pem.",
+      "The list of revoked certificates.", discussion: "The default is /etc/pki/CA/cacrl.pem.",
       valueName: "file"),
     completion: .file())
   var tlsCacrl: String?
 
   @Option(
     help: ArgumentHelp(
-      "The certificate to show.", discussion: "The default is /etc/pki/criu/cert.pem.", valueName: "file"),
+      "The certificate of this side.", discussion: "The default is /etc/pki/criu/cert.pem.", valueName: "file"
+    ),
     completion: .file())
   var tlsCert: String?
 
   @Option(
     help: ArgumentHelp(
-      "The key of that certificate.", discussion: "The default is /etc/pki/criu/private/key.pem.",
+      "The private key of that certificate.", discussion: "The default is /etc/pki/criu/private/key.pem.",
       valueName: "file"),
     completion: .file())
   var tlsKey: String?
 
-  @Flag(help: "Take a certificate for any name, not only the peer's.")
+  @Flag(help: "Accept a certificate for any name, not only for the other side's.")
   var tlsNoCnVerify = false
 
   func validate() throws {
@@ -45,7 +47,7 @@ struct TLSOptions: ParsableArguments {
       ("--tls-cacert", tlsCacert != nil), ("--tls-cacrl", tlsCacrl != nil), ("--tls-cert", tlsCert != nil),
       ("--tls-key", tlsKey != nil), ("--tls-no-cn-verify", tlsNoCnVerify),
     ]
-    if let option = given.first(where: \.1)?.0 { throw ValidationError("\(option) takes --tls") }
+    if let option = given.first(where: \.1)?.0 { throw ValidationError("\(option) needs --tls") }
   }
 
   /// The files; nil where nothing is encrypted.

@@ -4,10 +4,10 @@ import ArgumentParser
 struct TrustOptions: ParsableArguments {
   @Flag(
     help: ArgumentHelp(
-      "Follow 'parent' links, and give back space in the files of parents, whoever they belong to.",
+      "Follow 'parent' links, and free space in the files of parents, whoever they belong to.",
       discussion: """
-        Without it a link is followed to directories that nobody else may write: of root, of the one who runs this, or of \
-        the owner of the directory with the link, to nobody else's. Use it where all who may write there are trusted.
+        Without this option, a link is followed only to a directory that nobody else may write, and that belongs to root, to \
+        you, or to the owner of the directory with the link. Use it if you trust everybody who may write there.
         """))
   var trustParent = false
 }

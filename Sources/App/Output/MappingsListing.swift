@@ -27,10 +27,18 @@ struct MappingsListing {
         isKnown ? .same : .unknown,
         isKnown
           ? nil
-          : "whether process \(pid) (\(mappings.command)) is the one that the images are of cannot be told",
+          : "cannot tell whether process \(pid) (\(mappings.command)) is the process in the images",
         of: mappings)
     else { return false }
+    var empty = 0
     while let mapping = try mappings.next() {
+      // For people, a mapping of which there is nothing anywhere is noise.
+      if !json, mapping.skipped == nil,
+        mapping.pages.present + mapping.pages.inParent + mapping.pages.missing == 0
+      {
+        empty += 1
+        continue
+      }
       guard
         json
           ? Terminal.json(JoinedObject(mapping, Owner(pid: namespacePid))) : Terminal.data(text(of: mapping))
@@ -38,10 +46,11 @@ struct MappingsListing {
         return false
       }
     }
+    if empty > 0, !Terminal.data("    and \(Counted.text(empty, "mapping")) without pages") { return false }
     guard mappings.gone > 0 || json else { return true }
     return json
       ? Terminal.json(Gone(pid: namespacePid, goneFromProcess: mappings.gone))
-      : Terminal.data("    in the images, and no longer mapped: \(mappings.gone) pages")
+      : Terminal.data("    in the images, but no longer mapped: \(Counted.pages(mappings.gone))")
   }
 
   private enum Process: String {
@@ -79,20 +88,27 @@ struct MappingsListing {
 
 /// What is said of a process, as JSON (in snake_case).
 private struct Head: Encodable {
+  /// The process, by the pid that its images are named by.
   let pid: Int32
+  /// Whether the process that runs is the one in the images: same, unknown, another, or not-running.
   let process: String
+  /// The pid as seen here; nil where the process does not run.
   let hostPid: Int32?
+  /// The name of its program; nil where it does not run.
   let command: String?
+  /// Why it is not known to be the same; nil where it is.
   let reason: String?
 }
 
 /// Which process a mapping is of, as JSON (in snake_case).
 private struct Owner: Encodable {
+  /// The process, by the pid that its images are named by.
   let pid: Int32
 }
 
 /// What comes after the mappings, as JSON (in snake_case).
 private struct Gone: Encodable {
+  /// The process, by the pid that its images are named by.
   let pid: Int32
   /// Pages in the images, or the parent's, that no mapping has any more.
   let goneFromProcess: UInt64

@@ -19,8 +19,11 @@ struct PreDumpOutput: Encodable {
 
   /// What only the command knows of it.
   private struct Whole: Encodable {
+    /// The number of the round, from 1; nil where there is only one pre-dump.
     let round: Int?
+    /// Why there is no further round; nil where there is one.
     let roundsEnd: RoundPolicy.End?
+    /// The most memory that sluice has taken so far, everything included, in bytes.
     let peakRssBytes: UInt64?
   }
 
@@ -31,14 +34,16 @@ struct PreDumpOutput: Encodable {
 
   var summary: String {
     var lines = [
-      "sluice: \(subject): \(ByteCount.text(Int(report.bytesWritten))) (\(report.pagesWritten) pages) \(destination)"
+      "sluice: \(subject): \(ByteCount.text(Int(report.bytesWritten))) (\(Counted.pages(report.pagesWritten))) \(destination)"
         + " in \(Elapsed.text(report.duration)), \(rate)",
-      "  buffers: \(ByteCount.text(report.buffersBytes)) of a budget of \(ByteCount.text(report.memoryBudget));"
-        + " the process was stopped for \(Elapsed.text(report.frozen))",
+      "  buffers: \(ByteCount.text(report.buffersBytes)) of a budget of \(ByteCount.text(report.memoryBudget)); "
+        + (report.frozen > .zero
+          ? "the process was stopped for \(Elapsed.text(report.frozen))" : "the process kept running"),
     ]
-    lines.append("  tracker: " + trackerText)
-    if let parent = report.parentDirectory {
-      lines.append("  \(report.pagesSkippedParent) pages were not written since and are left to \(parent)")
+    lines.append("  " + trackerLine)
+    if let parent = report.parentDirectory, report.pagesSkippedParent > 0 {
+      let pages = Counted.text(report.pagesSkippedParent, "unchanged page")
+      lines.append("  \(pages) \(report.pagesSkippedParent == 1 ? "is" : "are") taken from \(parent)")
     }
     for (pid, reason) in report.processesSkipped.sorted(by: { "\($0.key)" < "\($1.key)" }) {
       lines.append("  process \(pid) was left out: \(reason)")
@@ -48,14 +53,15 @@ struct PreDumpOutput: Encodable {
       lines.append("  \(ByteCount.text(Int(report.holeBytes))) of zeros take no space")
     }
     if report.pagesVanished > 0 {
-      lines.append("  \(report.pagesVanished) pages were unmapped by the process before they could be read")
+      lines.append("  the process unmapped \(Counted.pages(report.pagesVanished)) before they could be read")
     }
     if let skipped = report.pagesSkipped["swapped"], skipped > 0 {
       lines.append(
-        "  \(skipped) pages were left in swap: 'criu dump' takes these images as a parent only if the process"
-          + " has written to them since")
+        "  skipped in swap: \(Counted.pages(skipped)); 'criu dump' can build on these images only if the process"
+          + " has written to all of them since")
     } else if report.pagesSwapped > 0 {
-      lines.append("  \(report.pagesSwapped) pages were in swap and are in the process' memory now")
+      lines.append(
+        "  read back from swap: \(Counted.pages(report.pagesSwapped)), which the process has in memory now")
     }
     return lines.joined(separator: "\n")
   }
@@ -66,22 +72,37 @@ struct PreDumpOutput: Encodable {
   func roundLine(reasonForLast: RoundPolicy.End?) -> String {
     let pages = report.pagesWritten + report.pagesSkippedParent
     var line =
-      "sluice: round \(round ?? 1): \(report.pagesWritten) of \(pages) pages, \(ByteCount.text(Int(report.bytesWritten))),"
-      + " in \(Elapsed.text(report.duration)); \(stopText)"
+      "sluice: round \(round ?? 1): \(report.pagesWritten) of \(Counted.pages(pages)), \(ByteCount.text(Int(report.bytesWritten))),"
+      + " in \(Elapsed.text(report.duration)), into \(report.imagesDirectory); \(stopText)"
     if report.tries > 1 { line += "; at try \(report.tries)" }
     if let end {
-      line += "; no more rounds: \(end.text)"
+      line += "; no more rounds: \(text(end))"
     }
     // That all rounds were made is what everybody expects.
     if let reasonForLast, reasonForLast != .rounds {
-      line += "; the next is the last: \(reasonForLast.text)"
+      line += "; the next round is the last: \(text(reasonForLast))"
     }
     return line
   }
 
+  /// Why there is no further round, with the figure that decided.
+  private func text(_ end: RoundPolicy.End) -> String {
+    switch end {
+    case .fewPages: return "only \(Counted.pages(report.pagesWritten)) had to be copied (--until-pages)"
+    case .mostlyClean:
+      let pages = report.pagesWritten + report.pagesSkippedParent
+      let permille = pages > 0 ? report.pagesSkippedParent * 1000 / pages : 1000
+      return "\(permille / 10).\(permille % 10) % of the pages were unchanged (--until-skipped)"
+    case .rounds, .growth, .time, .stopFits, .noConvergence: return end.text
+    }
+  }
+
   /// How long the stop was, and was to be.
   private var stopText: String {
-    let frozen = "stopped for \(Elapsed.text(report.frozen))"
+    let injected =
+      report.injectionTime > .zero
+      ? "one thread was stopped for \(Elapsed.text(report.injectionTime))" : "nothing was stopped"
+    let frozen = report.frozen > .zero ? "stopped for \(Elapsed.text(report.frozen))" : injected
     guard let predicted = report.predictedStop else { return frozen }
     // It is predicted from the first thread that is told to stop.
     return report.isLast
@@ -101,13 +122,21 @@ struct PreDumpOutput: Encodable {
       "NUMA: \(nodes.joined(separator: ", ")), \(local * 100 / all) % by readers there, into buffers there"
   }
 
-  private var trackerText: String {
+  /// What tells which pages are written from now on, and who can build on the images.
+  var trackerLine: String {
+    let name = "tracker: \(report.tracker.rawValue)"
     switch report.tracker {
-    case .softDirty, .both: "\(report.tracker.rawValue), cleared in \(Elapsed.text(report.clearTime))"
-    case .writeProtect, .content:
-      "\(report.tracker.rawValue) ('criu dump' cannot take these images as a parent)"
+    case .softDirty, .both:
+      return "\(name), cleared in \(Elapsed.text(report.clearTime)); 'criu dump' can build on these images"
+    case .writeProtect:
+      return
+        "\(name), which lasts for this run: further rounds of it can build on these images, 'criu dump' cannot"
+    case .content:
+      return
+        "\(name), which compares pages: later rounds with --tracker content can build on these images, 'criu dump' cannot"
     case .none:
-      "none (this kernel keeps no soft-dirty bit, so 'criu dump' cannot take these images as a parent)"
+      return
+        "\(name): neither 'criu dump' nor a later round can build on these images. If one is to, begin with --tracker content"
     }
   }
 

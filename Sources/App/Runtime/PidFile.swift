@@ -60,7 +60,7 @@ final class PidFile: Sendable {
           throw CommandFailure.cannotCreate("locking the pid file \(path)", errno: error)
         }
         throw CommandFailure.cannotCreate(
-          "the pid file \(path) is that of another run, which is still at work: choose another")
+          "the pid file \(path) belongs to another run, which is still running. Choose another file")
       }
       if isOpen(file.descriptor, at: name, in: directory) { return file }
       // The run that had it has ended, and removed it, since we opened it.
@@ -92,7 +92,7 @@ final class PidFile: Sendable {
       status.st_nlink == 1, status.st_uid == geteuid()
     else {
       throw CommandFailure.cannotCreate(
-        "\(path) is there and is no pid file: it is left alone; choose another")
+        "\(path) exists and is not a pid file; not overwritten. Choose another file")
     }
     // That of a run which was killed names nobody any more; that of a process which lives, and is none of ours, is
     // somebody else's.
@@ -101,7 +101,7 @@ final class PidFile: Sendable {
     }
     guard let pid, pid > 0, kill(pid, 0) == 0 || errno == EPERM else { return }
     throw CommandFailure.cannotCreate(
-      "the pid file \(path) is that of process \(pid), which is at work: it is left alone; choose another, or remove it"
+      "the pid file \(path) belongs to process \(pid), which is running; not overwritten. Choose another file, or remove it"
     )
   }
 

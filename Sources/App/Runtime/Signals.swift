@@ -19,11 +19,12 @@ struct SignalCancellation {
   private static let signals = [SIGINT, SIGTERM, SIGHUP]
 
   /// - Parameters:
+  ///   - isQuiet: whether nothing is said of a first signal.
   ///   - timeout: how long the work may take; nil for as long as it likes.
   ///   - beforeAbruptEnd: what is done when the program ends on the spot.
   /// - Returns: what the work came to, and what cancelled it, if something did.
   static func run<Success: Sendable>(
-    timeout: Duration? = nil, beforeAbruptEnd: @escaping @Sendable () -> Void = {},
+    isQuiet: Bool = false, timeout: Duration? = nil, beforeAbruptEnd: @escaping @Sendable () -> Void = {},
     _ work: @escaping @Sendable () async throws(SluiceError) -> Success
   ) async -> (result: Result<Success, SluiceError>, cause: CancellationCause?) {
     let received = Received()
@@ -45,7 +46,10 @@ struct SignalCancellation {
       source.setEventHandler {
         switch received.take(number) {
         case .first:
-          Terminal.message("sluice: stopping (once more to stop at once)")
+          if !isQuiet {
+            Terminal.message(
+              "sluice: stopping; send the signal again (Ctrl-C) to stop without cleaning up", level: .notice)
+          }
           task.cancel()
         case .same: break
         case .further:
@@ -60,7 +64,8 @@ struct SignalCancellation {
       let timer = DispatchSource.makeTimerSource()
       timer.setEventHandler {
         guard received.take(Received.timeout) == .first else { return }
-        Terminal.message("sluice: stopping, for the time of --timeout is up (a signal stops at once)")
+        Terminal.message(
+          "sluice: stopping: the time of --timeout has passed (a signal stops at once)", level: .notice)
         task.cancel()
       }
       timer.schedule(deadline: .now() + (timeout / .seconds(1)))

@@ -87,6 +87,6 @@ extension ImageChain {
 extension DedupMark {
   /// What is wrong with a directory that is read without the one that has its pages.
   public func problem(of path: String) -> String {
-    "\(path) lacks pages that 'sluice dedup' has given back, since \(path)/\(child) has them anew: it is right only as a parent of that one"
+    "\(path) lacks pages that 'sluice dedup' has given back, since \(path)/\(child) replaces them: it is only complete as the parent of that one"
   }
 }

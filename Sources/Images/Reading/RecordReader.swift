@@ -26,7 +26,7 @@ struct RecordReader: ~Copyable {
   }
 
   func malformed(_ reason: String) -> ImagesError {
-    ImagesError(.malformed, "\(path) is not what its name says: \(reason)")
+    ImagesError(.malformed, "\(path) is damaged: \(reason)")
   }
 
   /// Nothing is believed of a file that says something which is not understood: it may be about the rest of it.
@@ -68,7 +68,7 @@ struct RecordReader: ~Copyable {
         (body(message), unknown: Records.unknownField(of: message, besides: harmless))
       }
     }
-    guard let (result, unknown) = result else { throw malformed("a record lacks what it must have") }
+    guard let (result, unknown) = result else { throw malformed("a record lacks a required field") }
     if let unknown { throw newer("a record has the field \(unknown), which is not known") }
     position += Int(size)
     return result

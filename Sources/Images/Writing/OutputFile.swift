@@ -151,7 +151,7 @@ public final class OutputFile: Sendable {
     let errno = SystemErrno(returned: result)
     let advice =
       switch errno.name {
-      case "ENOSPC", "EDQUOT": "; make room there or choose another directory"
+      case "ENOSPC", "EDQUOT": "; free some space there or choose another directory"
       case "EFBIG": "; raise the limit on file sizes (ulimit -f)"
       default: ""
       }

@@ -8,22 +8,27 @@ public struct OutputProbe: Sendable {
   public let isDirect: Bool
   /// Whether files there are memory.
   public let isInMemory: Bool
+  /// What is free there, in bytes; nil where the filesystem does not say.
+  public let freeBytes: UInt64?
 
-  /// Tries the directory, or the one that it would be made in where it is not there yet.
+  /// Tries the directory, or the nearest one around it that is there already.
   ///
   /// - Throws: `ImagesError` with `cannotCreate` where new images cannot be made.
   public init(directory path: String) throws(ImagesError) {
-    guard let directory = try Self.open(path) else {
-      let (outer, name) = DirectoryHandle.split(path)
-      guard name != nil, let parent = try Self.open(outer) else {
-        throw ImagesError(
-          .cannotCreate, "making the images directory \(path)", errno: SystemErrno(code: ENOENT))
-      }
-      try self.init(trying: parent)
+    if let directory = try Self.open(path) {
+      try UnfinishedImages.checkHoldsNoImages(try directory.names(), path: path)
+      try self.init(trying: directory)
       return
     }
-    try UnfinishedImages.checkHoldsNoImages(try directory.names(), path: path)
-    try self.init(trying: directory)
+    var around = DirectoryHandle.split(path)
+    while around.name != nil {
+      if let parent = try Self.open(around.outer) {
+        try self.init(trying: parent)
+        return
+      }
+      around = DirectoryHandle.split(around.outer)
+    }
+    throw ImagesError(.cannotCreate, "making the images directory \(path)", errno: SystemErrno(code: ENOENT))
   }
 
   private init(trying directory: borrowing ImagesDirectory) throws(ImagesError) {
@@ -32,6 +37,9 @@ public struct OutputProbe: Sendable {
     let file = try OutputFile(creating: name, in: directory.handle, direct: true)
     isDirect = file.isDirect
     isInMemory = file.isInMemory
+    var space = statvfs()
+    let known = unsafe fstatvfs(directory.handle.descriptor, &space) == 0
+    freeBytes = known ? UInt64(space.f_bavail) * UInt64(space.f_frsize) : nil
     do throws(SystemError) { try directory.handle.remove(name) } catch {
       throw ImagesError(error, .cannotCreate)
     }

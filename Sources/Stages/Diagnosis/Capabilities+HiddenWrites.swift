@@ -15,7 +15,7 @@ extension Capabilities {
   }
 
   private static let consequence =
-    "auto finds writes otherwise; 'criu dump' upon the images takes all pages anew"
+    "auto finds writes in another way; 'criu dump' copies all pages again"
 
   private static func merging(_ doubts: SoftDirtyDoubts) -> Finding {
     guard !doubts.merged.isEmpty else {

@@ -14,11 +14,11 @@ extension Capabilities {
       return Finding(.numa, true, "\(topology.nodes.count) nodes (\(list(topology))): \(placement)\(limits)")
     }
     guard topology.nodes.count > 1 else {
-      return Finding(.numa, true, "there is one node, and nothing to be placed\(limits)")
+      return Finding(.numa, true, "there is one node, so nothing is placed\(limits)")
     }
     return Finding(
       .numa, false, "of \(topology.nodes.count) nodes (\(list(topology))) one may be used\(limits)",
-      fallback: "readers and buffers are where the kernel likes",
+      fallback: "the kernel chooses where readers and buffers are",
       advice: "let Sluice have processors and memory of the others (cpuset, taskset)")
   }
 
@@ -40,6 +40,6 @@ extension Capabilities {
       let hundredths = Int((processors * 100).rounded())
       texts.append("the time of \(hundredths / 100).\(hundredths % 100 / 10)\(hundredths % 10) processors")
     }
-    return texts.isEmpty ? "" : "; our cgroup allows \(texts.joined(separator: " and "))"
+    return texts.isEmpty ? "" : "; the cgroup of sluice allows \(texts.joined(separator: " and "))"
   }
 }

@@ -10,12 +10,13 @@ extension Capabilities {
       let tree = try ProcessTree(root: pid)
       let command = tree.processes[0].command
       var found = "process \(pid) (\(command)) can be read"
-      if tree.processes.count > 1 { found += ", with \(tree.processes.count - 1) descendants" }
+      let descendants = tree.processes.count - 1
+      if descendants > 0 { found += ", with \(descendants) descendant\(descendants == 1 ? "" : "s")" }
       if let skipped = tree.skipped.first {
-        found += "; \(tree.skipped.count) are left out, such as \(skipped.pid): \(skipped.reason)"
+        found += "; not copied: \(tree.skipped.count), such as process \(skipped.pid): \(skipped.reason)"
       }
       for process in tree.processes where try process.isDumpingCore() {
-        found += "; process \(process.pid) is dumping core and ends with that: it is not stopped any more"
+        found += "; process \(process.pid) is dumping core and will end: it is not stopped"
       }
       try HiddenMemory.check(tree.processes)
       // Later rounds are known by it to be of the same start of the machine.
@@ -44,7 +45,7 @@ extension Capabilities {
           .sharedMemory, outsider.isCertain ? false : nil, outsider.description,
           fallback: outsider.isCertain
             ? "rounds copy what it writes, --final and verify -t refuse"
-            : "it is taken for a process with memory of its own",
+            : "it is treated as a process with memory of its own",
           advice: "name a process that has both below it (-t)"))
     } else if let (pid, other) = tree.unclear.min(by: { $0.key < $1.key }) {
       add(
@@ -58,11 +59,11 @@ extension Capabilities {
     }
   }
 
-  mutating func tryOutput(_ path: String) {
+  /// - Parameter tree: whose images they would be; nil where that is not known.
+  mutating func tryOutput(_ path: String, for tree: ProcessTree?) {
     do throws(ImagesError) {
       let output = try OutputProbe(directory: path)
-      let found = "new images can be made in \(path)"
-      add(Finding(.imagesDirectory, true, output.isInMemory ? found + "; they will be memory" : found))
+      add(Self.place(path, output, memoryBytes: tree.flatMap { Self.ownMemoryBytes(of: $0) }))
       add(
         Finding(
           .directIO, output.isDirect,
@@ -75,6 +76,24 @@ extension Capabilities {
     }
   }
 
+  private static func ownMemoryBytes(of tree: ProcessTree) -> UInt64? {
+    do throws(TargetError) { return try tree.ownMemoryBytes() } catch { return nil }
+  }
+
+  /// - Parameter memoryBytes: what would be copied, at most; nil where that is not known.
+  private static func place(_ path: String, _ output: OutputProbe, memoryBytes: UInt64?) -> Finding {
+    var found = "new images can be made in \(path)"
+    if output.isInMemory { found += "; it is a tmpfs, so the images will use RAM" }
+    guard let free = output.freeBytes, let memoryBytes, memoryBytes > free else {
+      return Finding(.imagesDirectory, true, found)
+    }
+    return Finding(
+      .imagesDirectory, nil,
+      "\(found); only \(free >> 20) MiB are free there, and up to \(memoryBytes >> 20) MiB are to be copied",
+      fallback: "the pre-dump fails if they do not fit, and leaves nothing there",
+      advice: "choose a directory with more space")
+  }
+
   /// - Parameter tree: the processes whose bits would be cleared; nil where there are none to ask for.
   mutating func trySoftDirty(_ tree: ProcessTree?) {
     do throws(TargetError) {
@@ -85,8 +104,9 @@ extension Capabilities {
       add(
         Finding(
           .softDirty, isSupported,
-          isSupported ? "the kernel tells which pages were written" : "the kernel keeps no such bit",
-          fallback: "later rounds look for changes otherwise; 'criu dump' cannot take the images as a parent",
+          isSupported
+            ? "the kernel keeps a bit for each page that was written" : "the kernel keeps no such bit",
+          fallback: "later rounds find changes in another way; 'criu dump' cannot build on the images",
           advice: "boot a kernel with CONFIG_MEM_SOFT_DIRTY, such as Debian's"))
     } catch {
       add(Finding(.softDirty, nil, error.description))
@@ -119,8 +139,8 @@ extension Capabilities {
   mutating func tryKernel() {
     add(
       Finding(
-        .pagemapScan, KernelSupport.pagemapScan(), yes: "the kernel tells the states of many pages at once",
-        fallback: "the states are read page by page, which is slower", advice: "boot Linux 6.7 or later"))
+        .pagemapScan, KernelSupport.pagemapScan(), yes: "the kernel reports the states of many pages at once",
+        fallback: "page states are read one by one, which is slower", advice: "boot Linux 6.7 or later"))
     add(
       Finding(
         .mappingQuery, KernelSupport.mappingQuery(), yes: "the kernel can be asked for a single mapping",
@@ -141,7 +161,7 @@ extension Capabilities {
     let reason = RingExecutor.reasonUnavailable()
     add(
       Finding(
-        .ioUring, reason.map { .refused($0) } ?? .yes, yes: "the kernel gives us one",
+        .ioUring, reason.map { .refused($0) } ?? .yes, yes: "available",
         fallback: "threads write with pwrite, which takes more CPU",
         advice: "set kernel.io_uring_disabled to 0, and have no seccomp filter forbid it"))
   }
@@ -155,17 +175,19 @@ extension Capabilities {
       add(
         Finding(
           .sysPtrace, canTrace,
-          canTrace ? "processes of other users in our user namespace can be read" : "we lack it",
+          canTrace ? "processes of other users in this user namespace can be read" : "missing",
           fallback: "only processes of the same user can be read",
           advice: "run as root, or with this capability"))
       let isAdmin = privileges.has(.sysAdmin)
+      let isNeeded = has(.pagemapScan) != true
       add(
         Finding(
-          .sysAdmin, isAdmin, isAdmin ? "the kernel shows page frame numbers" : "we lack it",
-          fallback: has(.pagemapScan) == true
-            ? "nothing changes: PAGEMAP_SCAN tells what they would be needed for"
-            : "pages of zeros that were only read are copied too",
-          advice: "run as root, or with this capability"))
+          .sysAdmin, isAdmin,
+          isAdmin
+            ? "the kernel shows page frame numbers"
+            : isNeeded ? "missing" : "missing, but not needed: PAGEMAP_SCAN gives the same information",
+          fallback: isNeeded ? "pages of zeros that were only read are copied too" : nil,
+          advice: isNeeded ? "run as root, or with this capability" : nil))
     } catch {
       for subject in [Subject.lockedMemory, .ptraceScope, .sysPtrace, .sysAdmin] {
         add(Finding(subject, nil, error.description))
@@ -183,7 +205,7 @@ extension Capabilities {
       : limit == .max ? "there is no limit" : "the limit is \(limit >> 10) KiB"
     return Finding(
       .lockedMemory, privileges.has(.ipcLock) || limit >= budget, found,
-      fallback: "the kernel pins buffers anew for each write, which takes some CPU",
+      fallback: "the kernel pins buffers again for each write, which takes some CPU",
       advice: "raise it to the memory budget (ulimit -l \(budget >> 10))")
   }
 
@@ -200,8 +222,8 @@ extension Capabilities {
     case .value(0): return Finding(.ptraceScope, true, "it is 0: processes of the same user can be read")
     case .value(3):
       return Finding(
-        .ptraceScope, false, "it is 3: no process can be read, by nobody",
-        fallback: "no pre-dump is possible", advice: "boot anew with kernel.yama.ptrace_scope below 3")
+        .ptraceScope, false, "it is 3: no process can be read, not even by root",
+        fallback: "no pre-dump is possible", advice: "reboot with kernel.yama.ptrace_scope below 3")
     case .value(let scope):
       return Finding(
         .ptraceScope, canTrace, "it is \(scope)\(canTrace ? ", which CAP_SYS_PTRACE overrides" : "")",
@@ -213,14 +235,14 @@ extension Capabilities {
 extension Capabilities.Finding {
   fileprivate init(
     _ subject: Capabilities.Subject, _ answer: KernelSupport.Answer, yes: String,
-    no: String = "the kernel has none", fallback: String, advice: String
+    no: String = "not available", fallback: String, advice: String
   ) {
     switch answer {
     case .yes: self.init(subject, true, yes)
     case .no: self.init(subject, false, no, fallback: fallback, advice: advice)
     case .refused(let errno):
       self.init(
-        subject, false, "the kernel gives us none: \(errno.reason)", fallback: fallback, advice: advice)
+        subject, false, "not available: \(errno.reason)", fallback: fallback, advice: advice)
     }
   }
 }

@@ -26,13 +26,13 @@ public struct Capabilities: Sendable {
     case pagemapScan = "PAGEMAP_SCAN"
     /// The kernel tells of one mapping without listing all.
     case mappingQuery = "PROCMAP_QUERY"
-    /// The kernel lets us read memory that a process itself may not read.
+    /// The kernel shows memory that a process itself may not read.
     case hiddenMemory = "PROT_NONE"
     /// The kernel notes which pages are written, by asynchronous write protection.
     case writeProtect = "userfaultfd-wp-async"
     /// The processes have room for the mappings that a watch of their writes may cost them.
     case mappings = "max_map_count"
-    /// The kernel gives us an io_uring.
+    /// An io_uring can be made.
     case ioUring = "io_uring"
     /// The nodes of memory and processors.
     case numa = "NUMA"
@@ -103,7 +103,7 @@ public struct Capabilities: Sendable {
     // In the order of a pre-dump, so that the first failure is the one that it would have.
     let tree = pid.flatMap { tryTarget($0) }
     if let tree { trySharedMemory(tree) }
-    if let imagesDirectory { tryOutput(imagesDirectory) }
+    if let imagesDirectory { tryOutput(imagesDirectory, for: tree) }
     trySoftDirty(tree)
     if let tree {
       tryWhatHidesWrites(tree)
@@ -112,6 +112,15 @@ public struct Capabilities: Sendable {
     tryKernel()
     tryNodes()
     tryPrivileges()
+  }
+
+  /// Whether this kernel keeps soft-dirty bits, without which CRIU cannot build on images.
+  ///
+  /// - Throws: `SluiceError` with `cancelled`, or `system` when it cannot be found out.
+  public static func keepsSoftDirtyBits() async throws(SluiceError) -> Bool {
+    try await BlockingWork.run("looking for soft-dirty bits") { () throws(SluiceError) in
+      try onTarget { () throws(TargetError) in try SoftDirty.isSupported() }
+    }
   }
 
   /// Whether there is such a thing; nil when it was not asked for, or could not be tried.

@@ -6,7 +6,7 @@ internal import SluiceTarget
 /// each stands still for about a tenth of a millisecond in the beginning, and the first write to each page takes about
 /// a microsecond longer.
 public struct DirtyRate: Sendable {
-  /// The process that is measured with all of its descendants, by the pid that we see it under.
+  /// The process that is measured with all of its descendants, by its pid in our pid namespace.
   public let pid: Int32
   /// For how long, in seconds.
   public var seconds = 10.0
@@ -22,7 +22,7 @@ public struct DirtyRate: Sendable {
 
   /// A mapping that was written to.
   public struct Mapping: Hashable, Sendable, Codable {
-    /// The process, by the pid that we see it under.
+    /// The process, by its pid in our pid namespace.
     public let pid: Int32
     /// The first address.
     @Hexadecimal public private(set) var start: UInt64
@@ -56,7 +56,7 @@ public struct DirtyRate: Sendable {
 
   /// What was measured.
   public struct Report: Hashable, Sendable, Codable {
-    /// The process that was measured with its descendants, by the pid that we see it under.
+    /// The process that was measured with its descendants, by its pid in our pid namespace.
     public let pid: Int32
     /// How much, as it was measured, in windows from short to long. Processes do not write evenly: a longer one may have
     /// fewer pages.
@@ -109,6 +109,26 @@ public struct DirtyRate: Sendable {
   }
 }
 
+extension DirtyRate {
+  /// Measures again and again, until the task is cancelled or `body` has seen enough. Writes are tracked all the while, so
+  /// that threads are stopped once, in the beginning.
+  ///
+  /// - Parameters:
+  ///   - interval: the length of each window, in seconds; `seconds` is not used.
+  ///   - body: is given a report for each window, and says whether to go on.
+  /// - Throws: `SluiceError`: as `run`, `cancelled` when the task is.
+  public func watch(
+    every interval: Double, _ body: @escaping @Sendable (Report) async -> Bool
+  ) async throws(SluiceError) {
+    guard interval > 0, interval <= 86_400 else {
+      throw SluiceError(.invalidArgument, "measuring takes some time, and no more than a day")
+    }
+    let thread = try StageThreads.make("sluice-rate")
+    defer { thread.shutdown() }
+    try await DirtySampler(measurement: self, executor: thread).watch(interval, body)
+  }
+}
+
 /// Does the measuring, on a thread of its own: clearing bits and looking at page tables block.
 private actor DirtySampler {
   private struct Sampled {
@@ -134,18 +154,52 @@ private actor DirtySampler {
   func run() async throws(SluiceError) -> DirtyRate.Report {
     let tree = try onTarget { () throws(TargetError) in try ProcessTree(root: measurement.pid) }
     try begin(tree)
-    let ownBytes = try onTarget { () throws(TargetError) in try tree.ownMemoryBytes() }
+    let ownBytes = try ownMemoryBytes(of: tree)
     var windows: [DirtyRateModel.Window] = []
     var mappings: [DirtyRate.Mapping] = []
     for seconds in DirtyRateModel.windowLengths(in: measurement.seconds) {
-      try forEachProcess { (process) throws(TargetError) in try process.sampler.begin() }
-      let began = sluice_monotonic_nanoseconds()
-      try await wait(seconds)
-      let took = Duration.nanoseconds(counted: sluice_monotonic_nanoseconds() - began)
-      mappings = []
-      try forEachProcess { (process) throws(TargetError) in mappings += try written(of: process, in: took) }
-      windows.append(DirtyRateModel.Window(duration: took, pages: mappings.reduce(0) { $0 + $1.pages }))
+      let (window, written) = try await measure(seconds)
+      mappings = written
+      windows.append(window)
     }
+    return report(windows, mappings, ownBytes: ownBytes)
+  }
+
+  func watch(
+    _ interval: Double, _ body: @Sendable (DirtyRate.Report) async -> Bool
+  ) async throws(SluiceError) {
+    let tree = try onTarget { () throws(TargetError) in try ProcessTree(root: measurement.pid) }
+    try begin(tree)
+    while true {
+      let (window, mappings) = try await measure(interval)
+      // The process may have grown.
+      let report = report([window], mappings, ownBytes: try ownMemoryBytes(of: tree))
+      guard await body(report) else { return }
+    }
+  }
+
+  private func ownMemoryBytes(of tree: ProcessTree) throws(SluiceError) -> UInt64 {
+    try onTarget { () throws(TargetError) in try tree.ownMemoryBytes() }
+  }
+
+  /// Counts what is written in one window.
+  private func measure(
+    _ seconds: Double
+  ) async throws(SluiceError) -> (DirtyRateModel.Window, [DirtyRate.Mapping]) {
+    try forEachProcess { (process) throws(TargetError) in try process.sampler.begin() }
+    let began = sluice_monotonic_nanoseconds()
+    try await wait(seconds)
+    let took = Duration.nanoseconds(counted: sluice_monotonic_nanoseconds() - began)
+    var mappings: [DirtyRate.Mapping] = []
+    try forEachProcess { (process) throws(TargetError) in mappings += try written(of: process, in: took) }
+    return (
+      DirtyRateModel.Window(duration: took, pages: mappings.reduce(0) { $0 + $1.pages }), mappings
+    )
+  }
+
+  private func report(
+    _ windows: [DirtyRateModel.Window], _ mappings: [DirtyRate.Mapping], ownBytes: UInt64
+  ) -> DirtyRate.Report {
     let rate = windows.last.map { Double($0.pages) / $0.duration.inSeconds } ?? 0
     return DirtyRate.Report(
       pid: measurement.pid, windows: windows, totalPages: ownBytes / pageSize, pageSize: pageSize,

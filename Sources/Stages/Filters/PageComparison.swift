@@ -80,7 +80,7 @@ struct PageComparison: ~Copyable {
     } catch {
       // What was found equal before this was so: each block is checked before it is believed.
       logger.warning(
-        "copying the rest of process \(pid) from 0x\(String(address, radix: 16)) on, since its earlier pages are not known: \(error)"
+        "cannot look up earlier pages of process \(pid) from 0x\(String(address, radix: 16)) on, so the rest is copied: \(error)"
       )
       last = nil
       return false

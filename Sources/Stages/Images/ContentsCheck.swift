@@ -8,7 +8,7 @@ internal import SluiceTarget
 public struct ContentsCheck: Sendable {
   /// The newest directory of the images' chain.
   public let directory: String
-  /// The process that is compared with all of its descendants, by the pid that we see it under.
+  /// The process that is compared with all of its descendants, by its pid in our pid namespace.
   public let pid: Int32
   /// Whether the links of the chain are followed whoever they belong to, and whoever may write where they lead.
   public var trustsParents = false
@@ -60,7 +60,7 @@ public struct ContentsCheck: Sendable {
 
   /// What became of one process.
   public struct ProcessReport: Hashable, Sendable, Codable {
-    /// The process, by the pid that we see it under.
+    /// The process, by its pid in our pid namespace.
     public let pid: Int32
     /// The pid that its images are named by.
     public let namespacePid: Int32
@@ -112,15 +112,29 @@ public struct ContentsCheck: Sendable {
     }
   }
 
+  /// What was found.
+  public struct Report: Hashable, Sendable {
+    /// One for each process of the tree.
+    public let processes: [ProcessReport]
+    /// How long the tree stood still, from the first attempt to stop a process of it until all of them ran again.
+    public let stopped: Duration
+  }
+
   /// Runs to the end.
-  ///
-  /// Where their time is over, and the images' disk does not answer for ten seconds, what waits for it is left behind.
   ///
   /// - Returns: a report for each process of the tree.
   /// - Throws: `SluiceError`. The processes go on in any case.
-  public func run() async throws(SluiceError) -> [ProcessReport] {
+  public func run() async throws(SluiceError) -> [ProcessReport] { try await compare().processes }
+
+  /// Runs to the end, and measures the stop.
+  ///
+  /// If the time of the stop is over, and the images' disk does not answer for ten seconds, the thread that waits for the
+  /// disk is left behind.
+  ///
+  /// - Throws: `SluiceError`. The processes go on in any case.
+  public func compare() async throws(SluiceError) -> Report {
     try PreDump.Configuration.check(stopTimeLimit: stopTimeLimit)
-    let patience = Patience<[ProcessReport]>()
+    let patience = Patience<Report>()
     do throws(SluiceError) {
       return try await patience.run { () async throws(SluiceError) in try await run(patience) }
     } catch {
@@ -129,7 +143,7 @@ public struct ContentsCheck: Sendable {
   }
 
   @concurrent
-  private func run(_ patience: Patience<[ProcessReport]>) async throws(SluiceError) -> [ProcessReport] {
+  private func run(_ patience: Patience<Report>) async throws(SluiceError) -> Report {
     let thread = try StageThreads.make("sluice-verify")
     defer { thread.shutdown() }
     let stopper = try StageThreads.make("sluice-stop")
@@ -139,7 +153,7 @@ public struct ContentsCheck: Sendable {
     let stopped = try await holder.stop(try await comparer.open(), limit: stopTimeLimit) {
       patience.endNow(SluiceError($0))
     }
-    return try await withTaskGroup(of: End.self) { group in
+    let processes = try await withTaskGroup(of: End.self) { group in
       group.addTask { .compared(await comparer.result(of: stopped.tree, changed: stopped.changed)) }
       group.addTask { .overdue(await holder.waitUntilOverdue()) }
       var result: Result<[ProcessReport], SluiceError>?
@@ -156,6 +170,7 @@ public struct ContentsCheck: Sendable {
       }
       return result ?? .failure(.cancelled)
     }.get()
+    return Report(processes: processes, stopped: await holder.stoppedFor)
   }
 
   private enum End: Sendable {

@@ -20,7 +20,7 @@ public struct FlattenImages: Sendable {
   /// Whether the links of the chain are followed whoever they belong to, and whoever may write where they lead.
   public var trustsParents = false
 
-  /// Everything else as most want it.
+  /// All other settings get their defaults.
   public init(directory: String, output: String) {
     self.directory = directory
     self.output = output

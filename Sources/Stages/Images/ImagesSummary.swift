@@ -50,6 +50,7 @@ public struct ImagesSummary: Sendable, Codable {
   public let deduplicated: String?
   /// How long the machine had been running when the dirty tracker was cleared.
   public var dumpUptime: Duration? { dumpUptimeMicroseconds.map { .microseconds(Int64(clamping: $0)) } }
+  /// How long the machine had been running when the images were made, in microseconds; nil where they do not say.
   private let dumpUptimeMicroseconds: UInt64?
   /// "splice" or "read".
   public let preDumpMode: String?

@@ -79,7 +79,7 @@ public final class LiveMappings {
     }
   }
 
-  /// The process, by the pid that we see it under.
+  /// The process, by its pid in our pid namespace.
   public let pid: Int32
   /// The name of its program.
   public let command: String
@@ -97,7 +97,7 @@ public final class LiveMappings {
   /// - Parameters:
   ///   - path: the images directory.
   ///   - namespacePid: which process of the images, by the pid in its own pid namespace.
-  ///   - pid: the process, by the pid that we see it under; nil where that is the same.
+  ///   - pid: the process, by its pid in our pid namespace; nil where that is the same.
   /// - Throws: `SluiceError`: `notFound` when there is no such process, or no images of it; `invalidArgument`
   ///   when the process has another pid in its namespace.
   public init(path: String, namespacePid: Int32, pid: Int32? = nil) throws(SluiceError) {

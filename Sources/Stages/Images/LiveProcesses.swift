@@ -6,7 +6,7 @@ public struct LiveProcesses: Sendable {
   private let pids: [Int32: Int32]
 
   /// - Parameters:
-  ///   - root: the process that the tree begins with, by the pid that we see it under.
+  ///   - root: the process that the tree begins with, by its pid in our pid namespace.
   ///   - imagesDirectory: images of some of them. Of several that have the same pid in pid namespaces of their own, the
   ///     one is meant that these are of, where they say so, else the one that was there first.
   /// - Throws: `SluiceError` when it does not live, or may not be read; when the images cannot be read; `cancelled`.

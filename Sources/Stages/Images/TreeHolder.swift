@@ -5,6 +5,10 @@ internal import SluiceTarget
 actor TreeHolder {
   private nonisolated let executor: ThreadExecutor
   private var held: StoppedTree?
+  private var began = ContinuousClock.now
+  /// How long the tree stood still, from the first attempt to stop a process of it until all of them ran again; zero before
+  /// that.
+  private(set) var stoppedFor = Duration.zero
 
   nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
 
@@ -28,6 +32,7 @@ actor TreeHolder {
     try Self.refuseOutsiders(of: &tree)
     do throws(TargetError) {
       var stopped = try StoppedTree(of: tree, freezing: nil, limit: limit, stuck: stuck)
+      began = .now
       try stopped.stop(&tree)
       for process in tree.processes { changed[process.pid] = try stopped.changedByStop(in: process) }
       held = consume stopped
@@ -62,5 +67,6 @@ actor TreeHolder {
   private func resume() {
     guard var stopped = held.take() else { return }
     stopped.resume()
+    stoppedFor = began.duration(to: .now)
   }
 }

@@ -33,10 +33,10 @@ extension PageServer {
     public var endsWithFirstClient = false
     /// The bytes of pages that a session may have; nil for any number.
     public var mostBytes: UInt64?
-    /// Where the steps of the work are told.
+    /// Receives log messages.
     public var logger = Logger(label: "sluice", factory: { _ in SwiftLogNoOpLogHandler() })
 
-    /// A server that puts pages into a directory; everything else as most want it.
+    /// A server that puts pages into a directory; all other settings get their defaults.
     public init(directory: String) { self.directory = directory }
 
     /// Makes sure that it can be meant, before anybody connects.

@@ -7,7 +7,7 @@ struct ParentBase: Sendable {
   /// What is to be copied: what was written since the parent's images were made or, where the walk finds that out
   /// itself, what it cannot find.
   private let dirty: DirtySet
-  /// The places in that set of the processes that the parent's images are of, by the pids that we see them under.
+  /// The places in that set of the processes that the parent's images are of, by their pids in our pid namespace.
   private let places: [Int32: Int]
   /// What the parent has, of those processes whose pagemap was read before.
   private var ranges: [Int32: CoveredRanges] = [:]

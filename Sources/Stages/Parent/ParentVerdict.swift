@@ -26,10 +26,10 @@ enum ParentVerdict: Hashable, Sendable {
     deduplicatedFor newer: String? = nil, machine: Machine
   ) -> ParentVerdict {
     if let newer {
-      return .ignored("'sluice dedup' has given back pages of them that another round (\(newer)) has anew")
+      return .ignored("'sluice dedup' has given back pages of them that another round (\(newer)) replaces")
     }
     if isSetAside {
-      return .ignored("a round that was to build on them was interrupted, and with it went what was dirty")
+      return .ignored("a later round was interrupted, so it is not known which pages changed since")
     }
     guard let inventory else { return .ignored("they have no inventory.img: their run was interrupted") }
     guard let dumpUptime = inventory.dumpUptime else {

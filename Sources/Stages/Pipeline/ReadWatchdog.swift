@@ -53,7 +53,7 @@ struct ReadWatchdog: Sendable {
   private func error(for call: ReadClock.Call) -> SluiceError {
     SluiceError(
       .io,
-      "reading at 0x\(String(call.address, radix: 16)) took longer than \(limit.components.seconds) s and was given up:"
-        + " whoever answers the page faults there (a userfaultfd of another process, a filesystem) does not")
+      "reading at 0x\(String(call.address, radix: 16)) timed out after \(limit.components.seconds) s:"
+        + " the handler of its page faults (a userfaultfd of another process, a filesystem) does not answer")
   }
 }

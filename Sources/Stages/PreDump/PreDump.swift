@@ -1,14 +1,14 @@
 internal import SluicePipeline
 
-/// Copies the memory of a running process into CRIU images, or to another sink, while it goes on running.
+/// Copies the memory of a running process into CRIU images, or to another sink, while it keeps running.
 ///
 /// ```swift
 /// let report = try await PreDump(.init(pid: 4711, imagesDirectory: "/var/tmp/images")).run()
 /// ```
 public struct PreDump: ~Copyable, Sendable {
-  /// What is to be done.
+  /// What to copy, where to, and how.
   public let configuration: Configuration
-  /// How far it has come, for those who want to watch. Its elements come while `run` runs.
+  /// Progress. Yields elements while `run` is running.
   public let progress: ProgressFeed
   private let role: RoundRole
   private let sink: (any PageSink)?

@@ -5,7 +5,7 @@ internal import SluicePipeline
 internal import SluiceTarget
 
 extension PreDump {
-  /// What is to be copied, whereto and how.
+  /// What to copy, where to, and how.
   public struct Configuration: Sendable {
     /// How the states of pages are found.
     public enum PageStates: Sendable {
@@ -80,7 +80,7 @@ extension PreDump {
       case off
     }
 
-    /// The process that is copied with all of its descendants, by the pid that we see it under.
+    /// The process that is copied with all of its descendants, by its pid in our pid namespace.
     public var pid: Int32
     /// The directory for the images. It is made where there is none, and must hold no images.
     public var imagesDirectory: String
@@ -149,15 +149,15 @@ extension PreDump {
     /// How long one read of the process' memory may take, a second at least. A read can wait for whoever answers page
     /// faults of the process (userfaultfd); then the run is given up, and a thread left behind that ends with the read.
     public var readTimeLimit = Duration.seconds(30)
-    /// Where the steps of the work are told.
+    /// Receives log messages.
     public var logger = Logger(label: "sluice", factory: { _ in SwiftLogNoOpLogHandler() })
 
-    /// A process whose memory goes to a sink; everything else as most want it.
+    /// A process whose memory goes to a sink; all other settings get their defaults.
     public init(pid: Int32) {
       self.init(pid: pid, imagesDirectory: "")
     }
 
-    /// A process whose memory goes into images; everything else as most want it.
+    /// A process whose memory goes into images; all other settings get their defaults.
     public init(pid: Int32, imagesDirectory: String) {
       self.pid = pid
       self.imagesDirectory = imagesDirectory

@@ -24,7 +24,7 @@ public struct PreDumpReport: Sendable, Codable {
     var seesSoftDirty: Bool { self == .softDirty || self == .both }
   }
 
-  /// The process, by the pid that we see it under.
+  /// The process, by its pid in our pid namespace.
   public let pid: Int32
   /// The pid in the process' own pid namespace, which the images are named by.
   public let namespacePid: Int32
@@ -36,11 +36,11 @@ public struct PreDumpReport: Sendable, Codable {
       processesSkippedByName.compactMap { name, reason in Int32(name).map { ($0, reason) } },
       uniquingKeysWith: { first, _ in first })
   }
-  /// The same by the pids in digits: numbers are no keys of an object in JSON.
+  /// Descendants that were not copied: by their pids, why. (Numbers are no keys of an object in JSON.)
   private let processesSkippedByName: [String: String]
-  /// Where the images are, as it was asked for.
+  /// Where the images are, as the directory was named.
   public let imagesDirectory: String
-  /// How often it was begun: a round is made again when the process executes another program in the middle of it.
+  /// How often the round was begun: it is made again when the process executes another program in the middle of it.
   public let tries: Int
   /// The images that these build on; nil where everything was copied.
   public let parentDirectory: String?
@@ -50,9 +50,9 @@ public struct PreDumpReport: Sendable, Codable {
   private let keepsPages: Bool?
   /// Whether the pages are in the images directory.
   public var hasPages: Bool { keepsPages ?? true }
-  /// What tracks the writes since.
+  /// How pages are found that are written from now on.
   public let tracker: Tracker
-  /// Bytes.
+  /// The size of a page, in bytes.
   public let pageSize: UInt64
   /// Pages with data of the process' own that the page tables showed.
   public let pagesScanned: UInt64
@@ -60,18 +60,18 @@ public struct PreDumpReport: Sendable, Codable {
   public let pagesWritten: UInt64
   /// Pages that the parent has already.
   public let pagesSkippedParent: UInt64
-  /// Pages that were there when they were found and gone when they should be read.
+  /// Pages that were found, but unmapped by the process before they could be read.
   public let pagesVanished: UInt64
-  /// Pages that the process itself may not read, taken all the same.
+  /// Copied pages that the process itself may not read.
   public let pagesForced: UInt64
   /// Pages that were in swap when they were found.
   public let pagesSwapped: UInt64
   /// Pages that were left out, by the reason's name: "zero" (only read so far), "guard" (touching them is an
-  /// error) and "swapped" (as it was asked for).
+  /// error) and "swapped" (--swapped skip).
   public let pagesSkipped: [String: UInt64]
   /// The bytes of the pages file.
   public let bytesWritten: UInt64
-  /// Pages among them that are all zeros.
+  /// Written pages that are all zeros.
   public let pagesZero: UInt64
   /// Bytes of the pages file that take no space, because they are zeros.
   public let holeBytes: UInt64
@@ -79,11 +79,11 @@ public struct PreDumpReport: Sendable, Codable {
   public let mappings: Int
   /// Mappings that were left out, by the reason's name.
   public let mappingsSkipped: [String: Int]
-  /// From the call to the valid images.
+  /// How long all of it took, from the call to the valid images.
   @Microseconds public private(set) var duration: Duration = .zero
-  /// How long the processes stood still: from the moment when the last one was stopped until all ran again.
+  /// How long the processes were stopped: from the moment when the last one was stopped until all ran again.
   @Microseconds public private(set) var frozen: Duration
-  /// How long any of the processes stood still: from the moment when the first one was told to stop until all ran again.
+  /// How long any of the processes was stopped: from the moment when the first one was told to stop until all ran again.
   @Microseconds public private(set) var stopped: Duration
   /// In a last round, how long that was to take, as it was reckoned just before; in others, how long it would have taken
   /// to stop them when the round was complete, and to copy what was left. Nil where it was not reckoned.
@@ -91,25 +91,27 @@ public struct PreDumpReport: Sendable, Codable {
     get { predictedMicroseconds.map { .microseconds(Int64(clamping: $0)) } }
     set { predictedMicroseconds = newValue.map { $0.inMicroseconds } }
   }
+  /// How long the last stop was predicted to take just before it; or how long a stop would have taken when the round was
+  /// complete. In microseconds; nil where it was not predicted.
   private var predictedMicroseconds: UInt64?
-  /// Whether it was a last round, for which the processes stood still until everything was copied.
+  /// Whether it was a last round (--final), for which the processes were stopped until everything was copied.
   public let isLast: Bool
-  /// What that was spent on.
+  /// The parts of the stop.
   public let stop: Stop
-  /// How long threads stood still, one of each process at a time, to have the process watched; of all of them together.
+  /// How long threads were stopped to begin tracking, one thread of each process; of all of them together.
   @Microseconds public private(set) var injectionTime: Duration
-  /// How many threads had to.
+  /// How many threads were stopped to begin tracking.
   public let injections: Int
-  /// How long the tracker took to clear; a thread of the process that maps memory waits for that.
+  /// How long it took to reset the record of written pages; a thread of the process that maps memory waits for that.
   @Microseconds public private(set) var clearTime: Duration
-  /// Bytes, as asked for.
+  /// The memory budget that was asked for, in bytes.
   public let memoryBudget: Int
-  /// The bytes of the buffers that were ever in use.
+  /// The size of the buffers that were ever in use, in bytes.
   public let buffersBytes: Int
 
   /// What did the writes: "io_uring" or "pwrite".
   public let writeEngine: String
-  /// Whether they went past the page cache.
+  /// Whether the writes went past the page cache.
   public let isDirect: Bool
   /// Threads that read the process' memory.
   public let readers: Int
@@ -253,7 +255,7 @@ public struct PreDumpReport: Sendable, Codable {
 extension PreDumpReport {
   /// What became of one process.
   public struct ProcessReport: Sendable, Codable {
-    /// The process, by the pid that we see it under.
+    /// The process, by its pid in our pid namespace.
     public let pid: Int32
     /// The pid in its own pid namespace, which its images are named by.
     public let namespacePid: Int32

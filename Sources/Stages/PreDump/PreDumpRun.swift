@@ -34,7 +34,9 @@ struct PreDumpRun: Sendable {
     progress.begin(round: role.number, tries: role.tries)
     let wish = try PlacementWish(configuration, on: await topology())
     let subject = try lookAtSubject()
-    progress.expect(subject.expected)
+    // Of a round that builds on another, most will not be copied: how much is known when it has been found.
+    let isCompared = configuration.tracker == .content
+    progress.expect(subject.parent == nil || isCompared ? subject.expected : 0)
     let target = try makeTarget(of: subject)
     let place = try imagesPlace(target, trust: subject.trust)
     let writer = wish.writer(

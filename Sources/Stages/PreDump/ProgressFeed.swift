@@ -25,8 +25,9 @@ public struct PreDumpProgress: Hashable, Sendable {
   /// Bytes that were written, or are about to be; and those that were read and found to be the parent's already. Of this
   /// round.
   public var bytesWritten: UInt64
-  /// Bytes that will be written, as far as can be told before all of them were found: what the kernel counts
-  /// as the process' own memory.
+  /// Bytes that will be written in this round, as far as that is known: in a first round, and where contents are compared,
+  /// the memory that the kernel counts as the process' own. In a round that builds on another it is not known before the
+  /// written pages were found, and is as much as `bytesWritten`.
   public var bytesExpected: UInt64
   /// Since the round began, in microseconds.
   public var elapsedMicroseconds: UInt64

@@ -8,7 +8,7 @@ internal import SluiceTarget
 public struct SluiceError: Error, CustomStringConvertible {
   /// The kinds that a caller may want to tell apart; the command gives each its own exit code.
   public enum Code: Hashable, Sendable {
-    /// What was asked for cannot be meant, such as our own pid or a budget that is too small.
+    /// The request is invalid, such as our own pid or a budget that is too small.
     case invalidArgument
     /// There is no such process, or none with memory; no such images directory.
     case notFound

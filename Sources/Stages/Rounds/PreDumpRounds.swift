@@ -14,8 +14,8 @@ internal import SluicePipeline
 /// - Parameters:
 ///   - configuration: of each round. Its parent, if it has one, is that of the first.
 ///   - policy: when to end.
-///   - lastRound: after them, or as the last of them where as many as the policy allows were made, another one for
-///     which the processes stand still, and whose images with their parents have the memory as it is then. Nil for none.
+///   - lastRound: one more round (counted in `policy.rounds`), in which the processes are stopped, and whose images with
+///     their parents have the memory as it is then. Nil for none.
 ///   - precedesDump: whether CRIU's final dump is made in `body`, after the rounds (`PreDumpRounds.prepareForDump`).
 ///   - runtime: what the rounds work with, and share a memory budget in; nil for a runtime of their own, with the
 ///     configuration's budget.
@@ -70,7 +70,7 @@ public final class PreDumpRounds: AsyncSequence, Sendable {
 
   private let state: Locked<State>
 
-  /// How far the rounds have come, for those who want to watch. It ends with them.
+  /// Progress. Yields elements while rounds are running, and ends with them.
   public let progress: ProgressFeed
 
   init(_ sequence: RoundSequence) {
@@ -81,7 +81,7 @@ public final class PreDumpRounds: AsyncSequence, Sendable {
   /// The number of the round that was begun last, from 1; 0 before the first.
   public var number: Int { state.withLock { $0.sequence.number } }
 
-  /// Why there is no further round, but for a last one that was asked for; nil while there may be one.
+  /// Why the rounds ended; nil while there may be more. A requested last round may still follow.
   public var endReason: RoundPolicy.End? { state.withLock { $0.sequence.end } }
 
   /// Whether no further round follows, not even a last one that was asked for.

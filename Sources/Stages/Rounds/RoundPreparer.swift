@@ -90,8 +90,8 @@ actor RoundPreparer {
       guard choice.mayGiveUp, error.code == .notTrackable, journal.putParentBack() else { throw error }
       role.tracking?.giveUp(othersTrack: error.isTrackedByOthers)
       let other = try chooseTracker(hasSoftDirty: hasSoftDirty)
-      configuration.logger.log(
-        level: error.isTrackedByOthers ? .warning : .notice,
+      // A last stop takes longer by it, and CRIU may not be able to build on the images: nobody should find that out later.
+      configuration.logger.warning(
         "tracker \(other.name.rawValue) instead of \(choice.name.rawValue): \(error)")
       return try start(&tree, parent, with: other.tracker)
     }
@@ -448,16 +448,16 @@ extension RoundPreparer {
   /// Why it is this tracker, in a few words.
   private func reason(for name: PreDumpReport.Tracker) -> String {
     if configuration.tracker != .automatic { return "as asked for" }
-    if !doubts.isEmpty { return "for \(doubts.reason)" }
+    if !doubts.isEmpty { return "since \(doubts.reason)" }
     switch name {
-    case .both: return "the best that there is"
-    case .writeProtect: return "for the kernel keeps no soft-dirty bit"
+    case .both: return "the best one that works here"
+    case .writeProtect: return "since the kernel keeps no soft-dirty bits"
     default: break
     }
-    if configuration.io == .discard { return "for no images are made" }
-    if role.tracking == nil { return "for no round of this run follows that could use write protection" }
-    if role.tracking?.isGivenUp == true { return "for the processes cannot be watched" }
-    return "for the kernel does not write-protect memory asynchronously (Linux 6.7)"
+    if configuration.io == .discard { return "since no images are made" }
+    if role.tracking == nil { return "since write protection is only used with --rounds" }
+    if role.tracking?.isGivenUp == true { return "since the processes cannot be watched" }
+    return "since the kernel does not write-protect memory asynchronously (Linux 6.7)"
   }
 
   private static var lacksSoftDirty: SluiceError {

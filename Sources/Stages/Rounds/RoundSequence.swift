@@ -33,9 +33,8 @@ struct RoundSequence: Sendable {
   /// - Parameters:
   ///   - configuration: of each round. Its parent, if it has one, is that of the first.
   ///   - policy: when to end.
-  ///   - lastRound: after them, or as the last of them where as many as the policy allows were made, another one for
-  ///     which the processes stand still, and whose images with their parents have the memory as it is then. Nil for
-  ///     none.
+  ///   - lastRound: one more round (counted in `policy.rounds`), in which the processes are stopped, and whose images with
+  ///     their parents have the memory as it is then. Nil for none.
   ///   - precedesDump: whether CRIU's final dump is made while this value is kept (`prepareForDump`).
   ///   - runtime: what the rounds work with; nil for one of their own, with the configuration's budget.
   /// - Throws: `SluiceError`: `cannotCreate`, or what is wrong with the process.

@@ -37,7 +37,7 @@ struct NewerImagesTests {
         try add(bytes, toRecord: record, of: file, magics: name == "pagemap" ? 2 : 1)
         let verified = try await SluiceCommandLine.run(["verify", "-D", newest])
         #expect(verified.end == .exited(65))
-        for words in ["WRONG: \(file) was made by a newer CRIU", reason] {
+        for words in ["problem: \(file) was made by a newer CRIU", reason] {
           #expect(verified.output.contains(words), "\(verified.output)")
         }
         for command in [

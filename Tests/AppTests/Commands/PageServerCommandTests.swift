@@ -81,7 +81,7 @@ struct PageServerCommandTests {
           let sent = try await SluiceCommandLine.preDump(
             pid: target.pid, images: here, server.client + ["--json"])
           #expect(sent.end == .exited(0), "\(sent.errors)")
-          #expect(sent.errors.contains("127.0.0.1:\(server.port) alone"), "\(sent.errors)")
+          #expect(sent.errors.contains("only the page server 127.0.0.1:\(server.port) has"), "\(sent.errors)")
           #expect(sent.errors.contains("--keep-pages"), "\(sent.errors)")
           let result = try await server.program.result()
           #expect(result.end == .exited(0), "\(result.errors)")
@@ -118,7 +118,7 @@ struct PageServerCommandTests {
           let sent = try await SluiceCommandLine.preDump(
             pid: target.pid, images: "\(directory)/client", server.client + ["--keep-pages"])
           #expect(sent.end == .exited(0), "\(sent.errors)")
-          #expect(!sent.errors.contains("alone"), "\(sent.errors)")
+          #expect(!sent.errors.contains("only the page server"), "\(sent.errors)")
           #expect(names(in: "\(directory)/client")?.contains("sent.img") == false)
           #expect(try await server.program.result().end == .exited(0))
         }
@@ -445,8 +445,8 @@ struct PageServerCommandTests {
     (["--page-server", "--address", "", "--port", "9"], "--address"),
     (["--page-server", "--ps-socket", "3", "--port", "9"], "--ps-socket"),
     (["--page-server", "--ps-socket=-1"], "--ps-socket"),
-    (["--keep-pages"], "--keep-pages takes --page-server"),
-    (["--page-server-layout", "32"], "--page-server-layout takes --page-server"),
+    (["--keep-pages"], "--keep-pages needs --page-server"),
+    (["--page-server-layout", "32"], "--page-server-layout needs --page-server"),
     (["--page-server", "--address", "a", "--port", "9", "--page-server-layout", "28"], "28"),
     (["--page-server", "--address", "a", "--port", "9", "--tls"], "--page-server-layout"),
     (["--page-server", "--address", "a", "--port", "9", "--tls-key", "x"], "--tls"),

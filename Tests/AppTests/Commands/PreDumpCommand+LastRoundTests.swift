@@ -23,6 +23,9 @@ struct LastRoundTests {
           try await eventually("the process is \(name)") {
             try String(contentsOfFile: "/proc/\(target.pid)/status", encoding: .utf8).contains(state)
           }
+          let resuming = "'kill -CONT \(target.pid)'"
+          #expect(result.errors.contains(resuming) == (name == "stopped"), "\(result.errors)")
+          #expect(result.errors.contains("newest images: \(directory)/\(name)/2\n"), "\(result.errors)")
           guard name == "stopped" else { continue }
           let comparison = try await ImageComparison.run(
             pid: target.pid, images: "\(directory)/\(name)/2")

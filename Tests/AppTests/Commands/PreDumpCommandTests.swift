@@ -93,6 +93,24 @@ struct PreDumpCommandTests {
     }
   }
 
+  @Test func tellsItsProgressInAFileOfItsOwn() async throws {
+    try await MemoryTarget.run(["--size", "1M"]) { target in
+      try await withTemporaryDirectory { directory in
+        let file = "\(directory)/progress"
+        let result = try await SluiceCommandLine.preDump(
+          pid: target.pid, images: "\(directory)/images", ["--progress", "json", "--progress-file", file])
+        #expect(result.end == .exited(0), "\(result.errors)")
+        #expect(!result.errors.contains("{"), "\(result.errors)")
+        let lines = try String(contentsOfFile: file, encoding: .utf8).split(separator: "\n")
+        #expect(!lines.isEmpty)
+        for line in lines { #expect(try jsonObject(line + "\n")["phase"] != nil) }
+        let alone = try await SluiceCommandLine.preDump(
+          pid: target.pid, images: "\(directory)/images", ["--progress-file", file])
+        expectFailure(alone, code: 64, saying: "--progress-file needs --progress json")
+      }
+    }
+  }
+
   // MARK: The memory budget
 
   @Test(arguments: [
@@ -110,7 +128,7 @@ struct PreDumpCommandTests {
     }
   }
 
-  @Test(arguments: ["", "M", "64X", "-1", "1.5M", "64 M", "99999999999G"])
+  @Test(arguments: ["", "M", "64X", "-1", "1.5", "64 M", "99999999999G"])
   func refusesSizesThatAreNone(text: String) async throws {
     try await withTemporaryDirectory { directory in
       let images = "\(directory)/images"
@@ -224,10 +242,6 @@ struct PreDumpCommandTests {
   @Test func refusesPlacesWhereNoDirectoryCanBe() async throws {
     try await MemoryTarget.run(["--size", "1M"]) { target in
       try await withTemporaryDirectory { directory in
-        let orphan = "\(directory)/none/images"
-        expectFailure(
-          try await SluiceCommandLine.preDump(pid: target.pid, images: orphan), code: 73, saying: orphan,
-          "ENOENT")
         let file = "\(directory)/file"
         try Data("precious".utf8).write(to: URL(fileURLWithPath: file))
         expectFailure(
@@ -237,6 +251,43 @@ struct PreDumpCommandTests {
         expectFailure(
           try await SluiceCommandLine.preDump(pid: target.pid, images: ""), code: 73, saying: "ENOENT")
         #expect(names(in: directory) == ["file"])
+      }
+    }
+  }
+
+  @Test func makesTheDirectoriesAroundItAndTakesThemAwayWhenItFails() async throws {
+    try await MemoryTarget.run(["--size", "1M"]) { target in
+      try await withTemporaryDirectory { directory in
+        let images = "\(directory)/a/b/images"
+        let refused = try await SluiceCommandLine.preDump(pid: 1 << 22, images: images)
+        expectFailure(refused, code: 66, saying: "no process")
+        #expect(names(in: directory) == [])
+        let result = try await SluiceCommandLine.preDump(pid: target.pid, images: images)
+        #expect(result.end == .exited(0), "\(result.errors)")
+        #expect(looksFinished(images))
+        for made in ["a", "a/b"] {
+          let rights = try FileManager.default.attributesOfItem(atPath: "\(directory)/\(made)")[
+            .posixPermissions]
+          #expect(rights as? Int == 0o711, "\(made)")
+        }
+      }
+    }
+  }
+
+  /// It is found out before anything is copied.
+  @Test func refusesAWorkDirectoryThatIsNotThere() async throws {
+    try await MemoryTarget.run(["--size", "1M"]) { target in
+      try await withTemporaryDirectory { directory in
+        let result = try await SluiceCommandLine.preDump(
+          pid: target.pid, images: "\(directory)/images", ["-W", "\(directory)/none"])
+        expectFailure(result, code: 73, saying: "--work-dir", "\(directory)/none", "ENOENT")
+        #expect(names(in: directory) == [])
+        for option in ["--prev-images-dir", "--freeze-cgroup"] {
+          let refused = try await SluiceCommandLine.preDump(
+            pid: target.pid, images: "\(directory)/images", [option, "\(directory)/none"])
+          expectFailure(refused, code: 66, saying: option, "\(directory)/none", "ENOENT")
+        }
+        #expect(names(in: directory) == [])
       }
     }
   }

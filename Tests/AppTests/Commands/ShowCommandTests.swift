@@ -67,7 +67,7 @@ struct ShowCommandTests {
       #expect(entries.allSatisfy { $0["place"] as? String == "present" && $0["pid"] as? Int == pid })
       let text = try await SluiceCommandLine.run(["show", images, "--pages"])
       #expect(
-        text.output.split(separator: "\n").filter { $0.hasSuffix("pages, here") }.count == entries.count)
+        text.output.split(separator: "\n").filter { $0.hasSuffix(", here") }.count == entries.count)
     }
   }
 

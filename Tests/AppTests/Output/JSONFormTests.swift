@@ -44,6 +44,15 @@ struct JSONFormTests {
     }
   }
 
+  /// Expects what a command has printed to be as docs/sluice.schema.json describes it, which people program by.
+  private func expectSchema(
+    _ text: some StringProtocol, _ name: String, sourceLocation: SourceLocation = #_sourceLocation
+  ) throws {
+    let schema = try JSONSchema.ofSluice()
+    let problems = try schema.problems(of: text, as: name)
+    #expect(problems.isEmpty, "\(problems) in \(text)", sourceLocation: sourceLocation)
+  }
+
   /// - Parameter expected: lines of a form; "number" where a number may be a whole one, too, and a "?" before what need
   ///   not be there.
   private func expectForm(
@@ -187,7 +196,10 @@ struct JSONFormTests {
           "--until-pages", "0", "--until-skipped", "100", "--max-growth", "1000000",
         ])
         try #require(rounds.count == 3)
-        for line in rounds { try expectForm(line, Self.preDump + "round: integer\n?rounds_end: string") }
+        for line in rounds {
+          try expectForm(line, Self.preDump + "round: integer\n?rounds_end: string")
+          try expectSchema(line, "pre-dump")
+        }
         let last = try jsonObject(rounds[2] + "\n")
         let stop = try #require(last["stop"] as? [String: Int])
         let frozen = try #require(last["frozen_us"] as? Int)
@@ -199,36 +211,44 @@ struct JSONFormTests {
 
         let shown = try await run(["show", "\(images)/3", "--pages", "--mappings"])
         try expectForm(try #require(shown.first), Self.show)
+        try expectSchema(try #require(shown.first), "show")
         let lines = Dictionary(grouping: shown.dropFirst()) { line in
           ["place", "process", "gone_from_process", "permissions"].first { line.contains("\"\($0)\":") } ?? ""
         }
         for line in try #require(lines["place"]) {
           try expectForm(line, "pid: integer\nstart: string\nend: string\npages: integer\nplace: string")
+          try expectSchema(line, "show-pages")
         }
         for line in try #require(lines["process"]) {
           try expectForm(
             line, "pid: integer\nprocess: string\n?host_pid: integer\n?command: string\n?reason: string")
+          try expectSchema(line, "show-process")
         }
         for line in try #require(lines["permissions"]) {
           try expectForm(
             line,
             "pid: integer\nstart: string\nend: string\npermissions: string\nname: string\npages_present: integer\n"
               + "pages_in_parent: integer\npages_missing: integer\n?skipped: string")
+          try expectSchema(line, "show-mapping")
         }
         for line in try #require(lines["gone_from_process"]) {
           try expectForm(line, "pid: integer\ngone_from_process: integer")
+          try expectSchema(line, "show-gone")
         }
         #expect(lines[""] == nil)
 
-        try expectForm(try #require(try await run(["verify", "-D", "\(images)/3"]).first), Self.verify)
+        let verified = try #require(try await run(["verify", "-D", "\(images)/3"]).first)
+        try expectForm(verified, Self.verify)
+        try expectSchema(verified, "verify")
         let flattened = try await run(["flatten", "-D", "\(images)/3", "-o", "\(images)/flat"])
         try expectForm(
           try #require(flattened.first),
           "images_dir: string\noutput: string\ndepth: integer\npagemaps: integer\npages: integer\nbytes: integer\n"
             + "hole_bytes: integer\nis_base: bool")
-        try expectForm(
-          try #require(try await run(["dedup", "-D", "\(images)/3"]).first),
-          "images_dir: string\npages: integer\nbytes: integer")
+        try expectSchema(try #require(flattened.first), "flatten")
+        let freed = try #require(try await run(["dedup", "-D", "\(images)/3"]).first)
+        try expectForm(freed, "images_dir: string\npages: integer\nbytes: integer")
+        try expectSchema(freed, "dedup")
         try expectForm(try #require(try await run(["show", "\(images)/2"]).first), Self.show)
       }
     }
@@ -240,10 +260,12 @@ struct JSONFormTests {
         let images = "\(directory)/images"
         let made = try await run(["pre-dump", "-t", "\(target.pid)", "-D", images])
         try expectForm(try #require(made.first), Self.preDump)
+        try expectSchema(try #require(made.first), "pre-dump")
         let result = try await SluiceCommandLine.run([
           "verify", "-D", images, "-t", "\(target.pid)", "--json",
         ])
         #expect(result.end == .exited(65), "\(result.errors)")
+        try expectSchema(result.output, "verify")
         try expectForm(
           result.output,
           Self.verify + """
@@ -261,9 +283,13 @@ struct JSONFormTests {
             tasks[].mappings[].differing: integer
             tasks[].mappings[].missing: integer
             tasks[].mappings[].gone: integer
+            stopped_us: integer
             """)
+        let checked = try #require(
+          try await run(["check", "-t", "\(target.pid)", "-D", images + "2"]).first)
+        try expectSchema(checked, "check")
         try expectForm(
-          try #require(try await run(["check", "-t", "\(target.pid)", "-D", images + "2"]).first),
+          checked,
           """
           findings[].subject: string
           ?findings[].available: bool
@@ -274,6 +300,13 @@ struct JSONFormTests {
           """)
         let refused = try await SluiceCommandLine.run(["check", "-t", "1", "-D", images, "--json"])
         #expect(refused.output.contains("\"failure\":\""), "\(refused.output)")
+        try expectSchema(refused.output, "check")
+        let told = try await SluiceCommandLine.preDump(
+          pid: target.pid, images: "\(directory)/3", ["--progress", "json", "--log-format", "json"])
+        let lines = told.errorLines
+        #expect(
+          lines.contains { $0.contains("bytes_written") } && lines.contains { $0.contains("\"message\"") })
+        for line in lines { try expectSchema(line, line.contains("bytes_written") ? "progress" : "message") }
       }
     }
   }
@@ -281,6 +314,7 @@ struct JSONFormTests {
   @Test(.enabled(if: Kernel.isAtLeast(6, 7))) func ofAMeasurement() async throws {
     try await MemoryTarget.run(["--size", "2M", "--write-rate", "max"]) { target in
       let measured = try await run(["dirty-rate", "-t", "\(target.pid)", "--seconds", "0.5"])
+      try expectSchema(try #require(measured.first), "dirty-rate")
       try expectForm(
         try #require(measured.first),
         """
@@ -295,6 +329,9 @@ struct JSONFormTests {
         windows[].pages: integer
         windows[].seconds: number
         forecast.copy_rate: integer
+        forecast.total_seconds: number
+        forecast.stop_seconds_least: number
+        forecast.stop_seconds_most: number
         forecast.rounds[].pages: integer
         forecast.rounds[].seconds: number
         forecast.end: string

@@ -67,6 +67,20 @@ struct ManualTests {
     }
   }
 
+  /// Every field, by all of its path.
+  @Test func describeTheJSON() async throws {
+    try await withManual { directory in
+      let page = try await text(of: "\(directory)/sluice-json.5")
+      for field in [
+        "frozen_us", "stop.stop_us", "tasks[].pages_written", "numa.nodes[].bytes_local", "bytes_expected",
+        "findings[].advice",
+        "forecast.rounds[].seconds", "forecast.stop_seconds_most", "zero_pages",
+      ] {
+        #expect(page.contains("\(field) ("), "\(field)")
+      }
+    }
+  }
+
   @Test(arguments: [
     ("sluice pre-d", "pre-dump"), ("sluice pre-dump --pid-f", "--pid-file"),
     ("sluice pre-dump --swapped s", "skip"),

@@ -35,6 +35,23 @@ struct ProgressDisplayTests {
     #expect(bar.count { $0 == "#" } == bar.count { $0 == "." })
   }
 
+  @Test func saysWhichRoundItIsAndWhatItDoes() {
+    var state = progress(700 << 10, of: 700 << 10, after: 200_000)
+    state.round = 2
+    // How much there is to do is not known: a share of all memory would be nonsense.
+    #expect(ProgressDisplay.line(for: state, width: 100) == "round 2: 700 KiB, 3.4 MiB/s")
+    state.phase = .stopped
+    #expect(ProgressDisplay.line(for: state, width: 100) == "round 2: 700 KiB, 3.4 MiB/s, process stopped")
+    state.phase = .preparing
+    #expect(ProgressDisplay.line(for: state, width: 100) == "round 2: looking for pages to copy")
+    state.phase = .publishing
+    #expect(ProgressDisplay.line(for: state, width: 20).count < 20)
+    var first = progress(1 << 29, of: 1 << 30, after: 1_000_000)
+    first.round = 1
+    #expect(ProgressDisplay.line(for: first, width: 100).hasPrefix("round 1: [###"))
+    for width in 20...100 { #expect(ProgressDisplay.line(for: first, width: width).count < width) }
+  }
+
   @Test func isOneJSONObject() throws {
     let line = ProgressDisplay.jsonLine(for: progress(10, of: 20, after: 2_000_000))
     let object = try #require(try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any])

@@ -30,9 +30,10 @@ struct LogFileTests {
       #expect(result.end == .exited(0))
       #expect(result.errors.isEmpty, "\(result.errors)")
       let messages = try messages(in: file)
-      #expect(messages.allSatisfy { $0.hasPrefix("sluice: ") }, "\(messages)")
-      #expect(messages.first?.hasPrefix("sluice: info: ") == true, "\(messages)")
-      #expect(messages.last?.hasPrefix("sluice: process ") == true, "\(messages)")
+      // The time, the level and sluice's pid.
+      let head = /20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d\d\dZ info sluice\[\d+\]: \w/
+      #expect(messages.allSatisfy { $0.prefixMatch(of: head) != nil }, "\(messages)")
+      #expect(messages.last?.contains("]: process ") == true, "\(messages)")
     }
   }
 
@@ -48,6 +49,31 @@ struct LogFileTests {
       #expect(
         messages.count == 2 && messages[0] == "before" && messages[1].contains("no process"), "\(messages)")
     }
+  }
+
+  /// In a file, and on standard error.
+  @Test(arguments: [true, false]) func canBeJSON(isFile: Bool) async throws {
+    try await withTemporaryDirectory { directory in
+      let file = "\(directory)/log"
+      let result = try await preDump(["-v", "--log-format", "json"] + (isFile ? ["-o", file] : []))
+      #expect(result.end == .exited(0))
+      let text = isFile ? try String(contentsOfFile: file, encoding: .utf8) : result.errors
+      let lines = text.split(separator: "\n")
+      #expect(lines.count > 1)
+      for line in lines {
+        let object = try jsonObject(line + "\n")
+        #expect(Set(object.keys) == ["time", "level", "pid", "message"])
+        #expect(object["level"] as? String == "info")
+        #expect((object["message"] as? String)?.hasPrefix("sluice") == false)
+      }
+    }
+  }
+
+  @Test func hasTheLevelOfAFailure() async throws {
+    let result = try await SluiceCommandLine.preDump(
+      pid: 1 << 22, images: "/nowhere", ["--log-format", "json"])
+    #expect(result.end == .exited(66), "\(result.errors)")
+    #expect(try jsonObject(result.errors)["level"] as? String == "error")
   }
 
   @Test func leavesTheFiguresAndTheProgressWhereTheyAre() async throws {

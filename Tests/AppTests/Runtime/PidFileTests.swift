@@ -86,7 +86,7 @@ struct PidFileTests {
       try content.write(toFile: file, atomically: false, encoding: .utf8)
       expectFailure(
         try await SluiceCommandLine.preDump(pid: 1, images: "\(directory)/images", ["--pid-file", file]),
-        code: 73, saying: file, "no pid file")
+        code: 73, saying: file, "not a pid file")
       try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: file)
       expectFailure(
         try await SluiceCommandLine.preDump(pid: 1, images: "\(directory)/images", ["--pid-file", link]),
@@ -111,7 +111,7 @@ struct PidFileTests {
     }
   }
 
-  @Test(arguments: [("/nowhere/pid", "ENOENT"), ("/tmp", "EISDIR"), ("/dev/null", "no pid file")])
+  @Test(arguments: [("/nowhere/pid", "ENOENT"), ("/tmp", "EISDIR"), ("/dev/null", "not a pid file")])
   func refusesPlacesWhereNoFileCanBe(path: String, word: String) async throws {
     let result = try await SluiceCommandLine.preDump(pid: 1, images: "/nowhere/images", ["--pid-file", path])
     expectFailure(result, code: 73, saying: path, word)

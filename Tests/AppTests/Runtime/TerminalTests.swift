@@ -1,6 +1,8 @@
 import SluiceTestSupport
 import Testing
 
+@testable import sluice
+
 /// Where output goes when it cannot go where it should.
 @Suite("Terminal", .timeLimit(.minutes(15)))
 struct TerminalTests {
@@ -34,6 +36,38 @@ struct TerminalTests {
         expectFailure(try await show.run(), code: 74, saying: "writing to standard output failed")
       }
     }
+  }
+
+  /// A reader that has seen enough, such as head(1), is no failure to complain of.
+  @Test func isSilentWhenItsReaderHasGone() async throws {
+    let sluice = try Command.builtPath("sluice")
+    let script = "{ sleep 0.3; \"$0\" check; echo \"ended with $?\" >&2; } | true; sleep 1"
+    let result = try await Command("/bin/sh", ["-c", script, sluice]).run()
+    #expect(result.errors == "ended with 141\n")
+  }
+
+  /// What a terminal of so many columns shows.
+  private func onTerminal(columns: Int, _ line: String) async throws -> String {
+    let shell = "stty cols \(columns); \(line)"
+    return try await Command(installed: "script", ["-qec", shell, "/dev/null"]).run().output
+  }
+
+  @Test(arguments: [60, 80, 200]) func writesNoLineThatIsWiderThanTheTerminal(columns: Int) async throws {
+    let sluice = try Command.builtPath("sluice")
+    let shown = try await onTerminal(columns: columns, "env -u COLUMNS \(sluice) check")
+    let lines = shown.split(whereSeparator: \.isNewline)
+    #expect(lines.count > 5)
+    #expect(lines.allSatisfy { $0.count <= columns }, "\(shown)")
+  }
+
+  @Test(arguments: [("C", "us"), ("C.UTF-8", "µs")]) func hasOnlyASCIIWhereTheLocaleHasNoMore(
+    locale: String, unit: String
+  ) async throws {
+    #expect(
+      Elapsed.text(.microseconds(5), isUTF8: CharacterSet.isUTF8 { $0 == "LC_ALL" ? locale : nil })
+        == "5 \(unit)")
+    #expect(!CharacterSet.isUTF8 { _ in nil })
+    #expect(CharacterSet.isUTF8 { ["LC_ALL": "", "LC_CTYPE": "en_US.utf8", "LANG": "C"][$0] })
   }
 
   /// A program that is started without standard streams is given their numbers for its own files: no message

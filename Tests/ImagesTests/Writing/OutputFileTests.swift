@@ -34,8 +34,8 @@ import Testing
   }
 
   @Test(arguments: [
-    (ENOSPC, "ENOSPC", "make room there or choose another directory"),
-    (EDQUOT, "EDQUOT", "make room there or choose another directory"),
+    (ENOSPC, "ENOSPC", "free some space there or choose another directory"),
+    (EDQUOT, "EDQUOT", "free some space there or choose another directory"),
     (EFBIG, "EFBIG", "(ulimit -f)"),
     (EIO, "EIO", "writing /images/pages-1.img"),
   ])

@@ -4,12 +4,18 @@ import Testing
 @testable import SluiceImages
 
 @Suite struct OutputProbeTests {
-  @Test(arguments: ["", "/images", "/images/"])
+  @Test(arguments: ["", "/images", "/images/", "/missing/images", "/a/b/c/"])
   func `leaves nothing behind`(path: String) throws {
     let directory = try TemporaryDirectory()
     _ = try OutputProbe(directory: directory.path + path)
     let names = try directory.names()
     #expect(names == [])
+  }
+
+  @Test func `knows what is free`() throws {
+    let directory = try TemporaryDirectory()
+    let free = try #require(try OutputProbe(directory: directory.path + "/none/yet").freeBytes)
+    #expect(free > 0)
   }
 
   @Test func `knows what is memory`() throws {
