@@ -1,7 +1,7 @@
 """The experiments, in the order of the table. Each gives one or more of its rows."""
 
 from . import (
-    alternate, budget, cached, disk, final, mappings, memory, page_server, read, rounds, scale, stalls, startup, stops,
+    alternate, budget, cached, core, disk, final, mappings, memory, page_server, read, rounds, scale, stalls, startup, stops,
     throttle, tmpfs, write_cost,
 )
 from .variants import HUGE, MANY_THREADS, PLAIN, each
@@ -25,6 +25,7 @@ ALL = (
     (("final-stop-disk",), stops.measure_disk),
     (("predicted",), stops.measure_predicted),
     (("fixed-round",), stops.measure_fixed),
+    (("core-stop", "core-memory", "core-disk"), core.measure),
     (("vmas",), mappings.measure_many),
     (("sparse",), mappings.measure_sparse),
     (("scale-size", "scale-memory"), scale.measure_size),

@@ -207,7 +207,7 @@ struct CoreCommand: AsyncParsableCommand {
       let (limit, watch) = rate.start()
       defer { watch?.cancel() }
       let dump = CoreDump(configuration(of: pid, limitedBy: limit))
-      let (style, feed) = (progress.style, dump.progress)
+      let (style, feed) = (progress.style(writingJSONTo: STDERR_FILENO), dump.progress)
       let display = Task { await ProgressDisplay.show(feed, as: style) }
       let tellsRounds = verbose > 0
       let result: Result<CoreReport, SluiceError>

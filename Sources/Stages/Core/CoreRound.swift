@@ -1,3 +1,4 @@
+internal import CSluiceLinux
 internal import Logging
 internal import SluiceImages
 internal import SluicePipeline
@@ -92,6 +93,16 @@ final class CoreRound: Sendable {
     return try mappings.selection(pageSize: pageSize, isLast: isLast) { (mapping) throws(TargetError) in
       try ranges(of: mapping, in: dumped.process)
     }
+  }
+
+  /// What a last round would copy of a process beside what page tables tell, in bytes.
+  ///
+  /// - Throws: `TargetError` when the process is gone, or the kernel does not tell.
+  func wholeBytes(of process: TargetProcess) throws(TargetError) -> UInt64 {
+    let selection = try mappings(of: process).selection(pageSize: UInt64(sluice_page_size()), isLast: true) {
+      (mapping) throws(TargetError) in try ranges(of: mapping, in: process)
+    }
+    return selection.wholeBytes
   }
 
   /// Whether the threads are to be taken before the memory is chosen.

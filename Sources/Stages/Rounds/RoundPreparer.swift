@@ -114,6 +114,7 @@ actor RoundPreparer {
       do throws(TargetError) {
         try TargetError.checkCancellation()
         let hasBase = isParentOf.contains(process.pid)
+        if let core = role.core { probe.add(byteCount: try core.wholeBytes(of: process)) }
         try probe.look(at: process, by: hasBase ? writes(of: process, by: tracker) : .unknown)
       } catch {
         guard error.code == .gone else { throw SluiceError(error) }

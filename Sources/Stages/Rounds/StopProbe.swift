@@ -61,6 +61,9 @@ struct StopProbe: ~Copyable {
     return Double(readBytes) / Double(readNanoseconds) * 1e9
   }
 
+  /// Adds what would be copied beside what page tables tell.
+  mutating func add(byteCount: UInt64) { dirtyBytes += byteCount }
+
   /// Looks at a process.
   ///
   /// - Throws: `TargetError` when the process is gone, or the kernel refuses.

@@ -44,6 +44,7 @@ struct CoreCommandTests {
         let path = "\(directory)/core.\(target.pid).memory-target"
         #expect(result.errors.contains("into \(path) in "), "\(result.errors)")
         #expect(result.errors.contains("; stopped for "), "\(result.errors)")
+        #expect(try JSONSchema.ofSluice().problems(of: result.output, as: "core") == [])
         let figures = try jsonObject(result.output)
         let cores = try #require(figures["cores"] as? [[String: Any]])
         #expect(cores.count == 1)
@@ -128,6 +129,84 @@ struct CoreCommandTests {
         #expect(try await !has(["--filter", "30"]))
         #expect(try await has(["--dirty-only"]))
       }
+    }
+  }
+
+  /// The calls of all threads are what they are in a whole core, in a small part of its room.
+  @Test func `the stacks alone show the same calls`() async throws {
+    var command = try Command(built: "core-target", ["crash", "8"])
+    command.hasInput = true
+    command.output = .lines
+    try await withProgram(command) { program in
+      _ = try await program.nextLine()
+      try await program.stop()
+      try await withTemporaryDirectory { directory in
+        var calls: [String] = []
+        for (name, options) in [("all", []), ("stacks", ["--stacks-only"])] {
+          let result = try await core(program.pid, "\(directory)/\(name)", options)
+          try #require(result.end == .exited(0), "\(result.errors)")
+          let shown = try await Command(
+            installed: "gdb",
+            [
+              "-batch", "-nx", "-ex", "thread apply all bt", "-ex", "info sharedlibrary",
+              try Command.builtPath("core-target"), "\(directory)/\(name)",
+            ]
+          ).run()
+          calls.append(
+            shown.output.components(separatedBy: "\n").filter { $0.hasPrefix("#") || $0.hasPrefix("0x") }
+              .joined(separator: "\n"))
+        }
+        #expect(calls[0] == calls[1])
+        #expect(calls[0].contains("wait_for_ever"))
+        // It has eight MiB of memory.
+        #expect(try #require(fileSize("\(directory)/stacks")) < 2 << 20)
+      }
+    }
+  }
+
+  /// What comes out of a pipe, or of zstd, is the core.
+  @Test func `goes to standard output, compressed or not, and is expanded`() async throws {
+    try await MemoryTarget.run(["--size", "4M", "--odd"]) { target in
+      try await target.program.stop()
+      try await withTemporaryDirectory { directory in
+        for (options, name) in [([], "plain"), (["--compress", "zstd"], "streamed.zst")] {
+          var command = try Command(built: "sluice", ["core", "-t", "\(target.pid)", "-o", "-"] + options)
+          command.output = .file("\(directory)/\(name)")
+          try Data().write(to: URL(fileURLWithPath: "\(directory)/\(name)"))
+          let result = try await command.run()
+          try #require(result.end == .exited(0), "\(result.errors)")
+        }
+        let made = try await core(target.pid, "\(directory)/file.zst", ["--compress", "zstd"])
+        try #require(made.end == .exited(0), "\(made.errors)")
+        for name in ["streamed", "file"] {
+          let expanded = try await SluiceCommandLine.run([
+            "core", "--expand", "\(directory)/\(name).zst", "-o", "\(directory)/\(name)", "--json",
+          ])
+          try #require(expanded.end == .exited(0), "\(expanded.errors)")
+          #expect(try JSONSchema.ofSluice().problems(of: expanded.output, as: "core-expand") == [])
+        }
+        for name in ["plain", "streamed", "file"] {
+          try await CoreTools.compareWithMemory("\(directory)/\(name)", pid: target.pid)
+        }
+      }
+    }
+  }
+
+  @Test func `what is no core of zstd, or no checkpoint, is told`() async throws {
+    try await withTemporaryDirectory { directory in
+      let garbage = "\(directory)/garbage"
+      try Data("no core".utf8).write(to: URL(fileURLWithPath: garbage))
+      let cases: [(arguments: [String], code: Int32)] = [
+        (["--expand", garbage], 65), (["--expand", "\(directory)/none"], 66), (["--from", directory], 65),
+        (["--from", "\(directory)/none"], 66), ([], 64), (["--from", directory, "--expand", garbage], 64),
+        (["--from", directory, "--stacks-only"], 64), (["--expand", garbage, "-t", "1"], 64),
+      ]
+      for (arguments, code) in cases {
+        let result = try await SluiceCommandLine.run(["core", "-o", "\(directory)/core"] + arguments)
+        #expect(result.end == .exited(code), "\(arguments): \(result.errors)")
+        #expect(result.errorLines.count == 1, "\(arguments): \(result.errors)")
+      }
+      #expect(names(in: directory) == ["garbage"])
     }
   }
 }
