@@ -202,6 +202,7 @@ struct StagesWithoutProcessTests {
     nonisolated var limits: SinkLimits {
       var limits = SinkLimits()
       limits.preferredChunkBytes = 64 << 10
+      limits.mostChunks = 20
       return limits
     }
     private var kept: [KeptChunk] = []
@@ -215,7 +216,7 @@ struct StagesWithoutProcessTests {
     func begin(_ owner: PageOwner, expectedBytes: UInt64) {}
     func write(_ chunk: consuming PageChunk) {
       bytes += chunk.byteCount
-      // 2 MiB make some thirty of them.
+      // There are three more, and a walk that waited for a quarter of all would wait for ever.
       if kept.count == 20 { kept.removeAll() }
       kept.append(KeptChunk(chunk))
       most = max(most, kept.count)
