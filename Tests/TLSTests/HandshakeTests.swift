@@ -139,12 +139,14 @@ import Testing
         let outcome = try await meet(client: client, server: server, serverName: name)
         let message = "the certificate of the server \(name), \"server\", is not accepted: \(reason)"
         #expect(outcome.client == .failed(.untrusted, message))
-        #expect(outcome.server == .failed(.refused, "the client refuses the TLS connection: Certificate is bad"))
+        #expect(
+          outcome.server == .failed(.refused, "the client refuses the TLS connection: Certificate is bad"))
       }
       let outcome = try await meet(client: client, server: server, clientName: "server.test")
       let message = "the certificate of the client server.test, \"client\", is not accepted: \(reason)"
       #expect(outcome.server == .failed(.untrusted, message))
-      #expect(outcome.client == .failed(.refused, "the server refuses the TLS connection: Certificate is bad"))
+      #expect(
+        outcome.client == .failed(.refused, "the server refuses the TLS connection: Certificate is bad"))
       (client.verifiesName, server.verifiesName) = (false, false)
       let lenient = try await meet(client: client, server: server, serverName: "a.test", clientName: "b.test")
       #expect(lenient.client == .heard("from the server"))

@@ -22,11 +22,11 @@ enum MistypedCommand {
     }
     guard !commands.contains(first) else { return nil }
     if ofCriu.contains(first) {
-      return "sluice has no command '\(first)': that is 'criu \(first)'"
+      return "there is no command '\(first)': that is 'criu \(first)'"
     }
-    if let meant = Spelling.nearest(to: first, among: commands) {
-      return "sluice has no command '\(first)': did you mean '\(meant)'?"
+    if let meant = Spelling.nearest(to: first, among: commands + ["help"]) {
+      return "there is no command '\(first)': did you mean '\(meant)'?"
     }
-    return "sluice has no command '\(first)': its commands are \(commands.joined(separator: ", "))"
+    return "there is no command '\(first)': the commands are \(commands.joined(separator: ", "))"
   }
 }

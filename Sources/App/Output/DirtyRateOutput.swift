@@ -32,7 +32,8 @@ struct DirtyRateOutput: Encodable {
     self.copyRate = copyRate
     forecast = try report.model.forecast(
       copyRate: Double(copyRate) / Double(report.pageSize), policy: policy)
-    estimate = RoundsEstimate(forecast, totalBytes: report.totalPages * report.pageSize)
+    estimate = RoundsEstimate(
+      forecast, of: report.model, pageSize: report.pageSize, copyRate: copyRate)
   }
 
   func encode(to encoder: any Encoder) throws {

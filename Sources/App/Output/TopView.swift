@@ -60,7 +60,8 @@ struct TopView {
     do throws(SluiceError) {
       let forecast = try report.model.forecast(
         copyRate: Double(copyRate) / Double(report.pageSize), policy: policy)
-      let estimate = RoundsEstimate(forecast, totalBytes: report.totalPages * report.pageSize)
+      let estimate = RoundsEstimate(
+        forecast, of: report.model, pageSize: report.pageSize, copyRate: copyRate)
       return
         "a pre-dump now: \(Counted.text(forecast.rounds.count, "round")), about \(Elapsed.text(estimate.total)) in all, stopped for \(Elapsed.text(estimate.stop.lowerBound)) to \(Elapsed.text(estimate.stop.upperBound))"
     } catch {

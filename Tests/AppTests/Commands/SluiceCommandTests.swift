@@ -76,10 +76,10 @@ struct SluiceCommandTests {
   /// Whoever has mistyped something is told what was meant.
   @Test(arguments: [
     (["predump", "-t", "1", "-D", "x"], "no command 'predump': did you mean 'pre-dump'?"),
-    (["hsow", "x"], "no command 'hsow': did you mean 'show'?"),
+    (["hsow", "x"], "no command 'hsow': did you mean 'show'?"), (["hlep"], "did you mean 'help'?"),
     (["dump", "-t", "1", "-D", "x"], "no command 'dump': that is 'criu dump'"),
     (["restore", "-D", "x"], "that is 'criu restore'"),
-    (["nonsense"], "its commands are pre-dump, show"),
+    (["nonsense"], "the commands are pre-dump, show"),
     (["help", "nope"], "no command 'nope'"),
     (["help", "verfy"], "did you mean 'verify'?"),
     (["-t", "1"], "name the command first, such as 'sluice pre-dump -t'"),

@@ -78,7 +78,7 @@ import Testing
     #expect(try directory.bytes(of: "pages-1.img") == [])
   }
 
-  @Test(arguments: ["none/below", "file", "file/below"])
+  @Test(arguments: ["file", "file/below", "file/below/it"])
   func `a place that cannot be had is an error that names it`(place: String) throws {
     let directory = try TemporaryDirectory()
     try directory.write([], to: "file")

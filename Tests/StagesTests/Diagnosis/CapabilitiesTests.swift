@@ -45,7 +45,7 @@ extension StagesTests {
 
     /// A place where no pre-dump can be made, of which nothing may be changed.
     enum Place: CaseIterable {
-      case holdsImages, isAFile, isBelowNothing, isUnnamed, isTheProcesses
+      case holdsImages, isAFile, isBelowAFile, isUnnamed, isTheProcesses
 
       func make(in directory: String) throws -> String {
         switch self {
@@ -55,7 +55,9 @@ extension StagesTests {
         case .isAFile:
           try Data().write(to: URL(filePath: "\(directory)/file"))
           return "\(directory)/file"
-        case .isBelowNothing: return "\(directory)/none/images"
+        case .isBelowAFile:
+          try Data().write(to: URL(filePath: "\(directory)/file"))
+          return "\(directory)/file/images"
         case .isUnnamed: return ""
         case .isTheProcesses: return "/proc/images"
         }
@@ -85,8 +87,8 @@ extension StagesTests {
 
     @Test func tellThatTheProcessIsWrongBeforeThePlace() async throws {
       for pid: Int32 in [0, 1 << 22, getpid()] {
-        try await expectTheSameFailure(pid: pid, "/nowhere/images")
-        #expect(Capabilities(pid: pid, imagesDirectory: "/nowhere/images").has(.imagesDirectory) == false)
+        try await expectTheSameFailure(pid: pid, "/proc/nowhere/images")
+        #expect(Capabilities(pid: pid, imagesDirectory: "/proc/nowhere/images").has(.imagesDirectory) == false)
       }
     }
 

@@ -44,7 +44,7 @@ private enum StuckRun {
       _ = Faults.stop()
       try happened.check()
       guard case .failure(let error) = result else { throw TestFailure("it succeeded") }
-      guard error.code == .io, error.message.contains("given up") else { throw TestFailure("\(error)") }
+      guard error.code == .io, error.message.contains("timed out") else { throw TestFailure("\(error)") }
       guard names(in: images) == nil else { throw TestFailure("something is left") }
       // One thread is left in its read, and ends with it.
       guard StagesTests.threadNames().count == 1 else { throw TestFailure("\(StagesTests.threadNames())") }
