@@ -75,7 +75,8 @@ let package = Package(
     .target(
       name: "Sluice",
       dependencies: [
-        "CSluiceZstd", "SluicePipeline", "SluiceImages", "SluiceSystem", "SluiceTarget", "SluiceTLS", "SluiceWire",
+        "CSluiceZstd", "SluicePipeline", "SluiceImages", "SluiceSystem", "SluiceTarget", "SluiceTLS",
+        "SluiceWire",
         .product(name: "Logging", package: "swift-log"),
       ],
       path: "Sources/Stages", swiftSettings: swiftSettings),

@@ -167,14 +167,17 @@ struct CoreCommand: AsyncParsableCommand {
 
   func validate() throws {
     guard from == nil || expand == nil else {
-      throw ValidationError("--from and --expand exclude each other: a core is made, or one that is there is expanded")
+      throw ValidationError(
+        "--from and --expand exclude each other: a core is made, or one that is there is expanded")
     }
     if expand != nil, pid != nil { throw ValidationError("--expand takes a core, and no process (-t)") }
     if expand == nil, from == nil, pid == nil {
       throw ValidationError("name a process (-t), images (--from) or a compressed core (--expand)")
     }
     if from != nil || expand != nil, tree || stacksOnly || dirtyOnly || compress != .none || output == "-" {
-      throw ValidationError("--from and --expand write one file as it is: they take none of --tree, --stacks-only, --dirty-only, --compress and --output -")
+      throw ValidationError(
+        "--from and --expand write one file as it is: they take none of --tree, --stacks-only, --dirty-only, --compress and --output -"
+      )
     }
     guard !output.isEmpty else { throw ValidationError("--output takes a file, and not an empty name") }
     guard rounds >= 0 else { throw ValidationError("--rounds takes a number from 0 up") }

@@ -83,7 +83,9 @@ extension Capabilities {
   /// - Parameter memoryBytes: what would be copied, at most; nil where that is not known.
   private static func place(_ path: String, _ output: OutputProbe, memoryBytes: UInt64?) -> Finding {
     var found = "new images can be made in \(path)"
-    if output.isInMemory { found += "; files there are memory (such as on a tmpfs), so the images will use RAM" }
+    if output.isInMemory {
+      found += "; files there are memory (such as on a tmpfs), so the images will use RAM"
+    }
     guard let free = output.freeBytes, let memoryBytes, memoryBytes > free else {
       return Finding(.imagesDirectory, true, found)
     }
