@@ -111,6 +111,7 @@ let package = Package(
       name: "memory-target", path: "Tests/Programs/memory-target",
       linkerSettings: [.linkedLibrary("pthread")]),
     .executableTarget(name: "image-compare", path: "Tests/Programs/image-compare"),
+    .executableTarget(name: "core-compare", path: "Tests/Programs/core-compare"),
     .executableTarget(
       name: "mapping-target", path: "Tests/Programs/mapping-target",
       linkerSettings: [.linkedLibrary("pthread")]),
