@@ -15,6 +15,7 @@ final class CoreFile: Sendable {
   let output: OutputFile
   private let state: Locked<State>
   private let pageSize: UInt64
+  private let isExact: Bool
 
   /// The headers are in the first bytes; what follows begins where a large block of a disk does.
   private static let firstOffset: UInt64 = 64 << 10
@@ -44,7 +45,28 @@ final class CoreFile: Sendable {
       throw SluiceError(error, .cannotCreate)
     }
     self.pageSize = pageSize
+    self.isExact = isExact
   }
+
+  /// Gives mappings a place in one piece each, before anything is written of them: there are debuggers (of Java) that take no
+  /// library whose mapping is in several parts. Those of which little may ever be written have a place for that alone.
+  /// Nothing is done to the file itself: the process may stand still.
+  func reserve(_ mappings: [CoreMapping]) {
+    guard !isExact else { return }
+    state.withLock { state in
+      for mapping in mappings {
+        let range = mapping.vma.start..<mapping.vma.end
+        switch mapping.treatment {
+        case .whole: state.extents.reserve(range)
+        case .own where mapping.vma.byteCount <= Self.mostReserved: state.extents.reserve(range)
+        case .own, .hugePages, .shared, .header, .nothing: continue
+        }
+      }
+    }
+  }
+
+  /// A mapping of more bytes may be mostly empty.
+  private static let mostReserved: UInt64 = 16 << 20
 
   /// Gives ranges of the memory a place in the file.
   ///
@@ -67,7 +89,7 @@ final class CoreFile: Sendable {
     try extents.forEachPart(of: range) { (part, offset) throws(SluiceError) in
       guard let offset else { return }
       try onImages { () throws(ImagesError) in
-        try output.zero(offset..<offset + part.upperBound - part.lowerBound)
+        try output.zero(offset..<offset + (part.upperBound - part.lowerBound))
       }
     }
   }

@@ -55,6 +55,9 @@ final class CoreFiles: Sendable {
     }
   }
 
+  /// The file of a process; nil where there is none yet.
+  func known(_ owner: PageOwner) -> CoreFile? { state.withLock { $0.files[owner] } }
+
   /// The file of a process, which is made where there is none; nil for one whose file was given up.
   ///
   /// - Throws: `SluiceError` with `cannotCreate`.

@@ -75,24 +75,28 @@ final class CoreRound: Sendable {
         try select(dumped, isLast: isLast, pageSize: pageSize)
       }
       // Of one that has ended nothing is copied in any case.
-      selections[dumped.owner] = selection ?? PageSelection()
+      selections[dumped.owner] = selection?.pages ?? PageSelection()
+      if let selection { files.known(dumped.owner)?.reserve(selection.mappings) }
     }
     return selections
   }
 
   private func select(
     _ dumped: DumpedProcess, isLast: Bool, pageSize: UInt64
-  ) throws(TargetError) -> PageSelection {
+  ) throws(TargetError) -> (pages: PageSelection, mappings: [CoreMapping]) {
     let mappings = try mappings(of: dumped.process)
     state.withLock { state in
       state.covered[dumped.process.pid] = mappings.filter { $0.treatment == .own || $0.treatment == .whole }
         .map { $0.vma.start..<$0.vma.end }
       if isLast { state.stopped[dumped.owner, default: Stopped()].mappings = mappings }
     }
-    if extent == .stacks { return try selectStacks(of: dumped, mappings, pageSize: pageSize) }
-    return try mappings.selection(pageSize: pageSize, isLast: isLast) { (mapping) throws(TargetError) in
+    if extent == .stacks {
+      return (try selectStacks(of: dumped, mappings, pageSize: pageSize), mappings)
+    }
+    let pages = try mappings.selection(pageSize: pageSize, isLast: isLast) { (mapping) throws(TargetError) in
       try ranges(of: mapping, in: dumped.process)
     }
+    return (pages, mappings)
   }
 
   /// What a last round would copy of a process beside what page tables tell, in bytes.

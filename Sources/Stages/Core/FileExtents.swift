@@ -31,17 +31,22 @@ struct FileExtents: Sendable {
     self.blockBytes = blockBytes
   }
 
-  /// Gives a range a place, as far as it has none.
+  /// Gives a range a place, as far as it has none, and the blocks that it is in with it.
   mutating func place(_ range: Range<UInt64>) {
     let last = (range.upperBound + blockBytes - 1) / blockBytes * blockBytes
-    var position = range.lowerBound / blockBytes * blockBytes
-    while position < last {
+    reserve(range.lowerBound / blockBytes * blockBytes..<last)
+  }
+
+  /// Gives a range a place, as far as it has none: in one piece, where it has none at all.
+  mutating func reserve(_ range: Range<UInt64>) {
+    var position = range.lowerBound
+    while position < range.upperBound {
       let index = index(of: position)
       if index < extents.count, extents[index].address <= position {
         position = extents[index].end
         continue
       }
-      let next = index < extents.count ? min(extents[index].address, last) : last
+      let next = index < extents.count ? min(extents[index].address, range.upperBound) : range.upperBound
       add(position..<next, at: index)
       position = next
     }
@@ -63,7 +68,7 @@ struct FileExtents: Sendable {
       if extent.address > position { try body(position..<extent.address, nil) }
       let first = max(position, extent.address)
       let end = min(extent.end, range.upperBound)
-      try body(first..<end, extent.offset + first - extent.address)
+      try body(first..<end, extent.offset + (first - extent.address))
       position = end
       index += 1
     }

@@ -27,6 +27,28 @@ import Testing
     #expect(extents.extents == before)
   }
 
+  @Test func `what is reserved is in one piece, and nothing beside it`() {
+    var extents = FileExtents(from: 0)
+    extents.reserve(Self.block + 4096..<Self.block + 20480)
+    extents.reserve(Self.block + 20480..<5 * Self.block)
+    #expect(extents.extents.map(\.address) == [Self.block + 4096])
+    #expect(extents.end == 4 * Self.block - 4096)
+    // The rest of the block that it begins in.
+    extents.place(Self.block..<Self.block + 8192)
+    #expect(extents.end == 4 * Self.block)
+    #expect(parts(extents, Self.block..<2 * Self.block).map(\.1) == [4 * Self.block - 4096, 0])
+  }
+
+  /// The kernel maps a page of its own near the end of all addresses (vsyscall).
+  @Test func `the end of all addresses has a place, too`() {
+    var extents = FileExtents(from: 1 << 30)
+    let page: Range<UInt64> = 0xffff_ffff_ff60_0000..<0xffff_ffff_ff60_1000
+    extents.reserve(page)
+    #expect(parts(extents, page.lowerBound..<UInt64.max).map(\.1) == [1 << 30, nil])
+    extents.place(page)
+    #expect(parts(extents, page).map(\.1) == [1 << 30])
+  }
+
   @Test func `what has no place is told`() {
     var extents = FileExtents(from: 0)
     extents.place(2 * Self.block..<3 * Self.block)
