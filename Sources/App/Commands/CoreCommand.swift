@@ -98,7 +98,7 @@ struct CoreCommand: AsyncParsableCommand {
     help: ArgumentHelp(
       "Name processes and threads as they are called inside their pid namespace (a container), or outside.",
       discussion:
-        "Inside is what the kernel's own cores have; outside is what ps and gcore show on the host.",
+        "Inside is what the kernel's own cores have, and what gdb wants; outside is what ps and gcore show on the host.",
       valueName: "side"))
   var pids = PidsOption.inside
 

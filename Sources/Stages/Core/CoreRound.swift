@@ -170,7 +170,7 @@ final class CoreRound: Sendable {
   func take(_ threads: [ThreadState], of process: TargetProcess) throws(TargetError) {
     let facts = try ProcessFacts(of: process)
     let inside =
-      namesPidsInside && process.pid != process.namespacePid
+      namesPidsInside && facts.isNamespaced
       ? try ProcessFacts.inside(process, threads: threads.map(\.id), parent: facts.parentPid) : nil
     var core = CoreProcess(pid: inside == nil ? process.pid : process.namespacePid)
     core.take(facts, inside)

@@ -37,6 +37,10 @@ struct CoreRun: Sendable {
       guard let made = try await finish(process, core) else { continue }
       report.cores.append(made)
     }
+    guard !report.cores.isEmpty else {
+      throw SluiceError(
+        .targetGone, "process \(root.pid) ended before its threads could be looked at: there is no core")
+    }
     report.duration = .nanoseconds(counted: sluice_monotonic_nanoseconds() - began)
     return report
   }
@@ -56,6 +60,11 @@ struct CoreRun: Sendable {
     }
     try configuration.copying.check(hasSink: true)
     let root = try onTarget { () throws(TargetError) in try TargetProcess(pid: configuration.copying.pid) }
+    guard try onTarget({ () throws(TargetError) in try root.isOf64Bits() }) else {
+      throw SluiceError(
+        .invalidArgument,
+        "process \(root.pid) is a 32-bit program, of which Sluice makes no cores: gcore does")
+    }
     let files = try CoreFiles(
       name, first: root, replacing: configuration.replacesFiles,
       direct: configuration.copying.io.isDirect, isExact: configuration.extent != .all)
@@ -189,7 +198,7 @@ struct CoreRun: Sendable {
   ) async throws(SluiceError) -> CoreReport.Core? {
     guard !Task.isCancelled else { throw .cancelled }
     let owner = PageOwner.process(process.owner)
-    guard let stopped = core.stopped(owner), let found = stopped.process,
+    guard let stopped = core.stopped(owner), let found = stopped.process, !found.threads.isEmpty,
       let file = try core.files.file(of: owner)
     else { return nil }
     let pageSize = UInt64(sluice_page_size())
@@ -211,6 +220,9 @@ struct CoreRun: Sendable {
       bytes: made.fileBytes, allocatedBytes: made.allocatedBytes, compressedBytes: compressed)
   }
 
+  /// As messages call a stream: for the command it is standard output.
+  private static let streamName = "the output"
+
   /// Writes a complete core to where it is wanted, another file or a stream.
   ///
   /// - Returns: its length as it was compressed; nil where it was not.
@@ -219,13 +231,13 @@ struct CoreRun: Sendable {
     guard let compression = configuration.compression else {
       guard let stream = configuration.stream else { return nil }
       try await runtime.coordinate { () async throws(SluiceError) in
-        try CoreStream.write(source, byteCount: made.fileBytes, to: stream)
+        try CoreStream.write(source, byteCount: made.fileBytes, to: stream, called: Self.streamName)
       }
       return nil
     }
     if let stream = configuration.stream {
       return try await compression.run(
-        from: source.descriptor, to: stream, inputName: source.path, outputName: "the stream"
+        from: source.descriptor, to: stream, inputName: source.path, outputName: Self.streamName
       ).compressedBytes
     }
     var output = try CoreOutput(at: source.path, replacing: configuration.replacesFiles)

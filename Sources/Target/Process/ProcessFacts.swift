@@ -32,6 +32,8 @@ public struct ProcessFacts: Sendable, Hashable {
   public private(set) var user: UInt32 = 0
   /// In which group that is.
   public private(set) var userGroup: UInt32 = 0
+  /// Whether it is in a pid namespace of its own, or one around which there are others that we see.
+  public private(set) var isNamespaced = false
   /// The program's name, as the kernel keeps it.
   public private(set) var command: [UInt8] = []
   /// The words that it was called with, one space between two.
@@ -51,6 +53,7 @@ public struct ProcessFacts: Sendable, Hashable {
       // The real ones come first.
       user = status.words("Uid")?.first.flatMap { UInt32($0) } ?? 0
       userGroup = status.words("Gid")?.first.flatMap { UInt32($0) } ?? 0
+      isNamespaced = status.namespacePids.count > 1
       auxiliaryVector = try ProcFile(path: "\(directory)/auxv").bytes(atMost: 64 << 10)
       arguments = try ProcFile(path: "\(directory)/cmdline").bytes(atMost: 4096)
     } catch {
@@ -134,6 +137,20 @@ extension ProcessFacts.Times {
     let microseconds = 1_000_000 / max(1, Uptime.ticksPerSecond)
     user = (UInt64(fields[index]) ?? 0) * microseconds
     system = (UInt64(fields[index + 1]) ?? 0) * microseconds
+  }
+}
+
+extension TargetProcess {
+  /// Whether the program that the process executes is one of 64 bits: the fifth byte of its file says so (ELFCLASS64).
+  ///
+  /// - Throws: `TargetError` when the file cannot be read.
+  public func isOf64Bits() throws(TargetError) -> Bool {
+    do throws(ProcFile.OpenFailed) {
+      let head = try ProcFile(path: "/proc/\(pid)/exe").bytes(atMost: 5)
+      return head.count == 5 && head[4] == 2
+    } catch {
+      throw failure(of: "reading the program", errno: error.errno)
+    }
   }
 }
 
