@@ -26,11 +26,13 @@ def available_memory():
 
 def description(directory, tmpfs):
     """One line that names the machine."""
-    kind, device = filesystem_of(directory)
+    kind, _ = filesystem_of(directory)
+    # What a distribution puts behind the version says nothing to others.
+    release = platform.release().partition("-")[0]
     return (
         f"{_processor()}, {len(os.sched_getaffinity(0))} of {os.cpu_count()} cores, "
-        f"{_meminfo('MemTotal') / 2**30:.0f} GiB; Linux {platform.release()}; "
-        f"{kind} on {device}, {filesystem_of(tmpfs)[0]}; load {os.getloadavg()[0]:.1f}"
+        f"{_meminfo('MemTotal') / 2**30:.0f} GiB; Linux {release}; "
+        f"{kind}, {filesystem_of(tmpfs)[0]}; load {os.getloadavg()[0]:.1f}"
     )
 
 
