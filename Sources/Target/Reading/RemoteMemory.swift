@@ -62,6 +62,7 @@ public struct RemoteMemory: Sendable {
   ) throws(TargetError) -> Outcome {
     var reading = unsafe Reading(
       table: table, runCount: runCount, bytes: bytes, pageSize: pageSize, standsStill: standsStill)
+    var stalls = 0
     while reading.isUnfinished {
       if process.answersFaults {
         try readWithoutWaiting(&reading)
@@ -77,8 +78,12 @@ public struct RemoteMemory: Sendable {
       guard got >= 0 || got == -Int(EFAULT) else {
         throw process.failure(of: "reading the memory", errno: SystemErrno(returned: got))
       }
-      reading.keep(UInt64(max(0, got)))
-      if got < batch.byteCount {
+      let kept = reading.keep(UInt64(max(0, got)))
+      stalls = kept > 0 ? 0 : stalls + 1
+      // A read that came short says nothing of the page behind it: what that is, the next one finds out. Were the page table
+      // asked at once, a page that is read only when somebody comes to it (the vdso) would be taken for gone.
+      if got == -Int(EFAULT) || stalls > Self.attempts {
+        stalls = 0
         try readWhatStopped(&reading)
       }
     }
