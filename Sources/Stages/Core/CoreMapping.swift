@@ -30,10 +30,13 @@ struct CoreRules: Hashable, Sendable {
 
   /// - Parameters:
   ///   - details: what is known of it beside its line in maps; nil where it was mapped since that was looked at.
+  ///   - hasOwnNow: whether the process has pages of its own in it at this moment; asked where `details` does not tell alone.
+  ///     Nil where nobody knows.
   ///   - isProgram: whether the first page is that of a program or library; asked where it matters alone.
+  /// - Throws: `TargetError` of `hasOwnNow`.
   func treatment(
-    of vma: VMA, _ details: MappingDetails?, isProgram: () -> Bool
-  ) -> CoreMapping.Treatment {
+    of vma: VMA, _ details: MappingDetails?, hasOwnNow: () throws(TargetError) -> Bool?, isProgram: () -> Bool
+  ) throws(TargetError) -> CoreMapping.Treatment {
     if Self.areOfKernel.contains(vma.name) { return .whole }
     if details?.isLeftOut == true { return .nothing }
     if details?.isHugetlb == true {
@@ -45,9 +48,10 @@ struct CoreRules: Hashable, Sendable {
       let isNameless = !vma.isFileBacked || vma.name.hasSuffix(" (deleted)")
       return filter.contains(isNameless ? .sharedAnonymous : .sharedFiles) ? .shared : .nothing
     }
-    let hasOwn = details.map { $0.ownBytes > 0 } ?? (vma.isWritable || !vma.isFileBacked)
     guard vma.isFileBacked else { return filter.contains(.privateAnonymous) ? .own : .nothing }
-    if hasOwn, filter.contains(.privateAnonymous) { return leavesOutFiles ? .own : .whole }
+    if filter.contains(.privateAnonymous), try hasOwn(vma, details, hasOwnNow) {
+      return leavesOutFiles ? .own : .whole
+    }
     if filter.contains(.privateFiles), !leavesOutFiles { return .whole }
     return filter.contains(.elfHeaders) && vma.fileOffset == 0 && isProgram() ? .header : .nothing
   }
@@ -56,6 +60,18 @@ struct CoreRules: Hashable, Sendable {
   private static let areOfKernel: Set<String> = [
     "[vdso]", "[vvar]", "[vvar_vclock]", "[vsyscall]", "[sigpage]", "[uprobes]",
   ]
+
+  /// Whether a process has changed pages of a file that is mapped for it alone.
+  private func hasOwn(
+    _ vma: VMA, _ details: MappingDetails?, _ hasOwnNow: () throws(TargetError) -> Bool?
+  ) throws(TargetError) -> Bool {
+    // What was said of another mapping in its place, or before its access was changed, as the dynamic linker does, is not
+    // of this one.
+    let told = details?.vma == vma ? details.map { $0.ownBytes > 0 } : nil
+    // And one that has no such page may get its first at any moment, where it can be written.
+    if told == true || told == false && !vma.isWritable { return told == true }
+    return try hasOwnNow() ?? told ?? vma.isWritable
+  }
 
   private func isOfDevice(_ vma: VMA, _ details: MappingDetails?) -> Bool {
     if let details { return details.isDevice }
@@ -71,19 +87,54 @@ struct KnownDetails: Sendable {
 
   /// What was said of the mapping, or of that which it is a part of; nil where it was not there.
   func find(_ vma: VMA) -> MappingDetails? {
-    var (low, high) = (0, details.count)
-    while low < high {
-      let middle = (low + high) / 2
-      if details[middle].vma.end <= vma.start { low = middle + 1 } else { high = middle }
-    }
-    guard low < details.count, details[low].vma.start <= vma.start, details[low].vma.name == vma.name,
-      details[low].vma.isShared == vma.isShared
+    let index = details.firstIndex(endingBehind: vma.start) { $0.vma.end }
+    guard index < details.count, details[index].vma.start <= vma.start, details[index].vma.name == vma.name,
+      details[index].vma.isShared == vma.isShared
     else { return nil }
-    return details[low]
+    return details[index]
   }
 }
 
 extension [CoreMapping] {
+  /// What of a core changes by what the process wants in no core after it stood still.
+  struct Settled: Hashable, Sendable {
+    /// The mappings, and what the core holds of them.
+    fileprivate(set) var mappings: [CoreMapping] = []
+    /// What the core had until now.
+    fileprivate(set) var removed: [Range<UInt64>] = []
+    /// What the core lacks although the process may have wanted it in a core when it stood still.
+    fileprivate(set) var missing: [Range<UInt64>] = []
+  }
+
+  /// Compares what was known of a process before it stood still and after that.
+  ///
+  /// - Parameter mostAsked: of a mapping of more bytes it was not asked, when the process stood still, whether it has pages
+  ///   of its own.
+  func settled(before: KnownDetails, now: KnownDetails, mostAsked: UInt64) -> Settled {
+    var settled = Settled()
+    for mapping in self {
+      let vma = mapping.vma
+      let (range, had) = (vma.start..<vma.end, before.find(vma)?.isLeftOut == true)
+      let found = now.find(vma)
+      // One that was divided meanwhile had no mark as a whole when the process stood still.
+      let has = found.map { $0.isLeftOut && $0.vma.end >= vma.end }
+      if mapping.treatment != .nothing, !had, has == true {
+        settled.mappings.append(CoreMapping(vma: vma, treatment: .nothing))
+        settled.removed.append(range)
+        continue
+      }
+      let isUnasked = vma.isFileBacked && !vma.isShared && vma.byteCount > mostAsked
+      switch mapping.treatment {
+      case .nothing where had && has == false: settled.missing.append(range)
+      case .nothing where isUnasked && !had && found?.ownBytes ?? 0 > 0: settled.missing.append(range)
+      case .header where isUnasked && found?.ownBytes ?? 0 > 0: settled.missing.append(range)
+      case .nothing, .header, .own, .hugePages, .whole, .shared: break
+      }
+      settled.mappings.append(mapping)
+    }
+    return settled
+  }
+
   /// The same for a core that has just what shows the threads' calls: data of programs and libraries, and these ranges.
   func selectionOfStacks(_ wanted: [Range<UInt64>], pageSize: UInt64) -> PageSelection {
     var selection = PageSelection()

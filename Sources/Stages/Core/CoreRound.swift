@@ -84,7 +84,7 @@ final class CoreRound: Sendable {
   private func select(
     _ dumped: DumpedProcess, isLast: Bool, pageSize: UInt64
   ) throws(TargetError) -> (pages: PageSelection, mappings: [CoreMapping]) {
-    let mappings = try mappings(of: dumped.process)
+    let mappings = try mappings(of: dumped.process, standsStill: isLast)
     state.withLock { state in
       state.covered[dumped.process.pid] = mappings.filter { $0.treatment == .own || $0.treatment == .whole }
         .map { $0.vma.start..<$0.vma.end }
@@ -103,7 +103,9 @@ final class CoreRound: Sendable {
   ///
   /// - Throws: `TargetError` when the process is gone, or the kernel does not tell.
   func wholeBytes(of process: TargetProcess) throws(TargetError) -> UInt64 {
-    let selection = try mappings(of: process).selection(pageSize: UInt64(sluice_page_size()), isLast: true) {
+    let selection = try mappings(of: process, standsStill: false).selection(
+      pageSize: UInt64(sluice_page_size()), isLast: true
+    ) {
       (mapping) throws(TargetError) in try ranges(of: mapping, in: process)
     }
     return selection.wholeBytes
@@ -118,26 +120,35 @@ final class CoreRound: Sendable {
     let core = state.withLock { $0.stopped[dumped.owner]?.process }
     let stacks = ThreadStacks(pageSize: pageSize)
     var wanted = core.map { stacks.ranges(of: $0, in: mappings) } ?? []
-    wanted += LoadedLibraries.ranges(of: dumped.process, pageSize: pageSize)
+    wanted += LoadedLibraries.ranges(
+      of: dumped.process, auxiliaryVector: core?.auxiliaryVector ?? [], pageSize: pageSize)
     return mappings.selectionOfStacks(wanted, pageSize: pageSize)
   }
 
   /// The mappings of a process, and what a core holds of them.
-  private func mappings(of process: TargetProcess) throws(TargetError) -> [CoreMapping] {
+  private func mappings(of process: TargetProcess, standsStill: Bool) throws(TargetError) -> [CoreMapping] {
     var wanted = filter
     if wanted == nil { wanted = try CoreFilter(of: process) }
     let rules = CoreRules(filter: wanted ?? .usual, leavesOutFiles: extent != .all)
     let known = state.withLock { $0.known[process.pid] } ?? KnownDetails()
-    return try process.mappings().map { vma in
-      CoreMapping(
-        vma: vma,
-        treatment: rules.treatment(of: vma, known.find(vma)) {
-          process.bytes(at: vma.start, count: 4) == [
-            0x7f, UInt8(ascii: "E"), UInt8(ascii: "L"), UInt8(ascii: "F"),
-          ]
-        })
+    var mappings: [CoreMapping] = []
+    for vma in try process.mappings() {
+      let treatment = try rules.treatment(of: vma, known.find(vma)) { () throws(TargetError) in
+        guard standsStill, vma.byteCount <= Self.mostAsked else { return nil }
+        return try PopulatedPages.hasOwn(in: vma, of: process)
+      } isProgram: {
+        process.bytes(at: vma.start, count: 4) == [
+          0x7f, UInt8(ascii: "E"), UInt8(ascii: "L"), UInt8(ascii: "F"),
+        ]
+      }
+      mappings.append(CoreMapping(vma: vma, treatment: treatment))
     }
+    return mappings
   }
+
+  /// To ask for the pages of a mapping of a file takes the kernel up to 14 µs for a MiB (measured), and the process stands
+  /// still meanwhile: of a larger one than this, in bytes, what was known before has to do.
+  private static let mostAsked: UInt64 = 256 << 20
 
   /// Where there is anything of a mapping that page tables do not tell all of.
   private func ranges(
@@ -185,37 +196,34 @@ final class CoreRound: Sendable {
   /// What was found of a process; nil where it was not there when the others stood still.
   func stopped(_ owner: PageOwner) -> Stopped? { state.withLock { $0.stopped[owner] } }
 
-  /// Looks once more what the process wants in no core, where it has mapped memory just before it stood still, and takes
-  /// that out of its file.
+  /// Looks once more what the process wants in no core, as that may have changed just before it stood still: takes out of its
+  /// file what got the mark then, and says where memory is missing that had lost it by then.
   ///
   /// - Returns: the mappings, and what the core holds of them.
   /// - Throws: `SluiceError` when the file cannot be written.
   func settle(
-    _ mappings: [CoreMapping], of pid: Int32, _ file: CoreFile
+    _ mappings: [CoreMapping], of owner: PageOwner, _ file: CoreFile
   ) throws(SluiceError) -> [CoreMapping] {
-    let known = state.withLock { $0.known[pid] } ?? KnownDetails()
-    guard mappings.contains(where: { $0.treatment == .own && known.find($0.vma) == nil }) else {
-      return mappings
-    }
-    let details: KnownDetails
+    guard let identity = owner.process else { return mappings }
+    let before = state.withLock { $0.known[identity.pid] } ?? KnownDetails()
+    let now: KnownDetails
     do throws(TargetError) {
-      details = KnownDetails(try MappingDetails.read(of: try TargetProcess(pid: pid)))
+      let process = try TargetProcess(pid: identity.pid)
+      guard ProcessIdentity(process) == identity else { return mappings }
+      now = KnownDetails(try MappingDetails.read(of: process))
     } catch {
       // One that has ended since can say no more what it wants.
       return mappings
     }
-    var settled: [CoreMapping] = []
-    for mapping in mappings {
-      guard mapping.treatment == .own, known.find(mapping.vma) == nil,
-        details.find(mapping.vma)?.isLeftOut == true
-      else {
-        settled.append(mapping)
-        continue
-      }
-      settled.append(CoreMapping(vma: mapping.vma, treatment: .nothing))
-      try file.zero(mapping.vma.start..<mapping.vma.end)
+    let settled = mappings.settled(before: before, now: now, mostAsked: Self.mostAsked)
+    for range in settled.removed { try file.zero(range) }
+    if let first = settled.missing.first {
+      let byteCount = settled.missing.reduce(0) { $0 + ($1.upperBound - $1.lowerBound) }
+      logger.warning(
+        "up to \(byteCount >> 10) KiB of the memory of process \(identity.pid) may be missing in its core, the first at 0x\(String(first.lowerBound, radix: 16)): the process changed them, or asked for them to be in a core (MADV_DODUMP), just as it was stopped; make another core if you need them"
+      )
     }
-    return settled
+    return settled.mappings
   }
 }
 

@@ -206,7 +206,7 @@ struct CoreRun: Sendable {
     let configuration = configuration
     let isLast = configuration.stream == nil && configuration.compression == nil
     let made = try await runtime.coordinate { () async throws(SluiceError) in
-      let mappings = try core.settle(stopped.mappings, of: process.pid, file)
+      let mappings = try core.settle(stopped.mappings, of: owner, file)
       var content = found
       content.files = mappings.compactMap { CoreProcess.MappedFile($0, pageSize: pageSize) }
       let made = try file.complete(
@@ -231,7 +231,9 @@ struct CoreRun: Sendable {
     guard let compression = configuration.compression else {
       guard let stream = configuration.stream else { return nil }
       try await runtime.coordinate { () async throws(SluiceError) in
-        try CoreStream.write(source, byteCount: made.fileBytes, to: stream, called: Self.streamName)
+        try CoreStream.write(
+          PlainFile(duplicating: source.descriptor, name: source.path), byteCount: made.fileBytes,
+          to: PlainFile(duplicating: stream, name: Self.streamName))
       }
       return nil
     }

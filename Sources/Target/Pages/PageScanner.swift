@@ -6,7 +6,8 @@ internal import CSluiceLinux
 /// It goes in steps. The kernel holds the process' mmap_lock while it looks at page tables, and a thread
 /// of the process that maps memory then waits: so a step covers no more than some 16 MiB of populated
 /// memory (measured: 28–57 ms of waiting for one scan over 4 GiB, nothing measurable in steps). For the same
-/// reason /proc/PID/smaps is never read (75–93 ms), though it alone tells some kinds of mappings.
+/// reason no pre-dump reads /proc/PID/smaps (75–93 ms), though it alone tells some kinds of mappings: a core cannot do without
+/// (`MappingDetails`).
 public struct PageScanner: ~Copyable {
   /// Where page states come from.
   public enum Source: String, Sendable {
