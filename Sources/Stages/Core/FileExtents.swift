@@ -76,12 +76,7 @@ struct FileExtents: Sendable {
 
   /// The first extent that ends behind an address.
   private func index(of address: UInt64) -> Int {
-    var (low, high) = (0, extents.count)
-    while low < high {
-      let middle = (low + high) / 2
-      if extents[middle].end <= address { low = middle + 1 } else { high = middle }
-    }
-    return low
+    extents.firstIndex(endingBehind: address) { $0.end }
   }
 
   private mutating func add(_ range: Range<UInt64>, at index: Int) {

@@ -10,9 +10,10 @@ enum LoadedLibraries {
   private static let mostEntries = 512
 
   /// The pages of that list; none where there is none, as in a program that loads nothing.
-  static func ranges(of process: TargetProcess, pageSize: UInt64) -> [Range<UInt64>] {
-    guard let vector = try? ProcessFacts(of: process).auxiliaryVector, var map = firstMap(of: process, vector)
-    else { return [] }
+  static func ranges(
+    of process: TargetProcess, auxiliaryVector: [UInt8], pageSize: UInt64
+  ) -> [Range<UInt64>] {
+    guard var map = firstMap(of: process, auxiliaryVector) else { return [] }
     var pages = Set<UInt64>()
     func take(_ address: UInt64, _ count: UInt64) {
       let (first, last) = (address / pageSize, (address &+ count) / pageSize)

@@ -1,4 +1,5 @@
 internal import CSluiceLinux
+internal import Glibc
 internal import SluiceSystem
 
 /// A file, a pipe or a device that somebody else has opened, and its name in messages.
@@ -99,7 +100,7 @@ struct PlainFile: ~Copyable, Sendable {
       let written = unsafe bytes.withUnsafeBytes {
         unsafe call(UnsafeRawBufferPointer(rebasing: $0[range.lowerBound + done..<range.upperBound]), done)
       }
-      guard written > 0 else { throw failure("writing", written) }
+      guard written > 0 else { throw failure("writing", written < 0 ? written : -Int(EIO)) }
       done += written
     }
   }

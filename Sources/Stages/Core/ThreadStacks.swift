@@ -35,12 +35,8 @@ struct ThreadStacks: Sendable {
   }
 
   private static func mapping(at address: UInt64, in mappings: [CoreMapping]) -> CoreMapping? {
-    var (low, high) = (0, mappings.count)
-    while low < high {
-      let middle = (low + high) / 2
-      if mappings[middle].vma.end <= address { low = middle + 1 } else { high = middle }
-    }
-    return low < mappings.count && mappings[low].vma.start <= address ? mappings[low] : nil
+    let index = mappings.firstIndex(endingBehind: address) { $0.vma.end }
+    return index < mappings.count && mappings[index].vma.start <= address ? mappings[index] : nil
   }
 
   /// rsp, of struct user_regs_struct; sp, of struct user_pt_regs.

@@ -93,3 +93,15 @@ public struct MemoryMap: ~Copyable {
     offset += UInt64(max(0, count))
   }
 }
+
+extension TargetProcess {
+  /// The mappings that the process has at this moment, in address order.
+  ///
+  /// - Throws: `TargetError` when they cannot be listed, or the memory is gone.
+  public func mappings() throws(TargetError) -> [VMA] {
+    var map = MemoryMap(of: self)
+    var found: [VMA] = []
+    while let vma = try map.next() { found.append(vma) }
+    return found
+  }
+}

@@ -51,11 +51,14 @@ struct ProcFile: ~Copyable, Sendable {
   }
 
   /// The same of an open one, from where it was read to last.
-  func text() throws(OpenFailed) -> String {
+  func text() throws(OpenFailed) -> String { String(decoding: try bytes(), as: UTF8.self) }
+
+  /// All bytes from where it was read to last, or as many as are wanted.
+  func bytes(atMost limit: Int = .max) throws(OpenFailed) -> [UInt8] {
     var length = 0
-    var bytes = [UInt8](repeating: 0, count: 8 << 10)
-    while true {
-      if length == bytes.count { bytes += [UInt8](repeating: 0, count: length) }
+    var bytes = [UInt8](repeating: 0, count: min(limit, 8 << 10))
+    while length < limit {
+      if length == bytes.count { bytes += [UInt8](repeating: 0, count: min(length, limit - length)) }
       let count = unsafe bytes.withUnsafeMutableBytes {
         unsafe sluice_read(descriptor, $0.baseAddress! + length, $0.count - length)
       }
@@ -63,6 +66,7 @@ struct ProcFile: ~Copyable, Sendable {
       if count == 0 { break }
       length += count
     }
-    return String(decoding: bytes[..<length], as: UTF8.self)
+    bytes.removeLast(bytes.count - length)
+    return bytes
   }
 }

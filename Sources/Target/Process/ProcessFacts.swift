@@ -139,35 +139,3 @@ extension ProcessFacts.Times {
     system = (UInt64(fields[index + 1]) ?? 0) * microseconds
   }
 }
-
-extension TargetProcess {
-  /// Whether the program that the process executes is one of 64 bits: the fifth byte of its file says so (ELFCLASS64).
-  ///
-  /// - Throws: `TargetError` when the file cannot be read.
-  public func isOf64Bits() throws(TargetError) -> Bool {
-    do throws(ProcFile.OpenFailed) {
-      let head = try ProcFile(path: "/proc/\(pid)/exe").bytes(atMost: 5)
-      return head.count == 5 && head[4] == 2
-    } catch {
-      throw failure(of: "reading the program", errno: error.errno)
-    }
-  }
-}
-
-extension ProcFile {
-  /// All bytes of a small file, or as many as are wanted.
-  func bytes(atMost limit: Int) throws(OpenFailed) -> [UInt8] {
-    var bytes = [UInt8](repeating: 0, count: limit)
-    var length = 0
-    while length < limit {
-      let (used, descriptor) = (length, descriptor)
-      let count = unsafe bytes.withUnsafeMutableBytes {
-        unsafe sluice_read(descriptor, $0.baseAddress! + used, limit - used)
-      }
-      guard count >= 0 else { throw OpenFailed(errno: SystemErrno(returned: count)) }
-      if count == 0 { break }
-      length += count
-    }
-    return Array(bytes[..<length])
-  }
-}
