@@ -130,6 +130,7 @@ actor PageServerSink: PageSink {
   ) throws(SluiceError) -> [UInt8] {
     let answer = try on { () throws(SocketError) in try connection.receive(count: count, patience: limit) }
     guard let answer else {
+      guard !connection.wasInterrupted else { throw .cancelled }
       throw SluiceError(
         .io,
         "the server \(connection.peer) has ended the connection instead of saying \(waitedFor): its own log has the reason"
@@ -144,6 +145,8 @@ actor PageServerSink: PageSink {
 
   private func on<Result>(_ body: () throws(SocketError) -> Result) throws(SluiceError) -> Result {
     do throws(SocketError) { return try body() } catch {
+      // Whoever has ended the connection at our end has a reason for it: the server is not to blame.
+      guard !connection.wasInterrupted else { throw .cancelled }
       throw SluiceError(
         .io, "the page server does not take the pages: \(error)", errno: error.errno)
     }

@@ -251,18 +251,22 @@ extension StagesTests {
           #expect(error?.code == .io && error?.errno?.name == "ETIMEDOUT", "\(String(describing: error))")
           peer.end()
           try? await stalling.value
-          let other = try RawServer()
-          let holding = Task.detached {
-            try other.takeSome(answers: [0, 0, 0, 0], thenTakes: 1 << 20, stays: true)
+          // The connection's end, by which the cancellation wakes the sender, must not be what the run says it failed of.
+          for attempt in 1...20 {
+            let other = try RawServer()
+            let holding = Task.detached {
+              try other.takeSome(answers: [0, 0, 0, 0], thenTakes: 1 << 20, stays: true)
+            }
+            let cancelled = Self.client(
+              of: target.pid, into: "\(directory)/cancelled-\(attempt)", port: other.port)
+            let run = Task { try await PreDump(cancelled).run() }
+            try await eventually("pages are sent") { other.hasBegun }
+            run.cancel()
+            let cancellation = await #expect(throws: SluiceError.self) { try await run.value }
+            #expect(cancellation?.code == .cancelled, "\(String(describing: cancellation))")
+            other.end()
+            try? await holding.value
           }
-          let cancelled = Self.client(of: target.pid, into: "\(directory)/2", port: other.port)
-          let run = Task { try await PreDump(cancelled).run() }
-          try await eventually("pages are sent") { other.hasBegun }
-          run.cancel()
-          let cancellation = await #expect(throws: SluiceError.self) { try await run.value }
-          #expect(cancellation?.code == .cancelled, "\(String(describing: cancellation))")
-          other.end()
-          try? await holding.value
         }
         try await target.check()
       }
