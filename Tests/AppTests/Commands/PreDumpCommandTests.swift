@@ -65,7 +65,7 @@ struct PreDumpCommandTests {
         #expect(try number("clear_us") <= number("duration_us"))
         #expect(try number("memory_budget") == 2 << 20)
         #expect(try (1..<2 << 20).contains(number("buffers_bytes")))
-        #expect(try (1..<26 << 20).contains(number("peak_rss_bytes")))
+        #expect(try (1..<(2 + Self.debugBuildMebibytes) << 20).contains(number("peak_rss_bytes")))
         #expect(figures["images_dir"] as? String == images)
         #expect(try number("pid") == Int(target.pid))
       }
@@ -436,6 +436,8 @@ struct PreDumpCommandTests {
 
   /// What the budget does not cover is the program itself, for which 24 MiB are promised: the row `memory` of Benchmarks keeps
   /// to that. A debug build's own code takes some 5 MiB more (measured: 25.7 MiB in all, of which 9.5 are code of ours).
+  private static let debugBuildMebibytes = 28
+
   @Test(arguments: [1, 16])
   func keepsToItsBudget(mebibytes: Int) async throws {
     try await MemoryTarget.run(["--size", "1G"]) { target in
@@ -454,7 +456,7 @@ struct PreDumpCommandTests {
           #expect(result.end == .exited(0), "\(result.errors)")
           let told = try #require(try jsonObject(result.output)["peak_rss_bytes"] as? Int)
           #expect(seen > 0 && seen << 10 <= told + 1 << 20, "what it says of itself is not too little")
-          #expect(max(told, seen << 10) <= (mebibytes + 28) << 20, "\(told), \(seen) KiB")
+          #expect(max(told, seen << 10) <= (mebibytes + Self.debugBuildMebibytes) << 20, "\(told), \(seen) KiB")
         }
       }
     }
