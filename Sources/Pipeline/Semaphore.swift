@@ -5,10 +5,11 @@ import Glibc
 /// Not a condition variable: in glibc before 2.41 `pthread_cond_signal` can be lost when several threads
 /// wait on one (sourceware bug 25847), and then a write is never done.
 @safe
-final class Semaphore: @unchecked Sendable {
+public final class Semaphore: @unchecked Sendable {
   private let semaphore: UnsafeMutablePointer<sem_t>
 
-  init() {
+  /// Nobody may go on yet.
+  public init() {
     unsafe semaphore = .allocate(capacity: 1)
     unsafe semaphore.initialize(to: sem_t())
     let result = unsafe sem_init(semaphore, 0, 0)
@@ -21,12 +22,12 @@ final class Semaphore: @unchecked Sendable {
   }
 
   /// Lets one thread go on, now or when it comes to wait.
-  func signal() {
+  public func signal() {
     unsafe sem_post(semaphore)
   }
 
   /// Blocks the calling thread until it is its turn.
-  func wait() {
+  public func wait() {
     while unsafe sem_wait(semaphore) != 0 {
       // A signal handler has run (EINTR); nothing else can go wrong.
     }

@@ -1,7 +1,7 @@
 import Foundation
 
 /// How long a test waits for anything. It says nothing about speed: whatever takes so long has hung.
-public let longestWait = Duration.seconds(90)
+public let longestWait = Duration.seconds(300)
 
 /// Runs `body`, which may block, on a thread of its own: the pool has one thread per CPU, and the code under
 /// test needs it.

@@ -42,6 +42,7 @@ struct MemoryWalker: Sendable {
   private let source: PageScanner.Source?
   private let swapped: SwappedPages
   private let standing: AsyncIOQuiescence?
+  private let team: ScanTeam?
   private let selections: [PageOwner: PageSelection]
   private(set) var result: Result
 
@@ -50,10 +51,11 @@ struct MemoryWalker: Sendable {
   ///   - base: the pages that need not be copied; nil where everything is.
   ///   - watch: how the walk finds out what was written; nil where it does not.
   ///   - standing: what was found of the io_urings of the processes while they stand still; nil where they run.
+  ///   - team: who helps with processes that stand still; nil where the walk has one thread.
   ///   - selections: what of processes is copied in place of what page tables tell.
   init(
     count: Int, base: ParentBase?, watch: WriteProtectMode?, source: PageScanner.Source?,
-    swapped: SwappedPages, standing: AsyncIOQuiescence? = nil,
+    swapped: SwappedPages, standing: AsyncIOQuiescence? = nil, team: ScanTeam? = nil,
     selections: [PageOwner: PageSelection] = [:]
   ) {
     self.selections = selections
@@ -62,6 +64,7 @@ struct MemoryWalker: Sendable {
     self.source = source
     self.swapped = swapped
     self.standing = standing
+    self.team = team
     result = Result(processes: Array(repeating: Counts(), count: count))
     result.recopyNextRound = watch.map { DirtySet(byteCount: $0.unsettledBytes, processCount: count) }
   }
@@ -81,7 +84,7 @@ struct MemoryWalker: Sendable {
     let hasBase = known.hasBase
     guard
       var walk = try dumped.attempt({ () throws(TargetError) in
-        try pages(of: dumped, leavesToParent: hasBase)
+        ProcessScan(try pages(of: dumped, leavesToParent: hasBase), with: team)
       })
     else { return }
     var selection = selections[dumped.owner].map { PageSelection.Cursor($0) }
@@ -149,7 +152,7 @@ struct MemoryWalker: Sendable {
       standing: standing)
   }
 
-  private mutating func count(_ walk: borrowing PageWalk, of dumped: DumpedProcess) {
+  private mutating func count(_ walk: borrowing ProcessScan, of dumped: DumpedProcess) {
     result.processes[dumped.index].mappings = walk.mappings
     result.processes[dumped.index].skipped = walk.skipped
     result.processes[dumped.index].pages = walk.tally

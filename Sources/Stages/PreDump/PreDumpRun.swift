@@ -69,6 +69,15 @@ struct PreDumpRun: Sendable {
     configuration.numa == .off ? .single : await runtime.topology
   }
 
+  /// Who helps to look at the page tables of what stands still: as many as read it, but for the walker itself. Nil where nothing
+  /// is stopped for as long as that takes.
+  private func scanTeam(_ lease: RuntimeLease, hasParent: Bool) throws(SluiceError) -> ScanTeam? {
+    let looksForSoftDirty = hasParent && [.automatic, .softDirty, .both].contains(configuration.tracker)
+    guard role.isLast || looksForSoftDirty else { return nil }
+    let count = ScanTeam.size(readers: configuration.readersOfStop) - 1
+    return count > 0 ? ScanTeam(helpers: try lease.resources.scanners(count)) : nil
+  }
+
   private func tellPlacement(_ lease: RuntimeLease, writerNode: Int?) {
     guard let placing = lease.placing, placing.isOn else { return }
     let buffers = placing.placement.places.indices.map { "\(lease.ring.limit(of: $0))" }.joined(
@@ -100,12 +109,14 @@ struct PreDumpRun: Sendable {
       configuration.logger.info("where a stop is needed, \(found ?? "threads are stopped one by one")")
     }
     let journal = RunJournal(logger: configuration.logger)
+    let team = try scanTeam(lease, hasParent: subject.parent != nil)
+    defer { team?.end() }
     let preparer = RoundPreparer(
-      configuration: configuration, role: role, dirtyBytes: subject.dirtyBytes, journal: journal,
+      configuration: configuration, role: role, dirtyBytes: subject.dirtyBytes, team: team, journal: journal,
       executor: lease.threads.starter)
     do throws(SluiceError) {
       return try await copy(
-        subject, to: destination, by: lease, place, preparer, journal,
+        subject, to: destination, by: lease, place, preparer, journal, team,
         isFrozen: configuration.freezeCgroup != nil)
     } catch {
       // The processes first: nothing else is waited for before they run.
@@ -122,7 +133,7 @@ struct PreDumpRun: Sendable {
 
   private func copy(
     _ subject: Subject, to destination: Destination, by lease: RuntimeLease, _ place: ImagesPlace?,
-    _ preparer: RoundPreparer, _ journal: RunJournal, isFrozen: Bool
+    _ preparer: RoundPreparer, _ journal: RunJournal, _ team: ScanTeam?, isFrozen: Bool
   ) async throws(SluiceError) -> PreDumpReport {
     // Not while the processes stand still.
     if role.isLast { lease.ring.touch(subject.expected) }
@@ -140,7 +151,7 @@ struct PreDumpRun: Sendable {
         round.processes, isLast: role.isLast, pageSize: UInt64(lease.ring.layout.pageSize))
     }
     let source = ProcessTreeSource(
-      round, source: configuration.pageStates.source, swapped: configuration.swapped.pages)
+      round, source: configuration.pageStates.source, swapped: configuration.swapped.pages, team: team)
     let observer = RunObserver(
       preparer: preparer, processes: round.processes, leavesStopped: role.leavesStopped, journal: journal,
       session: subject.session, failed: configuration.failed)

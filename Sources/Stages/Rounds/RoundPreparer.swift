@@ -14,6 +14,7 @@ actor RoundPreparer {
   private let configuration: PreDump.Configuration
   private let role: RoundRole
   private let dirtyBytes: Int
+  private let team: ScanTeam?
   private let journal: RunJournal
   /// What a last round holds still.
   private var held: StoppedTree?
@@ -37,10 +38,13 @@ actor RoundPreparer {
   /// - Parameters:
   ///   - role: what the round is among several.
   ///   - dirtyBytes: the memory for what was written, in bytes.
+  ///   - team: who helps to look for that in processes that stand still; nil where nobody does.
   init(
-    configuration: PreDump.Configuration, role: RoundRole, dirtyBytes: Int, journal: RunJournal,
+    configuration: PreDump.Configuration, role: RoundRole, dirtyBytes: Int, team: ScanTeam?,
+    journal: RunJournal,
     executor: ThreadExecutor
   ) {
+    self.team = team
     self.journal = journal
     self.configuration = configuration
     self.role = role
@@ -179,7 +183,8 @@ actor RoundPreparer {
   ///
   /// - Throws: `SluiceError` where there is any.
   private func lookOutside() throws(SluiceError) {
-    guard !hasLookedOutside, held != nil, var tree = heldTree else { return }
+    // Nothing is refused for a core, and while it is looked, others that read have a processor less.
+    guard role.core == nil, !hasLookedOutside, held != nil, var tree = heldTree else { return }
     hasLookedOutside = true
     try onTarget { () throws(TargetError) in try tree.lookForNewOutsiders() }
     try refuseOutsiders(of: tree)
@@ -408,7 +413,8 @@ extension RoundPreparer {
 
   private var softDirty: Choice {
     Choice(
-      tracker: SoftDirtyTracker(configuration: configuration, dirtyBytes: dirtyBytes), name: .softDirty)
+      tracker: SoftDirtyTracker(configuration: configuration, dirtyBytes: dirtyBytes, team: team),
+      name: .softDirty)
   }
 
   private var content: Choice {
@@ -419,7 +425,7 @@ extension RoundPreparer {
     Choice(
       tracker: WriteProtectTracker(
         configuration: configuration, tracking: tracking, seesSoftDirty: seesSoftDirty,
-        mayGiveUp: mayGiveUp, dirtyBytes: dirtyBytes),
+        mayGiveUp: mayGiveUp, dirtyBytes: dirtyBytes, team: team),
       name: seesSoftDirty ? .both : .writeProtect, mayGiveUp: mayGiveUp)
   }
 

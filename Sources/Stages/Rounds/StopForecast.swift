@@ -27,7 +27,7 @@ struct StopForecast: Hashable, Sendable {
   static let nanosecondsPerThread = 30_000.0
   /// The same with the freezer.
   static let nanosecondsPerFrozenThread = 2_000.0
-  /// What several readers get done at once, in parts of what each would alone: they share the memory's bandwidth.
+  /// What several threads get done at once, in parts of what each would alone: they share the memory's bandwidth.
   static let sharing = 0.9
 
   /// How long it would be.
@@ -36,11 +36,13 @@ struct StopForecast: Hashable, Sendable {
     let scanning = Double(scanNanoseconds)
     let together = Double(min(max(processors, 1), readers + 1))
     let readersAtOnce = Double(min(readers, max(processors, 1)))
+    let scannersAtOnce = Double(min(ScanTeam.size(readers: readers), max(processors, 1)))
     // The pages are found while others are read already. Neither can be faster than by itself, nor both together than all
     // processors.
     let efficiency = readersAtOnce > 1 ? Self.sharing : 1
     let copying = max(
-      scanning, reading / (readersAtOnce * efficiency), (scanning + reading) / (together * efficiency))
+      scanning / (scannersAtOnce * (scannersAtOnce > 1 ? Self.sharing : 1)),
+      reading / (readersAtOnce * efficiency), (scanning + reading) / (together * efficiency))
     var nanoseconds =
       Self.leastNanoseconds + copying
       + Double(threads) * (isFrozen ? Self.nanosecondsPerFrozenThread : Self.nanosecondsPerThread)

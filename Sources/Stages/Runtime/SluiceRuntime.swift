@@ -161,6 +161,7 @@ final class RuntimeSet: Sendable {
   private let sinkThread = Locked<ThreadExecutor?>(nil)
   /// Readers beside the usual ones, for processes that stand still.
   private let moreReaders = Locked<[ReaderThread]>([])
+  private let scanThreads = Locked<[ThreadExecutor]>([])
 
   init(kind: Kind, ring: BufferRing, logger: Logger) throws(SluiceError) {
     self.kind = kind
@@ -196,6 +197,16 @@ final class RuntimeSet: Sendable {
     return usual + others.prefix(count - usual.count)
   }
 
+  /// So many threads that help to scan processes that stand still. On nodes they are on none.
+  func scanners(_ count: Int) throws(SluiceError) -> [ThreadExecutor] {
+    var known = scanThreads.withLock { $0 }
+    while known.count < count {
+      known.append(try StageThreads.make("sluice-scan-\(known.count)"))
+      scanThreads.withLock { [known] in $0 = known }
+    }
+    return Array(known.prefix(count))
+  }
+
   /// The thread of a sink that has none.
   func threadForSink() throws(SluiceError) -> ThreadExecutor { try thread("sluice-sink", in: sinkThread) }
 
@@ -214,6 +225,7 @@ final class RuntimeSet: Sendable {
     filterThread.withLock { $0 }?.shutdown()
     sinkThread.withLock { $0 }?.shutdown()
     for reader in moreReaders.withLock({ $0 }) { reader.executor.shutdown() }
+    for thread in scanThreads.withLock({ $0 }) { thread.shutdown() }
   }
 }
 

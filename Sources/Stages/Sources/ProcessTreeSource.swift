@@ -19,6 +19,7 @@ final class ProcessTreeSource: LocatedSource {
   private let pageStates: PageScanner.Source?
   private let swapped: SwappedPages
   private let standing: AsyncIOQuiescence?
+  private let team: ScanTeam?
   private let selections: [PageOwner: PageSelection]
   private let result = Locked(MemoryWalker.Result(processes: []))
   fileprivate let readCounts = Locked(ReadCounts())
@@ -26,11 +27,15 @@ final class ProcessTreeSource: LocatedSource {
   /// - Parameters:
   ///   - round: the processes, and the pages that need not be copied.
   ///   - source: where the states of pages come from; nil for the best that the kernel has.
-  init(_ round: PreparedRound, source: PageScanner.Source?, swapped: SwappedPages) {
+  ///   - team: who helps with the walk of processes that stand still; nil where nobody does.
+  init(
+    _ round: PreparedRound, source: PageScanner.Source?, swapped: SwappedPages, team: ScanTeam? = nil
+  ) {
     processes = round.processes
     byOwner = Dictionary(uniqueKeysWithValues: round.processes.map { ($0.owner, $0) })
     (base, watch, pageStates, self.swapped) = (round.base, round.watch, source, swapped)
     standing = round.standing
+    self.team = round.standing == nil ? nil : team
     selections = round.selections
   }
 
@@ -43,7 +48,7 @@ final class ProcessTreeSource: LocatedSource {
   func walk(_ plans: inout PlanWriter) async throws {
     var walker = MemoryWalker(
       count: processes.count, base: base, watch: watch, source: pageStates, swapped: swapped,
-      standing: standing, selections: selections)
+      standing: standing, team: team, selections: selections)
     for process in processes { try await walker.run(of: process, into: &plans) }
     let walked = walker.result
     result.withLock { $0 = walked }

@@ -9,6 +9,8 @@ struct SoftDirtyTracker: DirtyTracker {
   let configuration: PreDump.Configuration
   /// The memory for what was written, in bytes.
   let dirtyBytes: Int
+  /// Who helps to look for that in processes that stand still; nil where nobody does.
+  let team: ScanTeam?
 
   func begin(
     _ tree: inout ProcessTree, on parent: RoundParent?, _ journal: RunJournal
@@ -28,7 +30,7 @@ struct SoftDirtyTracker: DirtyTracker {
     of tree: ProcessTree, on parent: RoundParent?, where isParentOf: Set<Int32>
   ) -> WrittenPages? {
     guard parent != nil else { return nil }
-    return WrittenPages(of: isParentOf, byteCount: dirtyBytes, scanner: scanner(for: tree))
+    return WrittenPages(of: isParentOf, byteCount: dirtyBytes, scanner: scanner(for: tree), by: team)
   }
 
   func beginLast(
@@ -103,7 +105,8 @@ struct SoftDirtyTracker: DirtyTracker {
     // whole, as in a first round.
     let isParentOf = parent.pids(in: tree, configuration)
       .subtracting(tree.outsiders.map(\.owner))
-    var written = WrittenPages(of: isParentOf, byteCount: dirtyBytes, scanner: scanner(for: tree))
+    var written = WrittenPages(
+      of: isParentOf, byteCount: dirtyBytes, scanner: scanner(for: tree), by: team)
     if let images = parent.images { try journal.claim(images) }
     let taken = try onTarget { () throws(TargetError) in
       try takeDirtyPages(&tree, into: &written, journal)
@@ -188,6 +191,7 @@ struct SoftDirtyTracker: DirtyTracker {
 struct WrittenPages: ~Copyable {
   private let isParentOf: Set<Int32>
   private var scanner: SoftDirtyScanner
+  private let team: ScanTeam?
   private var dirty: DirtySet
   private let byteCount: Int
   /// The places of the processes in that set, by their pids.
@@ -196,7 +200,11 @@ struct WrittenPages: ~Copyable {
   /// - Parameters:
   ///   - isParentOf: the pids of the processes that the earlier images are of.
   ///   - byteCount: the memory for what was written, in bytes.
-  init(of isParentOf: Set<Int32>, byteCount: Int, scanner: consuming SoftDirtyScanner) {
+  ///   - team: who helps; nil where nobody does.
+  init(
+    of isParentOf: Set<Int32>, byteCount: Int, scanner: consuming SoftDirtyScanner, by team: ScanTeam?
+  ) {
+    self.team = team
     self.isParentOf = isParentOf
     self.scanner = scanner
     self.byteCount = byteCount
@@ -212,7 +220,24 @@ struct WrittenPages: ~Copyable {
     for process in tree.processes where isParentOf.contains(process.pid) {
       places[process.pid] = places.count
       dirty.beginProcess()
-      try scanner.collect(process, into: &dirty, checking: lease.check)
+      if let team {
+        try collect(process, by: team, lease)
+      } else {
+        try scanner.collect(process, into: &dirty, checking: lease.check)
+      }
+    }
+  }
+
+  private mutating func collect(
+    _ process: TargetProcess, by team: ScanTeam, _ lease: StopLease
+  ) throws(TargetError) {
+    var scan = TeamScan(SharedSoftDirtyScan(of: process, by: scanner.source), by: team)
+    while try scan.next() {
+      try lease.check()
+      for index in scan.runs.indices {
+        let run = scan.runs[index].run
+        dirty.add(from: run.address, to: run.address + run.length)
+      }
     }
   }
 

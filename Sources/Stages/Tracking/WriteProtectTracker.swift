@@ -18,6 +18,8 @@ struct WriteProtectTracker: DirtyTracker {
   let mayGiveUp: Bool
   /// The memory for what was written, in bytes.
   let dirtyBytes: Int
+  /// Who helps to look for that in processes that stand still; nil where nobody does.
+  let team: ScanTeam?
 
   private var name: PreDumpReport.Tracker { seesSoftDirty ? .both : .writeProtect }
 
@@ -84,7 +86,7 @@ struct WriteProtectTracker: DirtyTracker {
   }
 
   private var softDirty: SoftDirtyTracker {
-    SoftDirtyTracker(configuration: configuration, dirtyBytes: dirtyBytes)
+    SoftDirtyTracker(configuration: configuration, dirtyBytes: dirtyBytes, team: team)
   }
 
   private func watch(of tree: ProcessTree, isFirst: Bool) -> WriteProtectMode {

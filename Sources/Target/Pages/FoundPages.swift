@@ -7,7 +7,7 @@ struct FoundPages {
   /// Of all steps together.
   private(set) var tally = PageTally()
   private let pageSize: UInt64
-  private let swapped: SwappedPages
+  let swapped: SwappedPages
 
   init(pageSize: UInt64, swapped: SwappedPages) {
     self.pageSize = pageSize
@@ -27,6 +27,8 @@ struct FoundPages {
   mutating func reserve(runs count: Int) {
     runs.reserveCapacity(count)
   }
+
+  mutating func exchangeRuns(_ others: inout [ScannedRun]) { swap(&runs, &others) }
 
   mutating func removeRuns() {
     runs.removeAll(keepingCapacity: true)

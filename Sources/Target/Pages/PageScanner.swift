@@ -22,9 +22,18 @@ public struct PageScanner: ~Copyable {
     PagemapScan.regionCapacity * (MemoryLayout<PageRegion>.stride + MemoryLayout<ScannedRun>.stride)
     + PagemapEntries.capacity * MemoryLayout<UInt64>.stride
 
+  /// What a scanner is made of.
+  struct Terms: Sendable {
+    let process: TargetProcess
+    let source: Source
+    let swapped: SwappedPages
+    let standsStill: Bool
+  }
+
   /// Where the page states come from.
   let source: Source
   private let process: TargetProcess
+  private let standsStill: Bool
   private var states: any PageStates
   private var found: FoundPages
 
@@ -32,6 +41,10 @@ public struct PageScanner: ~Copyable {
   var runs: [ScannedRun] { found.runs }
   /// What all steps came across.
   var tally: PageTally { found.tally }
+  /// What another scanner of the same pages is made of.
+  var terms: Terms {
+    Terms(process: process, source: source, swapped: found.swapped, standsStill: standsStill)
+  }
 
   /// - Parameters:
   ///   - process: whose pages.
@@ -44,6 +57,7 @@ public struct PageScanner: ~Copyable {
     standsStill: Bool = false
   ) throws(TargetError) {
     self.process = process
+    self.standsStill = standsStill
     let pageSize = UInt64(sluice_page_size())
     let offered = PagemapScan.offered(by: process.pagemap)
     self.source = source ?? (offered == nil ? .pagemap : .pagemapScan)
@@ -55,6 +69,12 @@ public struct PageScanner: ~Copyable {
         pageSize: pageSize, knowsGuards: offered?.guards ?? false, standsStill: standsStill)
     case .pagemap: states = try PagemapEntries(pageSize: pageSize)
     }
+  }
+
+  /// - Throws: `TargetError` when the kernel answers neither way.
+  init(by terms: Terms) throws(TargetError) {
+    try self.init(
+      of: terms.process, source: terms.source, swapped: terms.swapped, standsStill: terms.standsStill)
   }
 
   /// Scans from `start` towards `end`, a step. Both are page boundaries.
@@ -73,25 +93,36 @@ public struct PageScanner: ~Copyable {
       through: start..<end, of: process, isFileBacked: isFileBacked, writes: writes, into: &found)
   }
 
-  /// The same by which pages of a mapping are taken.
-  ///
-  /// - Parameter pages: where that is all, nothing is asked, and the step ends at `end`.
-  mutating func step(
-    from start: UInt64, to end: UInt64, taking pages: MappedArea.Pages, writes: DirtyCriterion
-  ) throws(TargetError) -> UInt64 {
-    switch pages {
-    case .own: return try step(from: start, to: end, isFileBacked: false, writes: writes)
-    case .copiedFromFile: return try step(from: start, to: end, isFileBacked: true, writes: writes)
-    case .all:
-      return wholeStep(from: start, to: end, mustCopy: writes.verdict(on: 0, isFileBacked: false).mustCopy)
-    }
+  /// The same by which pages of a piece are taken: where that is all, nothing is asked, and the step ends at its end.
+  mutating func step(through piece: WalkPiece) throws(TargetError) -> UInt64 {
+    found.removeRuns()
+    return try addStep(through: piece)
   }
 
-  /// The same for a mapping of which every page is taken, whatever the page table says.
-  private mutating func wholeStep(from start: UInt64, to end: UInt64, mustCopy: Bool) -> UInt64 {
+  /// Scans a whole piece, in as many steps as that takes.
+  ///
+  /// - Parameter runs: gets what was found, in address order, in place of what is in it.
+  mutating func scan(_ piece: WalkPiece, into runs: inout [ScannedRun]) throws(TargetError) {
+    exchangeRuns(&runs)
+    defer { exchangeRuns(&runs) }
     found.removeRuns()
-    found.add(.present, from: start, to: end, mustCopy: mustCopy)
-    return end
+    var rest = piece
+    while !rest.range.isEmpty { rest.range = try addStep(through: rest)..<rest.range.upperBound }
+  }
+
+  /// Gives the runs that were found for others, whose memory the next step uses.
+  mutating func exchangeRuns(_ runs: inout [ScannedRun]) { found.exchangeRuns(&runs) }
+
+  private mutating func addStep(through piece: WalkPiece) throws(TargetError) -> UInt64 {
+    let isFileBacked = piece.pages == .copiedFromFile
+    guard piece.pages != .all else {
+      found.add(
+        .present, from: piece.range.lowerBound, to: piece.range.upperBound,
+        mustCopy: piece.writes.verdict(on: 0, isFileBacked: false).mustCopy)
+      return piece.range.upperBound
+    }
+    return try states.step(
+      through: piece.range, of: process, isFileBacked: isFileBacked, writes: piece.writes, into: &found)
   }
 }
 

@@ -19,4 +19,14 @@ public struct PageTally: Hashable, Sendable {
     total.skippedZero += other.skippedZero
     total.skippedGuard += other.skippedGuard
   }
+
+  /// What came on top of an earlier state of the same.
+  public static func - (total: PageTally, earlier: PageTally) -> PageTally {
+    var rest = total
+    rest.swapped -= earlier.swapped
+    rest.skippedSwapped -= earlier.skippedSwapped
+    rest.skippedZero -= earlier.skippedZero
+    rest.skippedGuard -= earlier.skippedGuard
+    return rest
+  }
 }

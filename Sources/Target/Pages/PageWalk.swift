@@ -101,9 +101,30 @@ public struct PageWalk: ~Copyable {
 
   /// Scans the first part of what is left of the piece.
   private mutating func scan() throws(TargetError) -> Bool {
-    guard let (range, pages, writes) = piece.map({ ($0.range, $0.pages, $0.writes) }) else { return false }
-    let end = try scanner.step(from: range.lowerBound, to: range.upperBound, taking: pages, writes: writes)
-    if end < range.upperBound { piece?.range = end..<range.upperBound } else { piece = nil }
+    guard let scanned = piece else { return false }
+    piece = scanned.behind(try scanner.step(through: scanned))
     return true
   }
+
+  /// Goes on by a step, as `next`, and gives its runs for others, whose memory the next step uses.
+  mutating func next(into runs: inout [ScannedRun]) throws(TargetError) -> Bool {
+    scanner.exchangeRuns(&runs)
+    defer { scanner.exchangeRuns(&runs) }
+    return try next()
+  }
+
+  /// Cuts off the next part, for somebody else to scan; nil after the last.
+  ///
+  /// - Parameter byteCount: how large it is at most; memory that is taken whole is one part.
+  /// - Throws: `TargetError` when the mappings cannot be listed, or the memory is gone.
+  mutating func cut(atMost byteCount: UInt64) throws(TargetError) -> WalkPiece? {
+    if piece == nil { piece = try pieces.next() }
+    guard let whole = piece else { return nil }
+    let (part, left) = whole.cut(atMost: byteCount)
+    piece = left
+    return part
+  }
+
+  /// How its pages are looked at, for scanners of what is cut off.
+  var scannerTerms: PageScanner.Terms { scanner.terms }
 }

@@ -22,6 +22,23 @@ struct WalkPiece: Hashable {
   let pages: MappedArea.Pages
   /// How it is found out which of them were written.
   let writes: DirtyCriterion
+
+  /// Its first part, and what is left then; nil where that is all.
+  ///
+  /// - Parameter byteCount: how large the part is at most; memory that is taken whole is one part.
+  func cut(atMost byteCount: UInt64) -> (part: WalkPiece, left: WalkPiece?) {
+    guard pages != .all else { return (self, nil) }
+    return (
+      WalkPiece(range: range.lowerBound..<range.stepEnd(byteCount), pages: pages, writes: writes),
+      behind(range.stepEnd(byteCount))
+    )
+  }
+
+  /// What of it is behind an address; nil where nothing is.
+  func behind(_ address: UInt64) -> WalkPiece? {
+    guard address < range.upperBound else { return nil }
+    return WalkPiece(range: address..<range.upperBound, pages: pages, writes: writes)
+  }
 }
 
 /// Cuts the memory of a process into pieces, from low addresses to high ones: the one place with the rules for that.

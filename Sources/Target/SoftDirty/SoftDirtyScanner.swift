@@ -9,7 +9,8 @@ public struct SoftDirtyScanner: ~Copyable {
   public static let tableBytes = max(
     regionCapacity * MemoryLayout<PageRegion>.stride, entryCapacity * MemoryLayout<UInt64>.stride)
 
-  private let source: PageScanner.Source
+  /// Where the bits come from.
+  public let source: PageScanner.Source
   private let pageSize = UInt64(sluice_page_size())
   private var regions = ScannedRegions(capacity: 0)
   private var entries = EntryTable(capacity: 0)
@@ -57,18 +58,26 @@ public struct SoftDirtyScanner: ~Copyable {
     // of a `PageWalk`, which takes all memory that it needs for each process anew.
     var pieces = WalkPieces(of: ListedMemory(of: process), mode: .everything)
     while let piece = try pieces.next() {
-      switch source {
-      case .pagemapScan: try scan(piece, of: process, into: &set, checking)
-      case .pagemap: try readEntries(of: piece, of: process, into: &set, checking)
-      }
+      try look(at: piece, of: process, checking) { set.add(from: $0, to: $1) }
+    }
+  }
+
+  /// Tells the pages of a piece that were written, in address order.
+  fileprivate mutating func look(
+    at piece: WalkPiece, of process: TargetProcess, _ checking: () throws(TargetError) -> Void,
+    found: (UInt64, UInt64) -> Void
+  ) throws(TargetError) {
+    switch source {
+    case .pagemapScan: try scan(piece, of: process, checking, found)
+    case .pagemap: try readEntries(of: piece, of: process, checking, found)
     }
   }
 
   private static let doing = "looking for the written pages"
 
   private mutating func scan(
-    _ piece: WalkPiece, of process: TargetProcess, into set: inout DirtySet,
-    _ checking: () throws(TargetError) -> Void
+    _ piece: WalkPiece, of process: TargetProcess, _ checking: () throws(TargetError) -> Void,
+    _ found: (UInt64, UInt64) -> Void
   ) throws(TargetError) {
     var scan = Self.scan(piece.pages)
     scan.start = piece.range.lowerBound
@@ -76,13 +85,13 @@ public struct SoftDirtyScanner: ~Copyable {
     while scan.start < scan.end {
       try checking()
       scan.start = try regions.scan(scan, of: process, doing: Self.doing)
-      for region in regions.found { set.add(from: region.start, to: region.end) }
+      for region in regions.found { found(region.start, region.end) }
     }
   }
 
   private mutating func readEntries(
-    of piece: WalkPiece, of process: TargetProcess, into set: inout DirtySet,
-    _ checking: () throws(TargetError) -> Void
+    of piece: WalkPiece, of process: TargetProcess, _ checking: () throws(TargetError) -> Void,
+    _ found: (UInt64, UInt64) -> Void
   ) throws(TargetError) {
     let end = piece.range.upperBound
     var start = piece.range.lowerBound
@@ -93,11 +102,64 @@ public struct SoftDirtyScanner: ~Copyable {
       while index < count {
         if PagemapEntry.isDirty(entries[index], piece.pages) {
           let address = start + UInt64(index) * pageSize
-          set.add(from: address, to: address + pageSize)
+          found(address, address + pageSize)
         }
         index = entries.first(with: PagemapEntry.softDirty, from: index + 1, of: count)
       }
       start += UInt64(count) * pageSize
+    }
+  }
+}
+
+/// The memory of a process that stands still, in which several threads look for what was written since its soft-dirty bits
+/// were cleared: what one `SoftDirtyScanner` finds by itself.
+public final class SharedSoftDirtyScan: SharedScan {
+  private let process: TargetProcess
+  private let source: PageScanner.Source
+  /// Whoever cuts sees to it that no other does at the same time.
+  private nonisolated(unsafe) var pieces: WalkPieces<ListedMemory>
+  private nonisolated(unsafe) var rest: WalkPiece?
+
+  /// - Parameter source: where the bits come from.
+  public init(of process: TargetProcess, by source: PageScanner.Source) {
+    self.process = process
+    self.source = source
+    unsafe pieces = WalkPieces(of: ListedMemory(of: process), mode: .everything)
+  }
+
+  /// Cuts off the next part: `SharedScan.cut`.
+  public func cut(atMost byteCount: UInt64) throws(TargetError) -> ScanPart? {
+    if unsafe rest == nil { unsafe rest = try pieces.next() }
+    guard let piece = unsafe rest else { return nil }
+    let (part, left) = piece.cut(atMost: byteCount)
+    unsafe rest = left
+    return ScanPart(piece: part)
+  }
+
+  /// Makes a scanner that finds what was written.
+  public func makeScanner() throws(TargetError) -> any PartScanner {
+    SoftDirtyPartScanner(of: process, source: source)
+  }
+}
+
+private final class SoftDirtyPartScanner: PartScanner {
+  private let process: TargetProcess
+  private var scanner: SoftDirtyScanner
+  let tally = PageTally()
+
+  init(of process: TargetProcess, source: PageScanner.Source) {
+    self.process = process
+    scanner = SoftDirtyScanner(like: process, source: source)
+  }
+
+  func scan(_ part: ScanPart, into runs: inout [ScannedRun]) throws(TargetError) {
+    runs.removeAll(keepingCapacity: true)
+    try scanner.look(at: part.piece, of: process, { () throws(TargetError) in }) { start, end in
+      if let last = runs.indices.last, runs[last].run.address + runs[last].run.length == start {
+        runs[last].run.length += end - start
+      } else {
+        runs.append(ScannedRun(run: MemoryRun(address: start, length: end - start), mustCopy: false))
+      }
     }
   }
 }

@@ -456,7 +456,8 @@ struct PreDumpCommandTests {
           #expect(result.end == .exited(0), "\(result.errors)")
           let told = try #require(try jsonObject(result.output)["peak_rss_bytes"] as? Int)
           #expect(seen > 0 && seen << 10 <= told + 1 << 20, "what it says of itself is not too little")
-          #expect(max(told, seen << 10) <= (mebibytes + Self.debugBuildMebibytes) << 20, "\(told), \(seen) KiB")
+          #expect(
+            max(told, seen << 10) <= (mebibytes + Self.debugBuildMebibytes) << 20, "\(told), \(seen) KiB")
         }
       }
     }

@@ -123,11 +123,12 @@ extension StagesTests.ParentAsideTests {
       let tracking = WriteTracking()
       let tracker: any DirtyTracker
       switch self {
-      case .softDirty: tracker = SoftDirtyTracker(configuration: configuration, dirtyBytes: 1 << 20)
+      case .softDirty:
+        tracker = SoftDirtyTracker(configuration: configuration, dirtyBytes: 1 << 20, team: nil)
       case .both:
         tracker = WriteProtectTracker(
           configuration: configuration, tracking: tracking, seesSoftDirty: true, mayGiveUp: false,
-          dirtyBytes: 1 << 20)
+          dirtyBytes: 1 << 20, team: nil)
         try complete(images, of: tree, tracking)
       }
       Faults.start(.one(Faults.Strike(site: .write, call: cleared, errno: EIO)))

@@ -220,7 +220,8 @@ struct PageScannerTests {
     try await MappingTarget.run { target in
       let start = try await target.tell("reserve 8")
       var scanner = try PageScanner(of: TargetProcess(pid: target.pid))
-      let end = try scanner.step(from: start, to: start + 8 * page, taking: .all, writes: .unseen)
+      let end = try scanner.step(
+        through: WalkPiece(range: start..<start + 8 * page, pages: .all, writes: .unseen))
       #expect(end == start + 8 * page)
       #expect(scanner.runs.map(\.run.address) == [start])
       #expect(scanner.runs.map(\.run.length) == [8 * page])
