@@ -71,7 +71,7 @@ soak_short_sessions := 300
 test_modules := $(addprefix Sluice,$(notdir $(wildcard Tests/*Tests)))
 # Beside tests that have a sanitizer in them; the others bring their own.
 # Those in C: what embeds the library is built with it.
-test_programs := $(addprefix $(programs)/,$(notdir $(filter-out %/embedder %/embedder-concurrent,$(wildcard Tests/Programs/*))))
+test_programs := $(addprefix $(programs)/,$(notdir $(filter-out %/embedder %/embedder-concurrent %/host,$(wildcard Tests/Programs/*))))
 
 help: ## List these targets
 	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))

@@ -1,4 +1,5 @@
 internal import CSluiceLinux
+internal import Glibc
 internal import Logging
 internal import SluicePipeline
 internal import SluiceSystem
@@ -7,9 +8,10 @@ internal import SluiceTarget
 /// What dumps work with, and what outlives each of them: threads, buffers, io_uring, and one memory budget.
 ///
 /// ```swift
-/// let runtime = try SluiceRuntime(memoryBudget: 64 << 20)
+/// let runtime = SluiceRuntime(memoryBudget: 64 << 20)
 /// async let a = PreDump(first, in: runtime).run()
 /// async let b = PreDump(second, in: runtime).run()
+/// print(try await a.pagesWritten, try await b.pagesWritten)
 /// ```
 ///
 /// Dumps that run at once share the budget: when another begins, the buffers of the others become fewer, and where not
@@ -69,8 +71,8 @@ public final class SluiceRuntime: Sendable {
   /// What was made so far.
   public var counts: Counts { get async { await core.counts } }
 
-  /// Ends all threads and gives the buffers back. Nothing may run in the runtime any more; it makes anew what the next
-  /// dump needs.
+  /// Ends all threads that are idle, waits for their end, and gives their buffers back. What runs in the runtime keeps what it
+  /// has, and leaves it to the next `shutdown`, or to the end of the runtime. The next dump makes anew what it needs.
   public func shutdown() async {
     let idle = coordinators.withLock { idle in
       defer { idle = [] }
@@ -82,6 +84,7 @@ public final class SluiceRuntime: Sendable {
   }
 
   func acquire(_ needs: RuntimeNeeds) async throws(SluiceError) -> RuntimeLease {
+    try needs.limits.check()
     isUsed.withLock { $0 = true }
     return try await core.acquire(needs)
   }
@@ -278,7 +281,7 @@ private actor RuntimeCore {
       set.ring.wantedLimit = needs.limits.isMemory ? budget.forMemory.count : budget.buffers.count
       if let most = needs.limits.mostChunks {
         // One that is read, one that waits on either side: with fewer the stages wait for each other.
-        set.ring.wantedLimit = min(set.ring.wantedLimit, most + 3)
+        set.ring.wantedLimit = min(set.ring.wantedLimit, min(most, MemoryBudget.mostBuffers) + 3)
       }
       if set.kind.placement != nil {
         set.ring.wantedLimit = max(set.ring.wantedLimit, fewest)
@@ -326,11 +329,12 @@ private actor RuntimeCore {
       }
       candidate.shutdown()
     }
+    // Addresses for as many buffers as there could ever be: what is not used takes no memory.
+    let layout = BufferLayout(count: 1, chunkBytes: kind.chunkBytes, pageSize: budget.buffers.pageSize)
+    let most = max(budget.buffers.count, min(ledger.total / layout.totalBytes, MemoryBudget.mostBuffers))
+    try Self.checkAddresses(for: most * layout.totalBytes, threads: kind.readers + Self.threadsBesideReaders)
     let ring: BufferRing
     do throws(BufferRing.MappingFailed) {
-      // Addresses for as many buffers as there could ever be: what is not used takes no memory.
-      let layout = BufferLayout(count: 1, chunkBytes: kind.chunkBytes, pageSize: budget.buffers.pageSize)
-      let most = max(budget.buffers.count, min(ledger.total / layout.totalBytes, MemoryBudget.mostBuffers))
       ring = try Self.makeRing(most, like: layout, placing)
     } catch {
       throw SluiceError(error)
@@ -339,6 +343,24 @@ private actor RuntimeCore {
     let made = try RuntimeSet(kind: kind, ring: ring, logger: needs.logger)
     counts.made += 1
     return made
+  }
+
+  /// Those that coordinate, begin, walk and write, and the sink's.
+  private static let threadsBesideReaders = 5
+  /// The addresses that a thread has for its stack, as a rule.
+  private static let stackBytes = 8 << 20
+  /// What is left for everything that is small.
+  private static let addressesForAllElse = 32 << 20
+
+  /// Makes sure that a limit on the program's address space leaves enough: Swift ends a program that gets no memory, wherever
+  /// it happens to be.
+  private static func checkAddresses(for bufferBytes: Int, threads: Int) throws(SluiceError) {
+    let needed = UInt64(bufferBytes + threads * stackBytes + addressesForAllElse)
+    guard let left = OwnMemory.addressesLeft, left < needed else { return }
+    throw SluiceError(
+      .system,
+      "a dump takes \(needed >> 20) MiB of addresses, and the limit on this program's address space (ulimit -v) leaves \(left >> 20) MiB; raise it, or try a smaller memory budget",
+      errno: SystemErrno(code: ENOMEM))
   }
 
   /// A ring with a part for each node that buffers are on; one of the usual kind where the kernel has none of that.
