@@ -1,5 +1,4 @@
 internal import CSluiceLinux
-internal import Glibc
 internal import Logging
 internal import SluicePipeline
 internal import SluiceSystem
@@ -332,7 +331,8 @@ private actor RuntimeCore {
     // Addresses for as many buffers as there could ever be: what is not used takes no memory.
     let layout = BufferLayout(count: 1, chunkBytes: kind.chunkBytes, pageSize: budget.buffers.pageSize)
     let most = max(budget.buffers.count, min(ledger.total / layout.totalBytes, MemoryBudget.mostBuffers))
-    try Self.checkAddresses(for: most * layout.totalBytes, threads: kind.readers + Self.threadsBesideReaders)
+    try StageThreads.checkAddresses(
+      for: most * layout.totalBytes, threads: kind.readers + Self.threadsBesideReaders)
     let ring: BufferRing
     do throws(BufferRing.MappingFailed) {
       ring = try Self.makeRing(most, like: layout, placing)
@@ -347,21 +347,6 @@ private actor RuntimeCore {
 
   /// Those that coordinate, begin, walk and write, and the sink's.
   private static let threadsBesideReaders = 5
-  /// The addresses that a thread has for its stack, as a rule.
-  private static let stackBytes = 8 << 20
-  /// What is left for everything that is small.
-  private static let addressesForAllElse = 32 << 20
-
-  /// Makes sure that a limit on the program's address space leaves enough: Swift ends a program that gets no memory, wherever
-  /// it happens to be.
-  private static func checkAddresses(for bufferBytes: Int, threads: Int) throws(SluiceError) {
-    let needed = UInt64(bufferBytes + threads * stackBytes + addressesForAllElse)
-    guard let left = OwnMemory.addressesLeft, left < needed else { return }
-    throw SluiceError(
-      .system,
-      "a dump takes \(needed >> 20) MiB of addresses, and the limit on this program's address space (ulimit -v) leaves \(left >> 20) MiB; raise it, or try a smaller memory budget",
-      errno: SystemErrno(code: ENOMEM))
-  }
 
   /// A ring with a part for each node that buffers are on; one of the usual kind where the kernel has none of that.
   private static func makeRing(
@@ -413,10 +398,12 @@ private actor RuntimeCore {
   }
 
   func shutdown() async {
-    for set in idle {
+    // At once: while this waits, a dump may look for one, or leave another.
+    let ended = idle
+    idle = []
+    for set in ended {
       set.shutdown()
       await ledger.forget(set.ring)
     }
-    idle = []
   }
 }
