@@ -87,7 +87,11 @@ struct PreDumpRun: Sendable {
     } onCancel: {
       session?.connection.interrupt()
     }
-    return try result.get()
+    do throws(SluiceError) { return try result.get() } catch {
+      // What the interruption has made of the connection is no failure of the server's.
+      guard Task.isCancelled, session != nil, error.code == .io else { throw error }
+      throw .cancelled
+    }
   }
 
   /// Copies everything, and makes valid what was written.
