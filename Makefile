@@ -1,7 +1,7 @@
 # What a person or CI does with this repository; `make help` lists it. Every target installs what it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test fuzz sanitize lint interop interop-once interop-full soak soak-short bench bench-plots install deb dist \
+.PHONY: help build demo test docs fuzz sanitize lint interop interop-once interop-full soak soak-short bench bench-plots install deb dist \
   clean \
   build-packages test-packages soak-packages bench-packages lint-packages install-needs package-needs swift-found
 
@@ -71,7 +71,7 @@ soak_short_sessions := 300
 test_modules := $(addprefix Sluice,$(notdir $(wildcard Tests/*Tests)))
 # Beside tests that have a sanitizer in them; the others bring their own.
 # Those in C: what embeds the library is built with it.
-test_programs := $(addprefix $(programs)/,$(notdir $(filter-out %/embedder %/embedder-concurrent,$(wildcard Tests/Programs/*))))
+test_programs := $(addprefix $(programs)/,$(notdir $(filter-out %/embedder %/embedder-concurrent %/host,$(wildcard Tests/Programs/*))))
 
 help: ## List these targets
 	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -89,7 +89,12 @@ test: test-packages swift-found ## Run the tests
 	@echo "shapes:"; Tests/Shapes/run --seconds $(fuzz_seconds)
 	@echo "digests:"; Tests/Digests/run
 	@echo "cores:"; Tests/Cores/check
+	@SWIFT=$(SWIFT) scripts/make-docs --check
 	@SWIFT=$(SWIFT) Examples/run
+	@SWIFT=$(SWIFT) Examples/fresh
+
+docs: build-packages swift-found ## Make the library's documentation, a web site: .build/docs
+	@SWIFT=$(SWIFT) scripts/make-docs
 
 fuzz: test-packages swift-found ## Fuzz the readers of images and the page server (FUZZ="--seconds 600"), and directories that are not what they seem
 	@Tests/Fuzz/run $(FUZZ)

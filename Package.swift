@@ -28,6 +28,8 @@ let package = Package(
   name: "sluice",
   products: [
     .library(name: "Sluice", targets: ["Sluice"]),
+    // What of the library needs Foundation, for those who have it anyway.
+    .library(name: "SluiceFoundation", targets: ["SluiceFoundation"]),
     .executable(name: "sluice", targets: ["sluice"]),
   ],
   traits: [
@@ -80,6 +82,9 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
       ],
       path: "Sources/Stages", swiftSettings: swiftSettings),
+    .target(
+      name: "SluiceFoundation", dependencies: ["Sluice"], path: "Sources/Foundation",
+      swiftSettings: swiftSettings),
     .executableTarget(
       name: "sluice",
       dependencies: [
@@ -138,6 +143,9 @@ let package = Package(
     .executableTarget(
       name: "embedder-concurrent", dependencies: ["Sluice"], path: "Tests/Programs/embedder-concurrent",
       swiftSettings: embedderSettings),
+    // One that does to itself what hosts do: forks, reaps, ignores signals, has few descriptors and threads.
+    .executableTarget(
+      name: "host", dependencies: ["Sluice"], path: "Tests/Programs/host", swiftSettings: swiftSettings),
     .target(
       name: "SluiceTestSupport", dependencies: ["CSluiceLinux"], path: "Tests/Support",
       swiftSettings: swiftSettings),
@@ -147,8 +155,8 @@ let package = Package(
     .testTarget(
       name: "SluiceStagesTests",
       dependencies: [
-        "Sluice", "SluiceImages", "SluicePipeline", "SluiceSystem", "SluiceTarget", "SluiceWire",
-        "CSluiceLinux", "SluiceTestSupport",
+        "Sluice", "SluiceFoundation", "SluiceImages", "SluicePipeline", "SluiceSystem", "SluiceTarget",
+        "SluiceWire", "CSluiceLinux", "SluiceTestSupport",
       ],
       path: "Tests/StagesTests", swiftSettings: swiftSettings),
     .testTarget(

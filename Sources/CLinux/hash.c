@@ -1,5 +1,8 @@
 #include "sluice_hash.h"
 
+#if !__has_include(<xxhash.h>)
+#error "xxHash is missing: install Debian's package libxxhash-dev"
+#endif
 #include <xxhash.h>
 
 static struct sluice_page_hash halves(XXH128_hash_t hash) {

@@ -1,4 +1,7 @@
 #define _GNU_SOURCE
+#if !__has_include(<liburing.h>)
+#error "liburing is missing: install Debian's package liburing-dev"
+#endif
 #include <errno.h>
 #include <liburing.h>
 #include <stdlib.h>

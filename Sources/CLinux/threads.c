@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <time.h>
@@ -10,8 +11,19 @@
 #include "sluice_numa.h"
 #include "sluice_threads.h"
 
+// What a thread does wrong is its own signal, which whoever writes about crashes wants to see.
+static const int own_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, SIGABRT};
+
 int sluice_start_thread(pthread_t *thread, void *(*body)(void *), void *context) {
-  return FAULTY_RESULT(SLUICE_FAULT_START_THREAD, -pthread_create(thread, NULL, body, context));
+  // The signals of the program that we are in are for its own threads. And a pipe whose reader has gone is an error then
+  // (EPIPE), whatever SIGPIPE would do to the program. A new thread has the mask of the one that starts it.
+  sigset_t blocked, before;
+  sigfillset(&blocked);
+  for (size_t i = 0; i < sizeof own_signals / sizeof *own_signals; i++) sigdelset(&blocked, own_signals[i]);
+  pthread_sigmask(SIG_BLOCK, &blocked, &before);
+  int result = FAULTY_RESULT(SLUICE_FAULT_START_THREAD, -pthread_create(thread, NULL, body, context));
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return result;
 }
 
 void sluice_name_this_thread(const char *name) {

@@ -3,6 +3,9 @@
 #ifndef SLUICE_GNUTLS_H
 #define SLUICE_GNUTLS_H
 
+#if !__has_include(<gnutls/gnutls.h>)
+#error "GnuTLS is missing: install Debian's package libgnutls28-dev, or leave out the trait TLS"
+#endif
 #include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>

@@ -2,6 +2,9 @@
 #ifndef SLUICE_ZSTD_FUNCTIONS_H
 #define SLUICE_ZSTD_FUNCTIONS_H
 
+#if !__has_include(<zstd.h>)
+#error "zstd is missing: install Debian's package libzstd-dev, or leave out the trait Zstd"
+#endif
 #include <zstd.h>
 #include <zstd_errors.h>
 

@@ -44,7 +44,7 @@ extension DirectoryHandle {
   private func refusal(of name: String, _ text: String, _ reason: String) -> SystemError {
     SystemError(
       refusing:
-        "the link \(path(of: name)) to \(text) is not followed: \(reason); use --trust-parent if all who may write there are trusted"
+        "the link \(path(of: name)) to \(text) is not followed: \(reason); say so (trustsParents; --trust-parent) if all who may write there are trusted"
     )
   }
 }

@@ -13,10 +13,10 @@ actor HashSink: PageSink {
   func begin(_ owner: PageOwner, expectedBytes: UInt64) { lines[owner] = [] }
 
   func write(_ chunk: consuming PageChunk) {
-    let pid = chunk.owner.process?.pid ?? 0
+    let (pid, pageSize) = (chunk.owner.process?.pid ?? 0, chunk.pageSize)
     chunk.forEachRun { run, bytes in
-      for offset in stride(from: 0, to: bytes.byteCount, by: 4096) {
-        let hash = fnv1a(bytes.extracting(offset..<offset + 4096))
+      for offset in stride(from: 0, to: bytes.byteCount, by: pageSize) {
+        let hash = fnv1a(bytes.extracting(offset..<offset + pageSize))
         let address = String(run.address + UInt64(offset), radix: 16)
         lines[chunk.owner]?.append("\(pid) 0x\(address) \(String(hash, radix: 16))")
       }

@@ -134,7 +134,7 @@ struct PreDumpOutput: Encodable {
     case .content:
       return
         "\(name), which compares pages: later rounds with --tracker content can build on these images, 'criu dump' cannot"
-    case .none:
+    case .nothing:
       return
         "\(name): neither 'criu dump' nor a later round can build on these images. If one is to, begin with --tracker content"
     }

@@ -92,8 +92,8 @@ enum ProgressDisplay {
   }
 
   private static func bytesPerSecond(_ progress: PreDumpProgress) -> Double {
-    guard progress.elapsedMicroseconds > 0 else { return 0 }
-    return Double(progress.bytesWritten) * 1_000_000 / Double(progress.elapsedMicroseconds)
+    guard progress.elapsed > .zero else { return 0 }
+    return Double(progress.bytesWritten) / (progress.elapsed / .seconds(1))
   }
 
   private static func seconds(left progress: PreDumpProgress, rate: Double) -> Int? {
@@ -124,7 +124,8 @@ enum ProgressDisplay {
     Terminal.encoded(
       Line(
         bytesWritten: progress.bytesWritten, bytesExpected: progress.bytesExpected,
-        bytesPerSecond: Int(bytesPerSecond(progress)), elapsedUs: progress.elapsedMicroseconds,
+        bytesPerSecond: Int(bytesPerSecond(progress)),
+        elapsedUs: UInt64(max(progress.elapsed / .microseconds(1), 0)),
         tries: progress.tries, phase: progress.phase, round: progress.round))
   }
 }

@@ -2,6 +2,8 @@
 #ifndef CSLUICEIMAGES_H
 #define CSLUICEIMAGES_H
 
+#include <protobuf-c/protobuf-c.h>
+
 #include "dump.pb-c.h"
 #include "inventory.pb-c.h"
 #include "pagemap.pb-c.h"

@@ -6,7 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/// Starts a thread. 0 or -errno: EAGAIN where a limit on threads is reached.
+/// Starts a thread, which takes none of the signals that the program is sent. 0 or -errno: EAGAIN where a limit on threads is
+/// reached.
 int sluice_start_thread(pthread_t *thread, void *(*body)(void *), void *context);
 
 /// Names the calling thread; the kernel keeps 15 bytes.

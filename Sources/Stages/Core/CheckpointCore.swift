@@ -60,7 +60,7 @@ public struct CheckpointCore: Sendable {
     }
   }
 
-  /// Writes the core.
+  /// Writes the core, on a thread of its own: each page is read and written once.
   ///
   /// - Parameters:
   ///   - pid: the process, by its pid in its own pid namespace; nil where there is but one.

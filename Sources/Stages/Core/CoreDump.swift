@@ -9,6 +9,7 @@ internal import SluiceTarget
 ///
 /// ```swift
 /// let report = try await CoreDump(.init(pid: 4711, path: "/var/tmp/core.{pid}")).run()
+/// print(report.cores.map(\.path), report.stopped)
 /// ```
 public struct CoreDump: Sendable {
   /// What is to be written, whereto and how.
@@ -70,6 +71,7 @@ public struct CoreDump: Sendable {
   /// Prepares a core; nothing happens before `run`.
   ///
   /// - Parameters:
+  ///   - configuration: what is to be written, whereto and how. `run` checks it.
   ///   - runtime: what it works with, and shares a memory budget in; nil for a runtime of its own.
   ///   - progress: what is told how far it has come.
   public init(
@@ -83,8 +85,9 @@ public struct CoreDump: Sendable {
 
   /// Writes the cores. Cancelling the task ends it early: no file is kept then, and the processes are as they were.
   ///
-  /// - Parameter roundEnded: is called after each round, with its number.
-  /// - Throws: `SluiceError`. Whatever goes wrong, there is no file by the name of the core.
+  /// - Parameter roundEnded: is called after each round, with its number, from a thread of the library's: it must not block.
+  /// - Throws: `SluiceError`, as `PreDump.run`; `cannotCreate` for a file that is there, or has no place; `notConverging`.
+  ///   Whatever goes wrong, there is no file by the name of the core.
   public func run(
     roundEnded: @escaping @Sendable (Int, PreDumpReport) -> Void = { _, _ in }
   ) async throws(SluiceError) -> CoreReport {

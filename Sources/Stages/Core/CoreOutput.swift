@@ -3,15 +3,15 @@ internal import SluiceSystem
 
 /// A file that a core goes to. It gets its name when it is whole: until then nobody finds it, and of one that is given up
 /// nothing is left.
-public struct CoreOutput: ~Copyable, Sendable {
+package struct CoreOutput: ~Copyable, Sendable {
   /// The path that it will have.
-  public let path: String
+  package let path: String
   private var unnamed: UnnamedFile
   private let file: Descriptor
   private let replaces: Bool
 
   /// For system calls of the owner's own.
-  public var descriptor: Int32 { file.number }
+  package var descriptor: Int32 { file.number }
 
   /// Makes the file, for its owner alone, without its name.
   ///
@@ -19,7 +19,7 @@ public struct CoreOutput: ~Copyable, Sendable {
   ///   - path: that it will have.
   ///   - replaces: whether it takes the place of one that is there.
   /// - Throws: `SluiceError` with `cannotCreate`.
-  public init(at path: String, replacing replaces: Bool) throws(SluiceError) {
+  package init(at path: String, replacing replaces: Bool) throws(SluiceError) {
     self.path = path
     self.replaces = replaces
     do throws(SystemError) {
@@ -35,7 +35,7 @@ public struct CoreOutput: ~Copyable, Sendable {
   ///
   /// - Parameter syncs: whether to wait until it is on the disk.
   /// - Throws: `SluiceError` with `io` or `cannotCreate`.
-  public mutating func publish(syncs: Bool) throws(SluiceError) {
+  package mutating func publish(syncs: Bool) throws(SluiceError) {
     for result in [syncs ? sluice_fsync(file.number) : 0, sluice_flush(file.number)] where result != 0 {
       throw SluiceError(SystemError("writing \(path)", returned: result), .io)
     }

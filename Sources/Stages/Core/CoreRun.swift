@@ -58,6 +58,9 @@ struct CoreRun: Sendable {
     guard configuration.policy.rounds >= 0 else {
       throw SluiceError(.invalidArgument, "\(configuration.policy.rounds) rounds cannot be made: 0 can")
     }
+    var policy = configuration.policy
+    policy.rounds = max(policy.rounds, 1)
+    try policy.check()
     try configuration.copying.check(hasSink: true)
     let root = try onTarget { () throws(TargetError) in try TargetProcess(pid: configuration.copying.pid) }
     guard try onTarget({ () throws(TargetError) in try root.isOf64Bits() }) else {

@@ -84,7 +84,7 @@ public struct Capabilities: Sendable {
   /// What a pre-dump would fail with first; nil where it would work as far as this can tell.
   public private(set) var failure: SluiceError?
 
-  /// Tries everything, on a thread of its own.
+  /// Tries everything, on a thread of its own: some ten milliseconds.
   ///
   /// - Parameters:
   ///   - pid: the process that a pre-dump is meant for; nil leaves the finding out.
@@ -117,7 +117,7 @@ public struct Capabilities: Sendable {
   /// Whether this kernel keeps soft-dirty bits, without which CRIU cannot build on images.
   ///
   /// - Throws: `SluiceError` with `cancelled`, or `system` when it cannot be found out.
-  public static func keepsSoftDirtyBits() async throws(SluiceError) -> Bool {
+  package static func keepsSoftDirtyBits() async throws(SluiceError) -> Bool {
     try await BlockingWork.run("looking for soft-dirty bits") { () throws(SluiceError) in
       try onTarget { () throws(TargetError) in try SoftDirty.isSupported() }
     }

@@ -3,45 +3,45 @@ internal import Glibc
 internal import SluiceSystem
 
 /// A file that a program has open beside the images; it is closed with its owner.
-public struct OpenFile: ~Copyable, Sendable {
+package struct OpenFile: ~Copyable, Sendable {
   private let file: Descriptor
 
   /// Takes over an open descriptor.
-  public init(owning descriptor: Int32) {
+  package init(owning descriptor: Int32) {
     file = Descriptor(owning: descriptor)
   }
 
   /// For system calls of the owner's own.
-  public var descriptor: Int32 { file.number }
+  package var descriptor: Int32 { file.number }
 }
 
 /// A directory that the user has named, held open, for files that a program makes beside the images: a log, a pid file.
 ///
 /// It is opened by its path, whose links are the user's own; those that somebody else may have put there are not followed.
 /// That it is moved later, or another put in its place, changes nothing for who holds it.
-public struct NamedDirectory: ~Copyable, Sendable {
+package struct NamedDirectory: ~Copyable, Sendable {
   private let handle: DirectoryHandle
 
   /// Opens a directory by its path.
   ///
   /// - Throws: `SluiceError` with `cannotCreate`: nothing can be made there. It has an error number, unless a link was
   ///   refused.
-  public init(path: String) throws(SluiceError) {
+  package init(path: String) throws(SluiceError) {
     do throws(SystemError) { handle = try DirectoryHandle(path: path) } catch {
       throw SluiceError(error, .cannotCreate)
     }
   }
 
   /// For system calls of the caller's own, while this is held.
-  public var descriptor: Int32 { handle.descriptor }
+  package var descriptor: Int32 { handle.descriptor }
 
   /// The directory around the one that a path names, and its name there; nil where the path does not end with a name.
-  public static func split(_ path: String) -> (outer: String, name: String?) { DirectoryHandle.split(path) }
+  package static func split(_ path: String) -> (outer: String, name: String?) { DirectoryHandle.split(path) }
 
   /// Makes a directory, for its owner alone, where there is none.
   ///
   /// - Throws: `SluiceError` with `cannotCreate`.
-  public static func make(path: String) throws(SluiceError) {
+  package static func make(path: String) throws(SluiceError) {
     do throws(SystemError) { _ = try DirectoryHandle.make(path: path) } catch {
       throw SluiceError(error, .cannotCreate)
     }
@@ -54,7 +54,7 @@ public struct NamedDirectory: ~Copyable, Sendable {
   ///
   /// - Returns: a descriptor, which the caller closes.
   /// - Throws: `SluiceError` with `cannotCreate` and an error number.
-  public static func openLog(at path: String) throws(SluiceError) -> Int32 {
+  package static func openLog(at path: String) throws(SluiceError) -> Int32 {
     do throws(SystemError) { return try DirectoryHandle.openLog(at: path).take() } catch {
       // What was refused was not the kernel's doing.
       let number = error.errno.map { ErrorNumber($0) } ?? ErrorNumber(code: EPERM)
@@ -72,7 +72,7 @@ public struct NamedDirectory: ~Copyable, Sendable {
   ///   - lastRound: the number of the last round.
   ///   - directory: the one that those of the rounds are in.
   /// - Throws: `SluiceError` with `cannotCreate`.
-  public static func makeForDump(after lastRound: Int, in directory: String) throws(SluiceError) {
+  package static func makeForDump(after lastRound: Int, in directory: String) throws(SluiceError) {
     do throws(SystemError) {
       let rounds = try DirectoryHandle(path: directory)
       let made = try rounds.makeDirectory("\(lastRound + 1)")

@@ -1,7 +1,7 @@
 /// Changes chunks between reading and writing, on a thread of its own.
 ///
 /// A run calls it as it calls its sink: `begin`, chunks in address order, `end`, for one process after the other.
-public protocol PageFilter: Sendable {
+protocol PageFilter: Sendable {
   /// The memory of another process begins.
   ///
   /// - Throws: any error, which ends the run.

@@ -120,10 +120,10 @@ public struct ContentsCheck: Sendable {
     public let stopped: Duration
   }
 
-  /// Runs to the end.
+  /// Runs to the end. The processes stand still for some 3 s for each GiB, and what of them was written since the copy differs.
   ///
   /// - Returns: a report for each process of the tree.
-  /// - Throws: `SluiceError`. The processes go on in any case.
+  /// - Throws: `SluiceError`, as `compare`. The processes go on in any case.
   public func run() async throws(SluiceError) -> [ProcessReport] { try await compare().processes }
 
   /// Runs to the end, and measures the stop.
@@ -131,7 +131,8 @@ public struct ContentsCheck: Sendable {
   /// If the time of the stop is over, and the images' disk does not answer for ten seconds, the thread that waits for the
   /// disk is left behind.
   ///
-  /// - Throws: `SluiceError`. The processes go on in any case.
+  /// - Throws: `SluiceError`: `notFound`, `malformedImages` or `io` of the images; `notFound`, `notPermitted` or `targetGone` of
+  ///   the processes; `stoppedTooLong`, `cancelled`. The processes go on in any case.
   public func compare() async throws(SluiceError) -> Report {
     try PreDump.Configuration.check(stopTimeLimit: stopTimeLimit)
     let patience = Patience<Report>()

@@ -54,7 +54,10 @@ public struct FlattenImages: Sendable {
 
   /// Runs to the end. The chain is only read; if it is cancelled or fails, nothing is left of the new images.
   ///
-  /// - Throws: `SluiceError`: `malformedImages` for a chain that is unfinished or lacks pages.
+  /// Each page is read and written once, by one reader, on threads of its own.
+  ///
+  /// - Throws: `SluiceError`: `malformedImages` for a chain that is unfinished or lacks pages, `notFound` for none,
+  ///   `cannotCreate` for an output that holds images, `invalidArgument` for a budget that is too small, `io`, `cancelled`.
   public func run() async throws(SluiceError) -> Report {
     guard !output.isEmpty else {
       throw SluiceError(.invalidArgument, "the directory for the images (output) has an empty name")

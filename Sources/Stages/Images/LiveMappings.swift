@@ -6,6 +6,9 @@ internal import SluiceTarget
 ///
 /// The process goes on meanwhile, so this is an approach, and no proof: `ContentsCheck` stops it and compares.
 /// Nothing is done to it, and its memory is not read, only the states of its pages.
+///
+/// It is not asynchronous: making it and each `next` block for as long as the kernel takes for a mapping's page tables, some
+/// milliseconds for each GiB. It belongs to one thread or actor.
 public final class LiveMappings {
   /// How many pages are where.
   public struct Pages: Hashable, Sendable, Codable {

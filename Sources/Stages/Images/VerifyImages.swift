@@ -28,7 +28,8 @@ public struct VerifyImages: Sendable {
     public let notes: [String]
   }
 
-  /// Reads all pagemaps of the chain, on a thread of its own.
+  /// Reads all pagemaps of the chain, on a thread of its own. It reads no pages: what it costs grows with the number of runs,
+  /// not with the memory.
   ///
   /// - Throws: `SluiceError` with `notFound` or `io` when there is nothing to read, or it cannot be read; `cancelled`.
   ///   What is wrong with the images stands in the report.

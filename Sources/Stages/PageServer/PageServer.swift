@@ -10,7 +10,7 @@ internal import SluiceWire
 ///
 /// ```swift
 /// let server = try PageServer(.init(directory: "/var/tmp/images"))
-/// let report = try await server.runOnce()
+/// print(try await server.runOnce().pages)
 /// ```
 ///
 /// It listens from its making on. Any client of the protocol can connect, whichever of the two layouts of headers it speaks.
@@ -33,11 +33,13 @@ public final class PageServer: Sendable {
   /// Listens.
   ///
   /// - Parameters:
+  ///   - configuration: where it listens, and what becomes of the pages.
   ///   - descriptor: a socket that listens already, which the server has from now on; nil for one at the address of the
   ///     configuration.
   ///   - runtime: what it works with, and shares a memory budget in; nil for a runtime of its own, with the
   ///     configuration's budget.
-  /// - Throws: `SluiceError`.
+  /// - Throws: `SluiceError`: `invalidArgument` or `cannotCreate` for a configuration that cannot be meant, `notFound` for
+  ///   certificates that cannot be read, or what the kernel says of the socket.
   public convenience init(
     _ configuration: Configuration, listeningOn descriptor: Int32? = nil, in runtime: SluiceRuntime? = nil
   ) throws(SluiceError) {
@@ -62,7 +64,7 @@ public final class PageServer: Sendable {
   }
 
   /// Whether only clients on this machine can reach a server at an address.
-  public static func isLoopback(_ address: String) -> Bool {
+  package static func isLoopback(_ address: String) -> Bool {
     SocketAddress(host: address, port: 0).isLoopback
   }
 
@@ -72,7 +74,7 @@ public final class PageServer: Sendable {
   ///   - address: in numbers; empty for all of IPv4.
   ///   - port: 0 for any that is free.
   /// - Returns: a descriptor, which the caller closes, and the port.
-  /// - Throws: `SluiceError`.
+  /// - Throws: `SluiceError` with what the kernel says of the address.
   public static func listen(
     at address: String, port: UInt16
   ) throws(SluiceError) -> (descriptor: Int32, port: UInt16) {
@@ -87,8 +89,12 @@ public final class PageServer: Sendable {
 
   /// Takes a connection that there is already, and serves one session on it.
   ///
-  /// - Parameter descriptor: a connected socket, which the server has from now on.
-  /// - Throws: `SluiceError`.
+  /// - Parameters:
+  ///   - configuration: what becomes of the pages; its address means nothing here.
+  ///   - descriptor: a connected socket, which the server has from now on. A further session on it is an error.
+  ///   - runtime: as of the other servers.
+  /// - Throws: `SluiceError`: `invalidArgument` or `cannotCreate` for a configuration that cannot be meant, `notFound` for
+  ///   certificates that cannot be read.
   public convenience init(
     _ configuration: Configuration, connection descriptor: Int32, in runtime: SluiceRuntime? = nil
   ) throws(SluiceError) {
@@ -134,7 +140,7 @@ public final class PageServer: Sendable {
   /// Makes sure that a session can be kept: that the directory can be made and holds no pages, and that the earlier images
   /// are there. Nothing is left of it.
   ///
-  /// - Throws: `SluiceError`.
+  /// - Throws: `SluiceError`: `cannotCreate`, or `notFound`, `malformedImages` or `io` of the earlier images.
   public func checkDirectory() async throws(SluiceError) {
     let configuration = configuration
     try await runtime.coordinate { () async throws(SluiceError) in
@@ -298,7 +304,8 @@ public final class PageServer: Sendable {
     do throws(SocketError) {
       switch listener {
       case .some(let listener): event = try listener.next()
-      case .none: preconditionFailure("a server without a connection listens")
+      case .none:
+        throw SocketError(.ended, "the server has one connection and listens nowhere, and that was served")
       }
     } catch {
       guard !Task.isCancelled else { throw Self.stopped }
@@ -384,7 +391,7 @@ public final class PageServer: Sendable {
     dedup.trustsParents = configuration.trustsParents
     do throws(SluiceError) { _ = try await dedup.run() } catch {
       configuration.logger.warning(
-        "the pages in \(directory) are complete, but no space of older images is given back (--auto-dedup): \(error)"
+        "the pages in \(directory) are complete, but no space of older images is given back (dedups; --auto-dedup): \(error)"
       )
     }
   }

@@ -50,16 +50,17 @@ extension PageServer {
         throw SluiceError(
           .invalidArgument, "the directory of the earlier images (parentDirectory) has an empty name")
       }
-      guard idleTimeLimit >= .milliseconds(1) else {
+      guard idleTimeLimit >= .milliseconds(1), idleTimeLimit <= PreDump.Configuration.longestTime else {
         throw SluiceError(
-          .invalidArgument, "clients must be allowed to be silent for some time (idleTimeLimit)")
+          .invalidArgument,
+          "clients must be allowed to be silent for some time, 30 years at most (idleTimeLimit)")
       }
     }
   }
 
   /// How many sessions there may be, and how their directories are called.
   public struct Sessions: Hashable, Sendable {
-    /// How many sessions there are at once, at most; further clients wait until one has ended.
+    /// How many sessions there are at once, at most, 1 at least; further clients wait until one has ended.
     public var most = 64
     /// The names of the directories, below that of the server: `{client}` stands for the client's name or its address,
     /// `{number}` for the first number that is free, `{time}` for the seconds since 1970.

@@ -60,8 +60,13 @@ public struct PageServerTarget: Sendable {
         "over TLS it cannot be found out how the page server wants its headers: say so (layout; --page-server-layout 24 up to CRIU 4.1.1, 32 from 4.2 on, any for sluice)"
       )
     }
-    guard idleTimeLimit >= .milliseconds(1), connectTimeLimit >= .milliseconds(1) else {
-      throw SluiceError(.invalidArgument, "a page server must be allowed to take some time")
+    for limit in [idleTimeLimit, connectTimeLimit] {
+      guard limit >= .milliseconds(1), limit <= PreDump.Configuration.longestTime else {
+        throw SluiceError(
+          .invalidArgument,
+          "a page server must be allowed to take some time, 30 years at most (idleTimeLimit, connectTimeLimit)"
+        )
+      }
     }
   }
 }

@@ -65,7 +65,9 @@ final class ReceivingSession: Sendable {
     }
     guard let mostBytes, total > mostBytes else { return }
     throw SluiceError(
-      .io, "\(connection.peer) sends more than the \(mostBytes) bytes that a session may have (--max-bytes)")
+      .io,
+      "\(connection.peer) sends more than the \(mostBytes) bytes that a session may have (mostBytes; --max-bytes)"
+    )
   }
 
   /// Receives bytes of pages that the client has announced.

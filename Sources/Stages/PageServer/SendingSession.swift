@@ -60,7 +60,7 @@ struct SendingSession: Sendable {
     guard let tls = target.tls else {
       if !connection.isLoopback {
         logger.warning(
-          "what is sent to the page server \(connection.peer) is memory, and whoever is on the way can read and change it: encrypt it (--tls)"
+          "what is sent to the page server \(connection.peer) is memory, and whoever is on the way can read and change it: encrypt it (tls; --tls)"
         )
       }
       return connection
@@ -116,7 +116,8 @@ struct SendingSession: Sendable {
     do throws(SocketError) { _ = try ask(object, .bytes32, connection) } catch {
       throw SocketError(
         error.code,
-        "\(error); if it was slow to answer, name its layout (--page-server-layout 24), or start it earlier")
+        "\(error); if it was slow to answer, name its layout (layout; --page-server-layout 24), or start it earlier"
+      )
     }
     return (.bytes32, isThere)
   }

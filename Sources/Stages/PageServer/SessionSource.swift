@@ -107,7 +107,7 @@ final class SessionSource: FillingSource {
     guard let images = parent.images else {
       throw SluiceError(
         .malformedImages,
-        "\(session.connection.peer) leaves \(place), and there are none: start the server with --prev-images-dir"
+        "\(session.connection.peer) leaves \(place), and there are none: name the earlier images to the server (parentDirectory; --prev-images-dir)"
       )
     }
     var address = run.address

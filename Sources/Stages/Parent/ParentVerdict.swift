@@ -93,7 +93,7 @@ enum ParentVerdict: Hashable, Sendable {
   static func judge(hashesOf head: PageHashHead?, for now: PageHashHead, inventory: Inventory?)
     -> ParentVerdict
   {
-    guard let head else { return .ignored("they have no hashes of its pages (--tracker content)") }
+    guard let head else { return .ignored("they have no hashes of its pages (tracker content)") }
     if head.bootID != now.bootID { return .ignored("the machine was restarted since") }
     if (head.pid, head.startTime) != (now.pid, now.startTime) {
       return .ignored("the hashes are of another process with that pid")

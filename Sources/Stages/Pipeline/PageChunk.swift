@@ -47,6 +47,9 @@ public struct PageChunk: ~Copyable, Sendable {
     }
   }
 
+  /// The size of a page, in bytes.
+  public var pageSize: Int { buffer.pageSize }
+
   /// How many bytes were read: whole pages.
   public var byteCount: Int { buffer.byteCount }
 

@@ -12,6 +12,8 @@ public struct ReadPlan: ~Copyable, Sendable {
   var buffer: PageBuffer
   /// Whether its pages may be restored on demand.
   var isLazy = false
+  /// What its reader has said that cannot be; nil where nothing.
+  var mistake: SluiceError?
   /// Where there are several nodes: the bytes by the nodes that hold them, in the order of `Placement.nodes`; last those of
   /// which it is not known.
   var held: [UInt64] = []

@@ -6,6 +6,10 @@ internal import SluicePipeline
 /// Not shared: a source has it for as long as it walks.
 public struct PlanWriter: ~Copyable, Sendable {
   private var builder = PlanBuilder()
+  /// Whose memory is being told; nil between two.
+  private var current: PageOwner?
+  /// The address behind what the source has told of it by the calls that are public.
+  private var position: UInt64 = 0
   /// What `addNow` could not go on without.
   private var need = PlanBuilder.Need.nothing
   /// What `addNow` has left for `makeRoom`, which finds out where it is.
@@ -52,8 +56,12 @@ public struct PlanWriter: ~Copyable, Sendable {
 
   /// The memory of a process begins; that of the one before has ended.
   ///
-  /// - Throws: `SluiceError` with `cancelled`.
+  /// - Throws: `SluiceError` with `cancelled`; with `invalidArgument` where that has not ended.
   public mutating func begin(_ owner: PageOwner) async throws(SluiceError) {
+    if let current {
+      throw SluiceError(.invalidArgument, "a source begins \(owner) before it has ended \(current)")
+    }
+    (current, position) = (owner, 0)
     builder.begin(owner)
     if steering != nil {
       steering?.begin()
@@ -64,9 +72,12 @@ public struct PlanWriter: ~Copyable, Sendable {
 
   /// Has pages read.
   ///
-  /// - Parameter run: behind all that was said of the process before, and of whole pages.
-  /// - Throws: `SluiceError` with `cancelled`.
+  /// Returns when the last of them has a place in a buffer: so a walk is never further ahead than the budget.
+  ///
+  /// - Parameter run: behind all that was said of the process before, and of whole pages. One without pages says nothing.
+  /// - Throws: `SluiceError` with `cancelled`, or `invalidArgument` for another run.
   public mutating func read(_ run: PageRun) async throws(SluiceError) {
+    try advance(over: run)
     try await add(run.memoryRun, from: .data)
   }
 
@@ -77,10 +88,11 @@ public struct PlanWriter: ~Copyable, Sendable {
   ///   - run: behind all that was said of the process before, and of whole pages.
   ///   - isLazy: whether the pages may be restored on demand.
   ///   - fill: writes the next bytes of the run; called until all are written.
-  /// - Throws: `SluiceError` with `cancelled`; what `fill` throws.
+  /// - Throws: `SluiceError` with `cancelled`, or `invalidArgument` for another run; what `fill` throws.
   public mutating func fill(
     _ run: PageRun, isLazy: Bool = false, _ fill: (inout MutableRawSpan) throws(SluiceError) -> Void
   ) async throws(SluiceError) {
+    try advance(over: run)
     if builder.set(isLazy: isLazy) == .room {
       try await sendPlan()
       _ = builder.set(isLazy: isLazy)
@@ -98,17 +110,45 @@ public struct PlanWriter: ~Copyable, Sendable {
   /// Leaves pages to the parent: an earlier round has them.
   ///
   /// - Parameter run: behind all that was said of the process before, and of whole pages.
-  /// - Throws: `SluiceError` with `cancelled`.
+  /// - Throws: `SluiceError` with `cancelled`, or `invalidArgument` for another run.
   public mutating func leaveToParent(_ run: PageRun) async throws(SluiceError) {
+    try advance(over: run)
     try await add(run.memoryRun, from: .parent)
   }
 
   /// All of the process's memory was told.
   ///
-  /// - Throws: `SluiceError` with `cancelled`.
+  /// - Throws: `SluiceError` with `cancelled`; with `invalidArgument` where it has not begun.
   public mutating func end(_ owner: PageOwner) async throws(SluiceError) {
+    guard current == owner else {
+      throw SluiceError(.invalidArgument, "a source ends \(owner), which has not begun, or has ended")
+    }
+    current = nil
     try await sendPlan()
     try await tell(.end(owner, before: builder.nextSequence))
+  }
+
+  /// Makes sure that a run can follow on what was told.
+  private mutating func advance(over run: PageRun) throws(SluiceError) {
+    guard current != nil else {
+      throw SluiceError(.invalidArgument, "a source has pages before it has begun a process (begin)")
+    }
+    guard run.isWholePages(of: UInt64(pageSize)), run.address >= position else {
+      let place = "\(run.byteCount) bytes at 0x\(String(run.address, radix: 16))"
+      throw SluiceError(
+        .invalidArgument,
+        "a source has \(place) behind 0x\(String(position, radix: 16)): runs are whole pages, in address order"
+      )
+    }
+    position = run.end
+  }
+
+  /// Makes sure that the walk has told everything to its end.
+  ///
+  /// - Throws: `SluiceError` with `invalidArgument`.
+  func checkEnded() throws(SluiceError) {
+    guard let current else { return }
+    throw SluiceError(.invalidArgument, "a source's walk is over, and has not ended \(current) (end)")
   }
 
   /// Adds pages, as far as there is room without waiting; `makeRoom` makes more. A walk of single pages has no time for

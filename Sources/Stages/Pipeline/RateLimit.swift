@@ -12,7 +12,7 @@ public final class RateLimit: Sendable {
     bucket = Locked(TokenBucket(rate: bytesPerSecond, now: sluice_monotonic_nanoseconds()))
   }
 
-  /// The limit; nil for none.
+  /// The limit in bytes a second; nil for none. Less than one is taken for one. It can be set from any thread.
   public var bytesPerSecond: UInt64? {
     get { bucket.withLock { $0.rate } }
     set { bucket.withLock { $0.set(rate: newValue, now: sluice_monotonic_nanoseconds()) } }

@@ -73,6 +73,7 @@ actor ReadStage {
       guard !Task.isCancelled else { throw .cancelled }
       let isNear = node.map { $0.placing.settle(plan.buffer) }
       do { try reader.fill(&plan) } catch { throw SluiceError(of: error) }
+      if let mistake = plan.mistake { throw mistake }
       if let node, let isNear {
         counts.nodes.add(
           plan.held, read: plan.byteCount, at: isNear && plan.buffer.part == node.place ? node.slot : nil)

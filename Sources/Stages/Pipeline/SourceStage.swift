@@ -39,6 +39,7 @@ actor SourceStage {
   func run() async throws(SluiceError) -> Counts {
     guard var writer = writer.take() else { preconditionFailure("a source is walked once") }
     try await embedders { try await source.walk(&writer) }
+    try writer.checkEnded()
     plans.finish()
     return Counts(
       withoutBuffer: writer.withoutBuffer, plansFull: writer.plansFull,

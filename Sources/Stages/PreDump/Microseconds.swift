@@ -27,8 +27,10 @@ public struct Microseconds: Hashable, Sendable, Codable {
 }
 
 extension Duration {
-  /// The whole microseconds of a time that is not negative.
+  /// The whole microseconds; 0 for a time that is negative, the highest number for one that is longer than that.
   var inMicroseconds: UInt64 {
+    guard self > .zero else { return 0 }
+    guard self < .seconds(1 << 44) else { return .max }
     let (seconds, attoseconds) = components
     return UInt64(clamping: seconds) &* 1_000_000 &+ UInt64(clamping: attoseconds / 1_000_000_000_000)
   }

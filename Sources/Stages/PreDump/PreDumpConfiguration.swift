@@ -106,8 +106,8 @@ extension PreDump {
     /// again. A round that would take longer fails, and they run on.
     public var stopTimeLimit = Duration.seconds(30)
     /// The memory for everything that could grow, in bytes. What it does not cover is the constant base of
-    /// the program.
-    public var memoryBudget = 64 << 20
+    /// the program. A run in a `SluiceRuntime` has that of the runtime instead.
+    public var memoryBudget: Int
     /// How many threads read the process' memory.
     ///
     /// One reads some 9 GB/s, which no disk and few networks take; each more costs the process itself memory
@@ -153,14 +153,24 @@ extension PreDump {
     public var logger = Logger(label: "sluice", factory: { _ in SwiftLogNoOpLogHandler() })
 
     /// A process whose memory goes to a sink; all other settings get their defaults.
-    public init(pid: Int32) {
-      self.init(pid: pid, imagesDirectory: "")
+    ///
+    /// - Parameters:
+    ///   - pid: the process, by its pid in our pid namespace.
+    ///   - memoryBudget: in bytes; not used with a `SluiceRuntime`, which has its own.
+    public init(pid: Int32, memoryBudget: Int = 64 << 20) {
+      self.init(pid: pid, imagesDirectory: "", memoryBudget: memoryBudget)
     }
 
     /// A process whose memory goes into images; all other settings get their defaults.
-    public init(pid: Int32, imagesDirectory: String) {
+    ///
+    /// - Parameters:
+    ///   - pid: the process, by its pid in our pid namespace.
+    ///   - imagesDirectory: where its images go.
+    ///   - memoryBudget: in bytes; not used with a `SluiceRuntime`, which has its own.
+    public init(pid: Int32, imagesDirectory: String, memoryBudget: Int = 64 << 20) {
       self.pid = pid
       self.imagesDirectory = imagesDirectory
+      self.memoryBudget = memoryBudget
     }
 
     /// Is called once the round has failed, and everything runs again: from then on it is only waited for to clean up.
@@ -179,13 +189,17 @@ extension PreDump {
       stopReaders ?? min(Topology.usableProcessorCount, Self.possibleReaders.upperBound)
     }
 
+    /// No limit of time is longer: sums of several are times, too.
+    static let longestTime = Duration.seconds(1_000_000_000)
+
     /// Makes sure that processes may be stopped at all.
     ///
     /// - Throws: `SluiceError` with `invalidArgument`.
     static func check(stopTimeLimit limit: Duration) throws(SluiceError) {
-      guard limit > .zero else {
+      guard limit > .zero, limit <= longestTime else {
         throw SluiceError(
-          .invalidArgument, "processes must be allowed to be stopped for some time (stopTimeLimit)")
+          .invalidArgument,
+          "processes must be allowed to be stopped for some time, 30 years at most (stopTimeLimit)")
       }
     }
 
@@ -212,7 +226,7 @@ extension PreDump {
       }
       try Self.check(queueDepth, "writes in flight (queueDepth)", Self.possibleQueueDepths)
       try Self.check(stopTimeLimit: stopTimeLimit)
-      guard readTimeLimit >= .seconds(1), readTimeLimit <= .seconds(1_000_000_000) else {
+      guard readTimeLimit >= .seconds(1), readTimeLimit <= Self.longestTime else {
         throw SluiceError(
           .invalidArgument, "the time for one read (readTimeLimit) is a second at least, not \(readTimeLimit)"
         )
@@ -236,7 +250,7 @@ extension PreDump {
       }
     }
 
-    private static func check(
+    static func check(
       _ number: Int, _ what: String, _ possible: ClosedRange<Int>
     ) throws(SluiceError) {
       guard possible.contains(number) else {

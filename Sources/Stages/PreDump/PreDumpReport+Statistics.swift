@@ -11,7 +11,7 @@ extension PreDumpReport {
   /// thread of its own.
   ///
   /// - Throws: `SluiceError` with `io`, or `cancelled`; the images are valid all the same.
-  public func copyStatistics(to directory: String) async throws(SluiceError) {
+  package func copyStatistics(to directory: String) async throws(SluiceError) {
     // They belong to images that are complete, whatever is cancelled since.
     try await BlockingWork.run("copying the statistics", isBegunAnyway: true) { () throws(SluiceError) in
       try copyStatisticsHere(to: directory)

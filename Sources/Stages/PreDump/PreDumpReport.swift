@@ -17,8 +17,8 @@ public struct PreDumpReport: Sendable, Codable {
     /// Nothing of the kernel: the next round compares all pages, by their hashes. Later runs can build on the images, but
     /// CRIU cannot.
     case content
-    /// None: the images are right, but nothing can build on them.
-    case none
+    /// The images are right, but nothing can build on them. (Not called `none`, which of an optional would be another.)
+    case nothing = "none"
 
     /// Whether the soft-dirty bits were cleared for the round, so that what was written since is known to CRIU too.
     var seesSoftDirty: Bool { self == .softDirty || self == .both }
@@ -67,7 +67,7 @@ public struct PreDumpReport: Sendable, Codable {
   /// Pages that were in swap when they were found.
   public let pagesSwapped: UInt64
   /// Pages that were left out, by the reason's name: "zero" (only read so far), "guard" (touching them is an
-  /// error) and "swapped" (--swapped skip).
+  /// error) and "swapped" (`PreDump.Configuration.Swapped.skip`).
   public let pagesSkipped: [String: UInt64]
   /// The bytes of the pages file.
   public let bytesWritten: UInt64
@@ -94,7 +94,7 @@ public struct PreDumpReport: Sendable, Codable {
   /// How long the last stop was predicted to take just before it; or how long a stop would have taken when the round was
   /// complete. In microseconds; nil where it was not predicted.
   private var predictedMicroseconds: UInt64?
-  /// Whether it was a last round (--final), for which the processes were stopped until everything was copied.
+  /// Whether it was a last round, for which the processes were stopped until everything was copied.
   public let isLast: Bool
   /// The parts of the stop.
   public let stop: Stop

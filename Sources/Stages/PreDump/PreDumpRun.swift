@@ -48,7 +48,8 @@ struct PreDumpRun: Sendable {
         registersBuffers: configuration.registersBuffers, logger: configuration.logger,
         placement: wish.placement, nodeShares: wish.shares(of: subject.tree.processes),
         writerProcessors: writer?.processors))
-    configuration.logger.info("\(lease.budget)")
+    // It is the same in further rounds.
+    configuration.logger.log(level: role.number ?? 1 > 1 ? .debug : .info, "\(lease.budget)")
     tellPlacement(lease, writerNode: writer?.node)
     let destination = makeDestination(target, session: subject.session, by: lease)
     do throws(SluiceError) {
@@ -95,7 +96,11 @@ struct PreDumpRun: Sendable {
     } onCancel: {
       session?.connection.interrupt()
     }
-    return try result.get()
+    do throws(SluiceError) { return try result.get() } catch {
+      // What the interruption has made of the connection is no failure of the server's.
+      guard Task.isCancelled, session != nil, error.code == .io else { throw error }
+      throw .cancelled
+    }
   }
 
   /// Copies everything, and makes valid what was written.
@@ -386,7 +391,7 @@ extension PreDumpRun {
     if configuration.io == .direct && !target.isDirect {
       throw SluiceError(
         .cannotCreate,
-        "the filesystem of \(configuration.imagesDirectory) has no direct I/O (O_DIRECT): leave --io at auto"
+        "the filesystem of \(configuration.imagesDirectory) has no direct I/O (O_DIRECT): have the way to the disk chosen (io; --io auto)"
       )
     }
     return target

@@ -27,16 +27,16 @@ public struct PreDumpProgress: Hashable, Sendable {
   public var bytesWritten: UInt64
   /// Bytes that will be written in this round, as far as that is known: in a first round, and where contents are compared,
   /// the memory that the kernel counts as the process' own. In a round that builds on another it is not known before the
-  /// written pages were found, and is as much as `bytesWritten`.
+  /// written pages were found, and is as much as `bytesWritten`; so it is in every round from `publishing` on.
   public var bytesExpected: UInt64
-  /// Since the round began, in microseconds.
-  public var elapsedMicroseconds: UInt64
+  /// Since the round began.
+  public var elapsed: Duration
   /// How often the round was begun, as `PreDumpReport.tries`.
   public var tries = 1
 }
 
 /// The newest state of a pre-dump or of rounds, for those who look at it now and then: each element is the state of its
-/// moment, and what somebody did not look at in time is left out for him. It ends when the pre-dump, or the last round,
+/// moment (ten a second, and one at each change of phase), and what somebody did not look at in time is left out for him. It ends when the pre-dump, or the last round,
 /// does. Any number of tasks may iterate over it.
 public final class ProgressFeed: AsyncSequence, Sendable {
   /// The states.
@@ -56,7 +56,7 @@ public final class ProgressFeed: AsyncSequence, Sendable {
   private let written = Atomic<UInt64>(0)
   private let state = Locked(State())
 
-  /// Nothing has begun.
+  /// A feed that nothing has begun on. It serves one run, or the rounds of one scope.
   public init() {}
 
   /// Iterates over states as they come; the first is that of this moment.
@@ -97,7 +97,12 @@ public final class ProgressFeed: AsyncSequence, Sendable {
 
   /// Another phase begins.
   func enter(_ phase: PreDumpProgress.Phase) {
-    state.withLock { $0.phase = phase }
+    let written = written.load(ordering: .relaxed)
+    state.withLock { state in
+      state.phase = phase
+      // All is copied, whether or not as much as the kernel had counted.
+      if phase == .publishing { state.expected = written }
+    }
     publish()
   }
 
@@ -111,7 +116,7 @@ public final class ProgressFeed: AsyncSequence, Sendable {
       PreDumpProgress(
         phase: state.phase, round: state.round, bytesWritten: bytesWritten,
         bytesExpected: Swift.max(state.expected, bytesWritten),
-        elapsedMicroseconds: (sluice_monotonic_nanoseconds() - state.began) / 1000, tries: state.tries)
+        elapsed: .nanoseconds(counted: sluice_monotonic_nanoseconds() - state.began), tries: state.tries)
     }
   }
 

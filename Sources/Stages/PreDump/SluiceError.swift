@@ -4,9 +4,22 @@ internal import SluicePipeline
 internal import SluiceSystem
 internal import SluiceTarget
 
-/// Why a pre-dump, or a look at its images, did not succeed.
+/// Why a pre-dump, or a look at its images, did not succeed. Everything in the library throws this, and nothing else.
+///
+/// ```swift
+/// do throws(SluiceError) {
+///   print(try await PreDump(configuration).run().pagesWritten)
+/// } catch where error.code == .cancelled {
+///   print("as it was asked for")
+/// } catch {
+///   print(error)
+/// }
+/// ```
+///
+/// With `import SluiceFoundation` its `localizedDescription` is the message, too.
 public struct SluiceError: Error, CustomStringConvertible {
-  /// The kinds that a caller may want to tell apart; the command gives each its own exit code.
+  /// The kinds that a caller may want to tell apart; the command gives each its own exit code. More may be added: give a
+  /// `switch` over them a `default`.
   public enum Code: Hashable, Sendable {
     /// The request is invalid, such as our own pid or a budget that is too small.
     case invalidArgument
@@ -135,7 +148,7 @@ public struct SluiceError: Error, CustomStringConvertible {
   /// A file that a program reads cannot be opened.
   ///
   /// - Parameter code: the kernel's error number.
-  public init(opening path: String, code: Int32) {
+  package init(opening path: String, code: Int32) {
     let error = SystemError("opening \(path)", returned: -code)
     self.init(error, error.code == .missing ? .notFound : .io)
   }

@@ -3,7 +3,7 @@ internal import SluicePipeline
 /// Runs several pre-dumps of the same processes, each on top of the one before, until little is left to copy.
 ///
 /// ```swift
-/// try await withPreDumpRounds(configuration, policy: policy) { rounds in
+/// try await withPreDumpRounds(configuration, policy: RoundPolicy(rounds: 8)) { rounds in
 ///   for try await report in rounds { print(report.pagesWritten) }
 /// }
 /// ```
@@ -19,7 +19,7 @@ internal import SluicePipeline
 ///   - precedesDump: whether CRIU's final dump is made in `body`, after the rounds (`PreDumpRounds.prepareForDump`).
 ///   - runtime: what the rounds work with, and share a memory budget in; nil for a runtime of their own, with the
 ///     configuration's budget.
-///   - body: is given the rounds. They are begun one by one, as it iterates over them.
+///   - body: is given the rounds. They are begun one by one, as it iterates over them. It runs where the caller does.
 /// - Returns: what `body` returns.
 /// - Throws: `SluiceError` with `cannotCreate`, `invalidArgument`, or what is wrong with the process; what `body` throws.
 public func withPreDumpRounds<Success>(
@@ -149,7 +149,8 @@ public final class PreDumpRounds: AsyncSequence, Sendable {
   /// Makes ready for CRIU's final dump, which is to be made before the scope of `withPreDumpRounds` ends: so the
   /// soft-dirty bits are right for memory, too, that the processes move (mremap), until they are stopped.
   ///
-  /// - Throws: `SluiceError`.
+  /// - Throws: `SluiceError`: `system` or `io` where that cannot be had; `invalidArgument` after the scope's end, or while a round
+  ///   is made.
   public func prepareForDump() async throws(SluiceError) {
     let sequence = try begin()
     defer { finish(sequence) }

@@ -3,7 +3,7 @@
 /// The defaults are those of engines that have migrated for years: P.Haul ends with a round that wrote fewer than
 /// 64 pages, or 32 more than the one before; LXD with one that found 70 percent of the pages clean.
 public struct RoundPolicy: Hashable, Sendable {
-  /// The most rounds.
+  /// The most rounds, 1 at least.
   public var rounds = 1
   /// A round that copied fewer pages is the last.
   public var untilPages: UInt64 = 64
@@ -29,8 +29,10 @@ public struct RoundPolicy: Hashable, Sendable {
     case fail
   }
 
-  /// One round.
-  public init() {}
+  /// At most so many rounds; fewer where the other bounds end them, whose defaults hold.
+  ///
+  /// - Parameter rounds: 1 at least, which the rounds check.
+  public init(rounds: Int = 1) { self.rounds = rounds }
 
   /// Makes sure that it can be meant.
   ///
@@ -44,8 +46,9 @@ public struct RoundPolicy: Hashable, Sendable {
         .invalidArgument,
         "\(untilSkippedPercent) percent of the pages (untilSkippedPercent) are fewer than none")
     }
-    if let maxStop, maxStop <= .zero {
-      throw SluiceError(.invalidArgument, "the longest stop (maxStop) is more than 0, not \(maxStop)")
+    if let maxStop, maxStop <= .zero || maxStop > PreDump.Configuration.longestTime {
+      throw SluiceError(
+        .invalidArgument, "the longest stop (maxStop) is more than 0, and 30 years at most, not \(maxStop)")
     }
     if let maxTime, maxTime < .zero {
       throw SluiceError(.invalidArgument, "the time for all rounds (maxTime) is 0 at least, not \(maxTime)")

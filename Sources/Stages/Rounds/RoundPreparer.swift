@@ -137,7 +137,7 @@ actor RoundPreparer {
         let protection = tracking.protection(of: process)
       else { return .unknown }
       return .protected(by: protection, left: tracking.left(of: process))
-    case .content, .none: return .unknown
+    case .content, .nothing: return .unknown
     }
   }
 
@@ -245,7 +245,7 @@ actor RoundPreparer {
     resume()
     let error = SluiceError(
       .io,
-      "\(lease.isOver("all was read and written that had to be").message), give it more memory (--memory-budget), or a faster disk"
+      "\(lease.isOver("all was read and written that had to be").message), give it more memory (memoryBudget; --memory-budget), or a faster disk"
     )
     // What was begun to be written must end before the error can be told, and a dead disk never ends it.
     configuration.logger.warning("\(error)")
@@ -383,7 +383,7 @@ extension RoundPreparer {
   private func chooseTracker(hasSoftDirty: Bool) throws(SluiceError) -> Choice {
     // Without images there is nothing that later rounds could build on.
     guard configuration.tracker != .none, configuration.io != .discard else {
-      return Choice(tracker: NoTracker(), name: .none)
+      return Choice(tracker: NoTracker(), name: .nothing)
     }
     switch configuration.tracker {
     case .none: break
@@ -408,7 +408,7 @@ extension RoundPreparer {
       // Where no round follows or went before, it would be of no use.
       if role.tracking != nil || configuration.parentDirectory != nil { return content }
     }
-    return Choice(tracker: NoTracker(), name: .none)
+    return Choice(tracker: NoTracker(), name: .nothing)
   }
 
   private var softDirty: Choice {
@@ -439,7 +439,7 @@ extension RoundPreparer {
         return SluiceError(
           TargetError(
             .systemCall,
-            "trying whether this kernel write-protects memory asynchronously (or leave --tracker at auto)",
+            "trying whether this kernel write-protects memory asynchronously (or use another tracker, such as auto)",
             errno: errno))
       }
     }
@@ -448,7 +448,8 @@ extension RoundPreparer {
 
   private static var lacksProtection: SluiceError {
     SluiceError(
-      .system, "this kernel does not write-protect memory asynchronously (Linux 6.7): leave --tracker at auto"
+      .system,
+      "this kernel does not write-protect memory asynchronously (Linux 6.7): use another tracker, such as auto"
     )
   }
 
@@ -462,13 +463,16 @@ extension RoundPreparer {
     default: break
     }
     if configuration.io == .discard { return "since no images are made" }
-    if role.tracking == nil { return "since write protection is only used with --rounds" }
+    if role.tracking == nil {
+      return "since write protection is only used by several rounds of one run (--rounds)"
+    }
     if role.tracking?.isGivenUp == true { return "since the processes cannot be watched" }
     return "since the kernel does not write-protect memory asynchronously (Linux 6.7)"
   }
 
   private static var lacksSoftDirty: SluiceError {
     SluiceError(
-      .system, "this kernel keeps no soft-dirty bit (CONFIG_MEM_SOFT_DIRTY): leave --tracker at auto")
+      .system,
+      "this kernel keeps no soft-dirty bit (CONFIG_MEM_SOFT_DIRTY): use another tracker, such as auto")
   }
 }

@@ -163,7 +163,7 @@ struct RoundSequence: Sendable {
     )
     decision = policy.decide(number: number, last: figures, previous: self.figures)
     self.figures = figures
-    if number == 1, report.tracker == .none, end == nil {
+    if number == 1, report.tracker == .nothing, end == nil {
       configuration.logger.warning(
         "every round copies everything, since nothing tells what was written (tracker: none)")
     }

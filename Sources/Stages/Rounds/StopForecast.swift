@@ -95,7 +95,7 @@ extension SluiceError {
       : "another round would not make it less: have them write less"
     self.init(
       .notConverging,
-      "after \(rounds) rounds the processes would be stopped for \(predicted), and may be for \(limit.inMilliseconds) ms (--max-stop);"
+      "after \(rounds) rounds the processes would be stopped for \(predicted), and may be for \(limit.inMilliseconds) ms (maxStop; --max-stop);"
         + " \(reason), or allow a longer stop; they run on")
   }
 }

@@ -7,9 +7,10 @@ internal import SluiceTarget
 /// What dumps work with, and what outlives each of them: threads, buffers, io_uring, and one memory budget.
 ///
 /// ```swift
-/// let runtime = try SluiceRuntime(memoryBudget: 64 << 20)
+/// let runtime = SluiceRuntime(memoryBudget: 64 << 20)
 /// async let a = PreDump(first, in: runtime).run()
 /// async let b = PreDump(second, in: runtime).run()
+/// print(try await a.pagesWritten, try await b.pagesWritten)
 /// ```
 ///
 /// Dumps that run at once share the budget: when another begins, the buffers of the others become fewer, and where not
@@ -69,8 +70,8 @@ public final class SluiceRuntime: Sendable {
   /// What was made so far.
   public var counts: Counts { get async { await core.counts } }
 
-  /// Ends all threads and gives the buffers back. Nothing may run in the runtime any more; it makes anew what the next
-  /// dump needs.
+  /// Ends all threads that are idle, waits for their end, and gives their buffers back. What runs in the runtime keeps what it
+  /// has, and leaves it to the next `shutdown`, or to the end of the runtime. The next dump makes anew what it needs.
   public func shutdown() async {
     let idle = coordinators.withLock { idle in
       defer { idle = [] }
@@ -82,6 +83,7 @@ public final class SluiceRuntime: Sendable {
   }
 
   func acquire(_ needs: RuntimeNeeds) async throws(SluiceError) -> RuntimeLease {
+    try needs.limits.check()
     isUsed.withLock { $0 = true }
     return try await core.acquire(needs)
   }
@@ -290,7 +292,7 @@ private actor RuntimeCore {
       set.ring.wantedLimit = needs.limits.isMemory ? budget.forMemory.count : budget.buffers.count
       if let most = needs.limits.mostChunks {
         // One that is read, one that waits on either side: with fewer the stages wait for each other.
-        set.ring.wantedLimit = min(set.ring.wantedLimit, most + 3)
+        set.ring.wantedLimit = min(set.ring.wantedLimit, min(most, MemoryBudget.mostBuffers) + 3)
       }
       if set.kind.placement != nil {
         set.ring.wantedLimit = max(set.ring.wantedLimit, fewest)
@@ -338,11 +340,13 @@ private actor RuntimeCore {
       }
       candidate.shutdown()
     }
+    // Addresses for as many buffers as there could ever be: what is not used takes no memory.
+    let layout = BufferLayout(count: 1, chunkBytes: kind.chunkBytes, pageSize: budget.buffers.pageSize)
+    let most = max(budget.buffers.count, min(ledger.total / layout.totalBytes, MemoryBudget.mostBuffers))
+    try StageThreads.checkAddresses(
+      for: most * layout.totalBytes, threads: kind.readers + Self.threadsBesideReaders)
     let ring: BufferRing
     do throws(BufferRing.MappingFailed) {
-      // Addresses for as many buffers as there could ever be: what is not used takes no memory.
-      let layout = BufferLayout(count: 1, chunkBytes: kind.chunkBytes, pageSize: budget.buffers.pageSize)
-      let most = max(budget.buffers.count, min(ledger.total / layout.totalBytes, MemoryBudget.mostBuffers))
       ring = try Self.makeRing(most, like: layout, placing)
     } catch {
       throw SluiceError(error)
@@ -352,6 +356,9 @@ private actor RuntimeCore {
     counts.made += 1
     return made
   }
+
+  /// Those that coordinate, begin, walk and write, and the sink's.
+  private static let threadsBesideReaders = 5
 
   /// A ring with a part for each node that buffers are on; one of the usual kind where the kernel has none of that.
   private static func makeRing(
@@ -403,10 +410,12 @@ private actor RuntimeCore {
   }
 
   func shutdown() async {
-    for set in idle {
+    // At once: while this waits, a dump may look for one, or leave another.
+    let ended = idle
+    idle = []
+    for set in ended {
       set.shutdown()
       await ledger.forget(set.ring)
     }
-    idle = []
   }
 }

@@ -1,4 +1,7 @@
+internal import CSluiceLinux
+internal import Glibc
 internal import SluicePipeline
+internal import SluiceTarget
 
 /// A thread that reads.
 struct ReaderThread: Sendable {
@@ -51,8 +54,31 @@ struct StageThreads: Sendable {
   /// - Parameter processors: those that it stays on; nil where the kernel chooses.
   /// - Throws: `SluiceError` with `system`.
   static func make(_ name: String, on processors: [UInt32]? = nil) throws(SluiceError) -> ThreadExecutor {
+    try checkAddresses()
     do throws(NoThread) { return try ThreadExecutor(name: name, cpus: processors) } catch {
       throw SluiceError(error)
     }
+  }
+
+  /// The addresses that the C library takes for a thread: its stack, as a rule, and a heap of its own.
+  private static let addressesOfThread = (8 + 64) << 20
+  /// What is left for everything else.
+  private static let addressesForAllElse = 32 << 20
+
+  /// Makes sure that a limit on the program's address space leaves enough: Swift ends a program that gets no memory, wherever
+  /// it happens to be.
+  ///
+  /// - Parameters:
+  ///   - bufferBytes: what is to be mapped.
+  ///   - threads: how many are to be started.
+  /// - Throws: `SluiceError` with `system`.
+  static func checkAddresses(for bufferBytes: Int = 0, threads: Int = 1) throws(SluiceError) {
+    guard let left = OwnMemory.addressesLeft else { return }
+    let needed = UInt64(bufferBytes + threads * addressesOfThread + addressesForAllElse)
+    guard left < needed else { return }
+    throw SluiceError(
+      .system,
+      "buffers and threads may take \(needed >> 20) MiB of addresses, and the limit on this program's address space (ulimit -v) leaves \(left >> 20) MiB (ENOMEM); raise it, or try a smaller memory budget",
+      errno: SystemErrno(code: ENOMEM))
   }
 }

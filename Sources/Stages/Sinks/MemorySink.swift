@@ -13,13 +13,9 @@ public actor MemorySink: PageSink {
   /// What was copied of each process; nothing before `commit`.
   public private(set) var memory: [PageOwner: Memory] = [:]
   private var unfinished: [PageOwner: Memory] = [:]
-  private let pageSize: Int
 
   /// An empty sink.
-  ///
-  /// - Parameter pageSize: of the machine, in bytes.
-  public init(pageSize: Int) {
-    self.pageSize = pageSize
+  public init() {
     var limits = SinkLimits()
     limits.isMemory = true
     self.limits = limits
@@ -32,6 +28,7 @@ public actor MemorySink: PageSink {
 
   /// Copies the chunk's pages.
   public func write(_ chunk: consuming PageChunk) {
+    let pageSize = chunk.pageSize
     chunk.forEachRun { run, bytes in
       for offset in stride(from: 0, to: bytes.byteCount, by: pageSize) {
         let page = bytes.extracting(offset..<offset + pageSize)

@@ -27,7 +27,9 @@ public protocol PageSink: Sendable {
 
   /// All chunks of the process were written.
   ///
-  /// - Parameter failure: why its memory is not complete, and to be given up; nil where it is complete.
+  /// - Parameters:
+  ///   - owner: the process.
+  ///   - failure: why its memory is not complete, and to be given up; nil where it is complete.
   /// - Throws: any error, which ends the run.
   func end(_ owner: PageOwner, failure: SluiceError?) async throws
 
@@ -62,6 +64,21 @@ public struct SinkLimits: Hashable, Sendable {
 
   /// Limits that suit a sink which says nothing.
   public init() {}
+
+  /// Makes sure that they can be meant, before anything is done to anybody.
+  ///
+  /// - Throws: `SluiceError` with `invalidArgument`.
+  func check() throws(SluiceError) {
+    if let preferredChunkBytes, preferredChunkBytes < 1 {
+      throw SluiceError(
+        .invalidArgument,
+        "a sink's chunks have a byte at least (preferredChunkBytes), not \(preferredChunkBytes)")
+    }
+    if let mostChunks, mostChunks < 1 {
+      throw SluiceError(
+        .invalidArgument, "a sink takes one chunk at once at least (mostChunks), not \(mostChunks)")
+    }
+  }
 
   /// Those of a sink whose buffers come back by themselves.
   static var keepingNothing: SinkLimits {

@@ -4,7 +4,7 @@ internal import SluicePipeline
 /// Where pages come from: a process tree, a chain of images, or wherever a program has memory.
 ///
 /// A run calls `walk` once, which says what there is, in address order for each process. Meanwhile one or more readers,
-/// each on a thread of its own, fill the buffers of the plans.
+/// each on a thread of its own, fill the buffers of the plans. `PageCopy` copies from a source of your own.
 public protocol PageSource: Sendable {
   /// Says what there is: for each process `begin`, its runs in address order, `end`.
   ///
@@ -12,10 +12,11 @@ public protocol PageSource: Sendable {
   /// - Throws: any error, which ends the run.
   func walk(_ plans: inout PlanWriter) async throws
 
-  /// Makes a reader, for one thread.
+  /// Makes a reader, for one thread. Called once for each reader, before `walk`.
   func makeReader() -> any PageSourceReader
 
-  /// Why the memory of a process is not complete; nil where nothing went wrong with it so far.
+  /// Why the memory of a process is not complete; nil where nothing went wrong with it so far. Asked when all of its pages
+  /// were written, on the thread of the sink: it must not block.
   func failure(of owner: PageOwner) -> SluiceError?
 }
 
@@ -30,7 +31,10 @@ protocol FillingSource: PageSource {}
 
 /// Reads the pages of plans, on a thread of its own.
 public protocol PageSourceReader: AnyObject, Sendable {
-  /// Reads the pages of a plan into its buffer. It may block: no other work is on its thread.
+  /// Reads the pages of a plan into its buffer. It may block: no other work is on its thread. But nothing ends the run, not
+  /// even cancelling it, before it has come back.
+  ///
+  /// A plan of which nothing is filled is taken for read as it is: so fill it by `fillRuns`, or throw.
   ///
   /// - Throws: any error, which ends the run.
   func fill(_ plan: inout ReadPlan) throws
@@ -42,6 +46,8 @@ extension ReadPlan {
 
   /// Fills the buffer, run by run: `read` gets a run and the room for its bytes, and says how many bytes from its start it
   /// has read (whole pages). Pages behind these have vanished, and are left out.
+  ///
+  /// A number of bytes that is not one of whole pages, or more than there is room for, ends the run with `invalidArgument`.
   ///
   /// - Throws: what `read` throws.
   public mutating func fillRuns<Failure: Error>(
@@ -56,9 +62,13 @@ extension ReadPlan {
       var room = unsafe MutableRawSpan(
         _unsafeBytes: UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[target..<target + length]))
       let count = try read(run, &room)
-      precondition(
-        count >= 0 && count <= length && count % pageSize == 0,
-        "a reader says how many whole pages it has read")
+      guard count >= 0, count <= length, count % pageSize == 0 else {
+        // The stage that calls the reader ends the run by it.
+        mistake = SluiceError(
+          .invalidArgument,
+          "a source's reader says that it has read \(count) bytes of \(length), and only whole pages can be")
+        break
+      }
       target += count
       guard count > 0 else { continue }
       unsafe buffer.runTable[kept] = PageRun(address: run.address, byteCount: UInt64(count)).memoryRun

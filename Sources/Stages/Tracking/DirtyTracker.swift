@@ -63,6 +63,6 @@ struct NoTracker: DirtyTracker {
   /// A round that builds on nothing.
   func everything(of tree: ProcessTree) throws(SluiceError) -> PreparedRound {
     PreparedRound(
-      of: tree, tracker: .none, uptime: Uptime.microseconds())
+      of: tree, tracker: .nothing, uptime: Uptime.microseconds())
   }
 }

@@ -89,13 +89,13 @@ struct SoftDirtyDoubts: Hashable, Sendable {
       throw SluiceError(
         .notTrackable,
         "another run of Sluice copies process \(pid), and may go by the soft-dirty bits: clearing them would hide writes"
-          + " from it; wait for its end, leave --tracker at auto, or use write-protect or content")
+          + " from it; wait for its end, use another tracker (auto, write-protect or content)")
     }
     guard let user = users.min(by: { $0.pid < $1.pid }) else { return }
     throw SluiceError(
       .notTrackable,
       "process \(user.holder) has /proc/\(user.pid)/\(user.file) open and may go by the soft-dirty bits itself:"
-        + " clearing them would hide writes from it; leave --tracker at auto, or use write-protect or content"
+        + " clearing them would hide writes from it; use another tracker (auto, write-protect or content)"
     )
   }
 }

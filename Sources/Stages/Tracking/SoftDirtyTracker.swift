@@ -54,7 +54,7 @@ struct SoftDirtyTracker: DirtyTracker {
       return true
     }
     configuration.logger.warning(
-      "copying everything, since the images in \(parent.path) are no base for --tracker soft-dirty: \(reason)"
+      "copying everything, since the images in \(parent.path) are no base for soft-dirty bits: \(reason)"
     )
     return false
   }

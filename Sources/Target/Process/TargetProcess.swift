@@ -40,7 +40,8 @@ public final class TargetProcess: Sendable {
   public init(pid: Int32) throws(TargetError) {
     guard pid > 0 else { throw TargetError(.invalidPid, "\(pid) is no pid: pids begin at 1") }
     guard pid != getpid() else {
-      throw TargetError(.invalidPid, "process \(pid) is sluice itself, which cannot copy its own memory")
+      throw TargetError(
+        .invalidPid, "process \(pid) is this program itself, which cannot copy its own memory")
     }
     let opened = sluice_pidfd_open(pid)
     // Owned at once, so that it is closed also where the process' state is a reason to fail.

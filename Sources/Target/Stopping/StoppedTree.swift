@@ -94,7 +94,7 @@ public struct StoppedTree: ~Copyable {
     guard let busy = try workers.waitUntilIdle() else { return }
     throw TargetError(
       .systemCall,
-      "process \(busy) has requests of an io_uring under way, which end early when its cgroup is frozen: leave out --freeze-cgroup"
+      "process \(busy) has requests of an io_uring under way, which end early when its cgroup is frozen: do not have it frozen (freezeCgroup; --freeze-cgroup)"
     )
   }
 

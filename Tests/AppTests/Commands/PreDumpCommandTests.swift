@@ -213,7 +213,7 @@ struct PreDumpCommandTests {
       let images = "\(directory)/images"
       let script = "exec \"$0\" pre-dump -t $$ -D \"$1\""
       let command = Command("/bin/sh", ["-c", script, try Command.builtPath("sluice"), images])
-      expectFailure(try await command.run(), code: 64, saying: "sluice itself")
+      expectFailure(try await command.run(), code: 64, saying: "this program itself")
       #expect(names(in: images) == nil)
     }
   }

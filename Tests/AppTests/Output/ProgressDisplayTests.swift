@@ -9,7 +9,8 @@ struct ProgressDisplayTests {
   private func progress(_ written: UInt64, of expected: UInt64, after microseconds: UInt64) -> PreDumpProgress
   {
     PreDumpProgress(
-      phase: .copying, bytesWritten: written, bytesExpected: expected, elapsedMicroseconds: microseconds)
+      phase: .copying, bytesWritten: written, bytesExpected: expected,
+      elapsed: .microseconds(Int64(microseconds)))
   }
 
   @Test(arguments: 20...200)

@@ -118,7 +118,7 @@ struct StagesWithoutProcessTests {
   func `every page arrives once, at its place, with its process`(
     readers: Int, standsStill: Bool
   ) async throws {
-    let sink = MemorySink(pageSize: Int(Self.pageSize))
+    let sink = MemorySink()
     let (a, b, none) = (Self.owner(1), Self.owner(2), Self.owner(3))
     let counts = try await Self.copy(
       Source(owners: [
@@ -137,7 +137,7 @@ struct StagesWithoutProcessTests {
   }
 
   @Test func `pages that vanish shorten what is written`() async throws {
-    let sink = MemorySink(pageSize: Int(Self.pageSize))
+    let sink = MemorySink()
     let a = Self.owner(1)
     _ = try await Self.copy(
       Source(
@@ -147,7 +147,7 @@ struct StagesWithoutProcessTests {
   }
 
   @Test func `a process that fails is told to the sink, and the others are complete`() async throws {
-    let sink = MemorySink(pageSize: Int(Self.pageSize))
+    let sink = MemorySink()
     let (a, b) = (Self.owner(1), Self.owner(2))
     _ = try await Self.copy(
       Source(owners: [(a, [(Self.pages(16, 4), false)]), (b, [(Self.pages(16, 4), false)])], failing: a),
@@ -160,7 +160,7 @@ struct StagesWithoutProcessTests {
 
   @Test(arguments: [false, true])
   func `an error of a source or a sink ends the run, and nothing is kept`(standsStill: Bool) async throws {
-    let sink = MemorySink(pageSize: Int(Self.pageSize))
+    let sink = MemorySink()
     let owners = [(owner: Self.owner(1), runs: [(run: Self.pages(16, 3000), isParent: false)])]
     await #expect(throws: SluiceError.self) {
       try await Self.copy(Source(owners: owners, readError: Odd()), to: sink, standsStill: standsStill)

@@ -85,7 +85,7 @@ struct PlacedStagesTests {
     var reports: [PreDumpReport.NUMA] = []
     var pages = 0
     for time in 0..<times {
-      let sink = MemorySink(pageSize: Int(pageSize))
+      let sink = MemorySink()
       let report = try await runtime.coordinate { () async throws(SluiceError) in
         let lease = try await runtime.acquire(
           needs(sink, placement, shares: time % 2 == 0 ? shares : shares.reversed()))

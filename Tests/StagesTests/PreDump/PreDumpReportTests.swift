@@ -69,7 +69,7 @@ extension StagesTests {
         let works = try await target.tell("soft-dirty") == 1
         try await withTemporaryDirectory { directory in
           let report = try await PreDump(.init(pid: target.pid, imagesDirectory: directory)).run()
-          #expect(report.tracker == (works ? .softDirty : .none))
+          #expect(report.tracker == (works ? .softDirty : .nothing))
         }
       }
     }

@@ -237,7 +237,7 @@ extension StagesTests {
           }
           #expect(
             runs.map(\.tracker)
-              == (hasSoftDirty ? [.softDirty, .softDirty, .softDirty] : [.none, .content, .content]))
+              == (hasSoftDirty ? [.softDirty, .softDirty, .softDirty] : [.nothing, .content, .content]))
           #expect(runs[2].pagesSkippedParent >= 1024)
           var rounds = configuration(target.pid, in: "\(directory)/chain")
           rounds.tracker = .automatic

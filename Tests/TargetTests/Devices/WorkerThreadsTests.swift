@@ -103,7 +103,7 @@ struct WorkerThreadsTests {
           try stopped.stop(&tree)
           Issue.record("the request would end early")
         } catch {
-          #expect(error.description.contains("leave out --freeze-cgroup"), "\(error)")
+          #expect(error.description.contains("do not have it frozen"), "\(error)")
         }
       }
       try program.write(line: Self.line)

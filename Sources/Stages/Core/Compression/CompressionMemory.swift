@@ -14,6 +14,8 @@ struct CompressionMemory: Hashable {
   private static let leastFrameBytes = 128 << 10
   /// Shorter frames are worse compressed: rather than that, fewer threads.
   private static let goodFrameBytes = 1 << 20
+  /// More would never be of use.
+  private static let mostThreads = 1024
 
   /// For compression at a level.
   ///
@@ -39,7 +41,8 @@ struct CompressionMemory: Hashable {
     var frameBytes = Self.mostFrameBytes
     var fitting = 0
     while true {
-      fitting = (budget - tableBytes) / each(frameBytes)
+      // Any number may be asked for, and the difference of two need not be one.
+      fitting = budget > tableBytes ? (budget - tableBytes) / each(frameBytes) : 0
       if fitting >= (frameBytes > Self.goodFrameBytes ? wanted : 1) || frameBytes == Self.leastFrameBytes {
         break
       }
@@ -52,7 +55,7 @@ struct CompressionMemory: Hashable {
         "a memory budget of \(budget) bytes is too small for zstd: it takes \(smallest)K at least")
     }
     self.frameBytes = frameBytes
-    threads = min(max(1, wanted), fitting)
+    threads = min(max(1, wanted), fitting, Self.mostThreads)
     self.tableBytes = tableBytes
   }
 }
