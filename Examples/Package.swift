@@ -6,6 +6,7 @@ let package = Package(
   name: "sluice-examples",
   dependencies: [.package(name: "sluice", path: "..")],
   targets: [
-    .executableTarget(name: "HashSink", dependencies: [.product(name: "Sluice", package: "sluice")])
+    .executableTarget(name: "HashSink", dependencies: [.product(name: "Sluice", package: "sluice")]),
+    .executableTarget(name: "Watch", dependencies: [.product(name: "Sluice", package: "sluice")]),
   ]
 )
