@@ -35,11 +35,19 @@ let package = Package(
   traits: [
     .trait(name: "TLS", description: "TLS by the system's GnuTLS, for connections of page servers"),
     .trait(name: "Zstd", description: "Compressed cores by the system's libzstd"),
+    .trait(name: "Metrics", description: "MetricsObserver, by swift-metrics"),
+    .trait(name: "Tracing", description: "TracingObserver, by swift-distributed-tracing"),
+    .trait(
+      name: "ServiceLifecycle", description: "Page servers and rounds as services of swift-service-lifecycle"),
     .default(enabledTraits: ["TLS", "Zstd"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+    // Of these, a package that enables none of the traits fetches and builds nothing.
+    .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+    .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.3"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
   ],
   targets: [
     .target(
@@ -80,6 +88,12 @@ let package = Package(
         "CSluiceZstd", "SluicePipeline", "SluiceImages", "SluiceSystem", "SluiceTarget", "SluiceTLS",
         "SluiceWire",
         .product(name: "Logging", package: "swift-log"),
+        .product(name: "CoreMetrics", package: "swift-metrics", condition: .when(traits: ["Metrics"])),
+        .product(
+          name: "Tracing", package: "swift-distributed-tracing", condition: .when(traits: ["Tracing"])),
+        .product(
+          name: "ServiceLifecycle", package: "swift-service-lifecycle",
+          condition: .when(traits: ["ServiceLifecycle"])),
       ],
       path: "Sources/Stages", swiftSettings: swiftSettings),
     .target(

@@ -18,5 +18,6 @@ let package = Package(
         .product(name: "Sluice", package: "sluice"), .product(name: "SluiceFoundation", package: "sluice"),
         .product(name: "Logging", package: "swift-log"),
       ]),
+    .executableTarget(name: "Watch", dependencies: [.product(name: "Sluice", package: "sluice")]),
   ]
 )

@@ -10,6 +10,8 @@ struct CoreRun: Sendable {
   private let runtime: SluiceRuntime
   private let progress: ProgressFeed
   private let roundEnded: @Sendable (Int, PreDumpReport) -> Void
+  /// As it is told to the observer; nil where there is none.
+  private let observation: Observation?
   private var logger: Logger { configuration.copying.logger }
 
   init(
@@ -20,9 +22,14 @@ struct CoreRun: Sendable {
     self.runtime = runtime
     self.progress = progress
     self.roundEnded = roundEnded
+    observation = Observation(.run, of: configuration.copying.pid, by: configuration.copying.observer)
   }
 
   func run() async throws(SluiceError) -> CoreReport {
+    try await observation.during { () async throws(SluiceError) in try await runObserved() }
+  }
+
+  private func runObserved() async throws(SluiceError) -> CoreReport {
     let began = sluice_monotonic_nanoseconds()
     let (root, core) = try await runtime.coordinate { () async throws(SluiceError) in try prepare() }
     var report = CoreReport()
@@ -33,9 +40,11 @@ struct CoreRun: Sendable {
       // Before anything is written, so that the processes are as they were.
       tracking.giveUp(othersTrack: false)
     }
-    for process in rounds.last?.processes ?? [] where process.error == nil {
-      guard let made = try await finish(process, core) else { continue }
-      report.cores.append(made)
+    try await observation.publishing { () async throws(SluiceError) in
+      for process in rounds.last?.processes ?? [] where process.error == nil {
+        guard let made = try await finish(process, core) else { continue }
+        report.cores.append(made)
+      }
     }
     guard !report.cores.isEmpty else {
       throw SluiceError(
@@ -183,6 +192,7 @@ struct CoreRun: Sendable {
   ) async throws(SluiceError) -> PreDumpReport {
     var role = role
     role.core = core
+    role.run = observation
     role.written = reports.isEmpty ? nil : core.written(as: configuration.path)
     role.isFirst = reports.isEmpty
     var copying = configuration.copying

@@ -350,8 +350,12 @@ public final class PageServer: Sendable {
   ) async -> Result<Void, SluiceError> {
     let began = ContinuousClock.now
     let session = ReceivingSession(connection, mostBytes: configuration.mostBytes)
+    let observation = Observation(.session, of: nil, by: configuration.observer)
+    observation?.begin()
     let run = SessionRun(
-      configuration: configuration, session: session, runtime: runtime, place: place, published: published)
+      configuration: configuration, session: session, runtime: runtime, observation: observation,
+      place: place,
+      published: published)
     let (runtime, credentials, started) = (runtime, credentials, report)
     let told = Locked(report)
     let result = await withTaskCancellationHandler {
@@ -373,6 +377,7 @@ public final class PageServer: Sendable {
     report.duration = ContinuousClock.now - began
     switch result {
     case .success:
+      observation?.end()
       if configuration.dedups, report.parentDirectory != nil { await dedup(report) }
       return .success(())
     case .failure(var error):
@@ -381,6 +386,7 @@ public final class PageServer: Sendable {
       }
       report.reason = error.message
       report.failure = error.code
+      observation?.end(error)
       return .failure(error)
     }
   }

@@ -33,6 +33,8 @@ extension PageServer {
     public var endsWithFirstClient = false
     /// The bytes of pages that a session may have; nil for any number.
     public var mostBytes: UInt64?
+    /// Is told of sessions, of how long their writing takes and how much memory they have; nil for nobody.
+    public var observer: (any SluiceObserver)?
     /// Receives log messages.
     public var logger = Logger(label: "sluice", factory: { _ in SwiftLogNoOpLogHandler() })
 

@@ -10,6 +10,8 @@ struct SessionRun: Sendable {
   let configuration: PageServer.Configuration
   let session: ReceivingSession
   let runtime: SluiceRuntime
+  /// The session, as it is told to the observer; nil where there is none.
+  let observation: Observation?
   /// Decides where the pages go, and what they build on, when it is known whose they are.
   let place: @Sendable (PageServerObject) throws(SluiceError) -> Place
   /// Is told where the pages are, once they are valid, and before the client is: its next session may come at once.
@@ -78,6 +80,8 @@ struct SessionRun: Sendable {
         ], limits: limits, readers: 1, queueDepth: Self.queueDepth, writeEngine: .automatic,
         registersBuffers: true, logger: configuration.logger))
     let pageSize = lease.ring.layout.pageSize
+    observation?.tell(lease)
+    defer { observation?.tellReleased() }
     let sink = ImagesDirectorySink(
       target,
       options: ImagesDirectorySink.Options(
@@ -88,7 +92,8 @@ struct SessionRun: Sendable {
     let source = SessionSource(session, first: first, parent: place.parent)
     do throws(SluiceError) {
       let counts = try await Stages(
-        from: source, to: sink, by: lease, progress: ProgressFeed(), observer: NoObserver()
+        from: source, to: sink, by: lease, isTimed: observation != nil, progress: ProgressFeed(),
+        observer: NoObserver()
       ).run()
       guard !Task.isCancelled else { throw .cancelled }
       let total = counts.sink.owners.values.reduce(into: SinkStage.Counts()) { $0 += $1 }
@@ -111,6 +116,10 @@ struct SessionRun: Sendable {
       report.parentPages = received.parentPages
       report.pages = total.pagesWritten
       report.zeroPages = total.zeroPages
+      observation?.tell(counts.sink.durations, .write)
+      observation?.tell(total.pagesWritten, .copied)
+      observation?.tell(total.zeroPages, .zero)
+      observation?.tell(received.parentPages, .parent)
     } catch {
       await sink.abort()
       await runtime.release(lease, isReusable: false)

@@ -13,6 +13,8 @@ actor ReadStage {
     /// Where there are several nodes: what was read of what each holds, in the order of `Placement.nodes`; last what was read
     /// of pages of which it is not known where they were.
     var nodes: [NodeBytes] = []
+    /// How long each reading of a chunk took; nil where nobody observes.
+    var durations: DurationHistogram?
 
     static func += (total: inout Counts, other: Counts) {
       total.withoutPlan += other.withoutPlan
@@ -21,6 +23,7 @@ actor ReadStage {
         total.nodes += Array(repeating: NodeBytes(), count: other.nodes.count - total.nodes.count)
       }
       for (index, bytes) in other.nodes.enumerated() { total.nodes[index] += bytes }
+      total.durations.add(other.durations)
     }
   }
 
@@ -45,12 +48,14 @@ actor ReadStage {
   ///     the scheduler, which takes milliseconds.
   ///   - findsZeros: whether pages of zeros are looked for here, for the same reason; else the last stage does.
   ///   - node: the one that the reader is on; nil where there is one node.
+  ///   - isTimed: whether it is counted how long each chunk takes.
   init(
     reader: any PageSourceReader, pageSize: Int, plans: PlanChannel, chunks: ChunkChannel,
     readTimeLimit: Duration, hashSeed: UInt64?, findsZeros: Bool, processor: Int? = nil,
-    node: ReaderNode? = nil,
+    node: ReaderNode? = nil, isTimed: Bool = false,
     executor: ThreadExecutor
   ) {
+    if isTimed { counts.durations = DurationHistogram() }
     self.findsZeros = findsZeros
     self.processor = processor
     self.reader = reader
@@ -72,8 +77,10 @@ actor ReadStage {
       // A read takes some 100 µs and cannot be interrupted; between two, cancellation is obeyed.
       guard !Task.isCancelled else { throw .cancelled }
       let isNear = node.map { $0.placing.settle(plan.buffer) }
+      let started = counts.durations == nil ? 0 : sluice_monotonic_nanoseconds()
       do { try reader.fill(&plan) } catch { throw SluiceError(of: error) }
       if let mistake = plan.mistake { throw mistake }
+      counts.durations?.add(since: started, bytes: plan.byteCount)
       if let node, let isNear {
         counts.nodes.add(
           plan.held, read: plan.byteCount, at: isNear && plan.buffer.part == node.place ? node.slot : nil)

@@ -30,6 +30,8 @@ actor SinkStage {
     var writingNanoseconds: UInt64 = 0
     /// How long the stage waited for something to write.
     var withoutChunk = StageWait()
+    /// How long the sink took for each chunk; nil where nobody observes.
+    var durations: DurationHistogram?
   }
 
   private nonisolated let executor: any SinkExecutor
@@ -52,12 +54,14 @@ actor SinkStage {
   ///   - expected: how much is written of the first process, as far as can be told, in bytes.
   ///   - rate: how fast chunks are written at most.
   ///   - gate: what this stage waits for before it takes anything; nil where it begins at once.
+  ///   - isTimed: whether it is counted how long each chunk takes.
   ///   - executor: the sink's, or a thread of the runtime.
   init(
     sink: any PageSink, source: any PageSource, chunks: ChunkChannel, progress: ProgressFeed,
     layout: BufferLayout, expected: UInt64, rate: RateLimit?, gate: StageGate? = nil,
-    executor: any SinkExecutor
+    isTimed: Bool = false, executor: any SinkExecutor
   ) {
+    if isTimed { result.durations = DurationHistogram() }
     self.sink = sink
     self.source = source
     self.chunks = chunks
@@ -107,7 +111,9 @@ actor SinkStage {
         pagesWritten: UInt64(byteCount / pageSize), bytesWritten: UInt64(byteCount),
         zeroPages: UInt64(chunk.zeroPages), holeBytes: UInt64(byteCount - chunk.data.byteCount))
       try await rate?.pass(byteCount)
+      let started = result.durations == nil ? 0 : sluice_monotonic_nanoseconds()
       do { try await sink.write(chunk) } catch { throw SluiceError(of: error) }
+      result.durations?.add(since: started, bytes: byteCount)
       progress.add(written: readBytes)
     case .end(let owner, _):
       let failure = source.failure(of: owner)

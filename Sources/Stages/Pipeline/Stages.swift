@@ -175,12 +175,13 @@ extension Stages {
   ///   - standing: who reads where the processes stand still until all is read: what is read waits in all buffers that
   ///     there are. Nil for a run that stops nothing.
   ///   - rate: how fast chunks are written at most; nil for no limit.
+  ///   - isTimed: whether it is counted how long each chunk takes to be read and written.
   /// - Throws: `SluiceError` with `system` where there is no thread.
   init(
     from source: any PageSource, through filter: (any PageFilter)? = nil, to sink: any PageSink,
     by lease: RuntimeLease, expecting expected: UInt64 = 0, standing: StandingReaders? = nil,
     readTimeLimit: Duration = .seconds(30), hashSeed: UInt64? = nil, rate: RateLimit? = nil,
-    progress: ProgressFeed,
+    isTimed: Bool = false, progress: ProgressFeed,
     observer: any StageObserver
   ) throws(SluiceError) {
     let (ring, threads) = (lease.ring, lease.threads)
@@ -218,7 +219,7 @@ extension Stages {
         plans: plans[ring.partCount == 1 ? 0 : thread.place], chunks: chunks, readTimeLimit: readTimeLimit,
         hashSeed: hashSeed, findsZeros: standing == nil,
         processor: standing == nil || placing != nil ? nil : number,
-        node: ReaderNode(placing, place: thread.place), executor: thread.executor)
+        node: ReaderNode(placing, place: thread.place), isTimed: isTimed, executor: thread.executor)
     }
     if let filter, let filtered {
       self.filter = FilterStage(
@@ -229,7 +230,8 @@ extension Stages {
       if let own = sink.executor { own } else { try lease.resources.threadForSink() }
     self.sink = SinkStage(
       sink: sink, source: source, chunks: filtered ?? chunks, progress: progress, layout: ring.layout,
-      expected: expected, rate: rate, gate: filter == nil ? gate : nil, executor: executor)
+      expected: expected, rate: rate, gate: filter == nil ? gate : nil, isTimed: isTimed,
+      executor: executor)
     self.progress = progress
     self.observer = observer
   }

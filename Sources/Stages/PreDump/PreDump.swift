@@ -84,14 +84,27 @@ public struct PreDump: ~Copyable, Sendable {
   ///   `system` of the kernel, `stoppedTooLong`, `cancelled`. Whatever goes wrong, no directory is left that looks finished.
   public consuming func run() async throws(SluiceError) -> PreDumpReport {
     defer { progress.finish() }
-    return try await runAsRound()
+    return try await runAlone()
+  }
+
+  private func runAlone() async throws(SluiceError) -> PreDumpReport {
+    let run = Observation(.run, of: configuration.pid, by: configuration.observer)
+    return try await run.during { () async throws(SluiceError) in try await runAsRound(within: run) }
   }
 
   /// The same as one of several rounds, which share the progress.
   ///
   /// Not consuming: of a function that is, the compiler (Swift 6.3.1, optimizing) gives up what it copied of `self` before
   /// the end.
-  func runAsRound() async throws(SluiceError) -> PreDumpReport {
+  ///
+  /// - Parameter run: that the round is a part of; nil for that of its role.
+  func runAsRound(within run: Observation? = nil) async throws(SluiceError) -> PreDumpReport {
+    let round = Observation(
+      .round, of: configuration.pid, round: role.number, within: run ?? role.run, by: configuration.observer)
+    return try await round.during { () async throws(SluiceError) in try await runObserved(round) }
+  }
+
+  private func runObserved(_ round: Observation?) async throws(SluiceError) -> PreDumpReport {
     defer { progress.enter(.ended) }
     try configuration.check(hasSink: sink != nil || role.core != nil)
     let patience = Patience<PreDumpReport>()
@@ -100,7 +113,8 @@ public struct PreDump: ~Copyable, Sendable {
     configuration.stuck = { patience.endNow(SluiceError($0)) }
     let (runtime, ownsRuntime) = (runtime, ownsRuntime)
     let run = PreDumpRun(
-      configuration: configuration, role: role, sink: sink, runtime: runtime, progress: progress)
+      configuration: configuration, role: role, sink: sink, runtime: runtime, progress: progress,
+      observation: round)
     return try await patience.run { () async throws(SluiceError) in
       let result = await Result { () async throws(SluiceError) in
         try await runtime.coordinate { () async throws(SluiceError) in try await run.run() }

@@ -149,6 +149,8 @@ extension PreDump {
     /// How long one read of the process' memory may take, a second at least. A read can wait for whoever answers page
     /// faults of the process (userfaultfd); then the run is given up, and a thread left behind that ends with the read.
     public var readTimeLimit = Duration.seconds(30)
+    /// Is told what is done, how long it takes and how much memory it has; nil for nobody.
+    public var observer: (any SluiceObserver)?
     /// Receives log messages.
     public var logger = Logger(label: "sluice", factory: { _ in SwiftLogNoOpLogHandler() })
 

@@ -15,13 +15,16 @@ struct PreDumpRun: Sendable {
   let sink: (any PageSink)?
   let runtime: SluiceRuntime
   let progress: ProgressFeed
+  /// The round, as it is told to the observer; nil where there is none.
+  let observation: Observation?
   /// From the call on, in nanoseconds of the monotonic clock.
   private let began = sluice_monotonic_nanoseconds()
 
   init(
     configuration: PreDump.Configuration, role: RoundRole, sink: (any PageSink)?, runtime: SluiceRuntime,
-    progress: ProgressFeed
+    progress: ProgressFeed, observation: Observation? = nil
   ) {
+    self.observation = observation
     self.configuration = configuration
     self.role = role
     self.sink = sink
@@ -51,6 +54,8 @@ struct PreDumpRun: Sendable {
     // It is the same in further rounds.
     configuration.logger.log(level: role.number ?? 1 > 1 ? .debug : .info, "\(lease.budget)")
     tellPlacement(lease, writerNode: writer?.node)
+    observation?.tell(lease)
+    defer { observation?.tellReleased() }
     let destination = makeDestination(target, session: subject.session, by: lease)
     do throws(SluiceError) {
       var report = try await heedingCancellation(of: subject.session) { () async throws(SluiceError) in
@@ -149,23 +154,29 @@ struct PreDumpRun: Sendable {
     var round = try await preparer.start(
       subject.tree, parent: subject.parent, forecasting: terms,
       by: role.isLast && role.forecastsStop ? lease.ring : nil)
-    if role.isLast { progress.enter(.stopped) }
+    if role.isLast {
+      progress.enter(.stopped)
+    } else if let stop = round.stop {
+      observation?.tellStop(nanoseconds: stop.total)
+    }
     if let core = role.core {
       if core.choosesByThreads { try await preparer.capture() }
       round.selections = try core.select(
         round.processes, isLast: role.isLast, pageSize: UInt64(lease.ring.layout.pageSize))
     }
+    // No round follows a last one, and it has no time.
+    if !role.isLast { try role.covered?.look(at: round.processes) }
     let source = ProcessTreeSource(
       round, source: configuration.pageStates.source, swapped: configuration.swapped.pages, team: team)
     let observer = RunObserver(
       preparer: preparer, processes: round.processes, leavesStopped: role.leavesStopped, journal: journal,
-      session: subject.session, failed: configuration.failed)
+      session: subject.session, observation: observation, failed: configuration.failed)
     let stages = try Stages(
       from: source, through: filter(of: round, to: destination, by: lease), to: destination.sink, by: lease,
       expecting: subject.parent == nil ? subject.expected : 0,
       standing: stopReaders.map { StandingReaders(readers: $0, processCount: round.processes.count) },
       readTimeLimit: configuration.readTimeLimit, hashSeed: round.contents?.seed,
-      rate: role.isLast ? nil : configuration.rateLimit, progress: progress,
+      rate: role.isLast ? nil : configuration.rateLimit, isTimed: observation != nil, progress: progress,
       observer: observer)
     if let began = round.devicesBegan {
       try await WriteProtectMode.waitForDevices(of: round.tree, since: began)
@@ -190,7 +201,9 @@ struct PreDumpRun: Sendable {
       parent: subject.parent?.images?.path, began: began)
     // A core is nothing that CRIU builds on.
     if role.core == nil { try round.lookForDoubts(logger: configuration.logger) }
-    try await publish(report, round, counts, to: destination.sink, in: place, preparer, journal)
+    try await observation.publishing { () async throws(SluiceError) in
+      try await publish(report, round, counts, to: destination.sink, in: place, preparer, journal)
+    }
     if let recopied = walked.recopyNextRound, !role.isLast {
       role.tracking?.roundIsComplete(
         in: configuration.imagesDirectory, of: round.processes, unsettled: recopied,
@@ -211,6 +224,7 @@ struct PreDumpRun: Sendable {
           "the round is complete, but how long a stop for the rest would be cannot be told: \(error)")
       }
     }
+    observation?.tell(report, round, counts, sends: subject.session != nil)
     return report
   }
 
@@ -470,12 +484,15 @@ private struct RunObserver: StageObserver {
   let journal: RunJournal
   /// In which the sink may wait; nil where the pages go into a directory.
   let session: SendingSession?
+  let observation: Observation?
   /// Is told of an error when the processes run again.
   let failed: @Sendable (SluiceError) -> Void
 
   func readingEnds() async throws(SluiceError) {
     try await preparer.readingEnds(processes)
     journal.reach(.runningAgain)
+    guard let observation, !leavesStopped, let times = await preparer.stopTimes else { return }
+    observation.tellStop(nanoseconds: times.total)
   }
 
   func failed(_ error: SluiceError) async {

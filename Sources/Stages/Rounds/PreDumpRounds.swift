@@ -27,23 +27,69 @@ public func withPreDumpRounds<Success>(
   precedesDump: Bool = false, in runtime: SluiceRuntime? = nil,
   _ body: (PreDumpRounds) async throws -> Success
 ) async throws -> Success {
+  try await withRounds(
+    configuration, policy: policy, lastRound: lastRound, precedesDump: precedesDump, into: nil, in: runtime,
+    body)
+}
+
+/// The same into sinks: each round copies into one of its own what was written since the round before, and tells it by
+/// `PageChunk.parentRuns` which pages that round, or one before it, has.
+///
+/// A round that builds on none has no such runs: the first, and one that follows when the process has executed another
+/// program. Where the kernel has no way to tell what was written, every round copies everything.
+///
+/// - Parameters:
+///   - configuration: of each round; directories and page servers in it mean nothing here. The tracker is not `content`.
+///   - sink: gives the sink of a round, by the round's number from 1. It is asked again for a round that is made again, when
+///     the sink that it gave before was told to abort.
+///   - policy: when to end.
+///   - lastRound: one more round (counted in `policy.rounds`), in which the processes are stopped: what the sinks have
+///     together then is the memory as it is at that moment. Nil for none.
+///   - precedesDump: whether CRIU's final dump is made in `body`, after the rounds (`PreDumpRounds.prepareForDump`).
+///   - runtime: what the rounds work with, and share a memory budget in; nil for a runtime of their own.
+///   - body: is given the rounds. They are begun one by one, as it iterates over them.
+/// - Returns: what `body` returns.
+/// - Throws: `SluiceError`; what `body` throws.
+public func withPreDumpRounds<Success>(
+  _ configuration: PreDump.Configuration, into sink: @escaping @Sendable (Int) throws -> any PageSink,
+  policy: RoundPolicy, lastRound: PreDumpRounds.LastRound? = nil, precedesDump: Bool = false,
+  in runtime: SluiceRuntime? = nil, _ body: (PreDumpRounds) async throws -> Success
+) async throws -> Success {
+  try await withRounds(
+    configuration, policy: policy, lastRound: lastRound, precedesDump: precedesDump, into: sink, in: runtime,
+    body)
+}
+
+private func withRounds<Success>(
+  _ configuration: PreDump.Configuration, policy: RoundPolicy, lastRound: PreDumpRounds.LastRound?,
+  precedesDump: Bool, into sink: (@Sendable (Int) throws -> any PageSink)?, in runtime: SluiceRuntime?,
+  _ body: (PreDumpRounds) async throws -> Success
+) async throws -> Success {
   let own = runtime == nil ? SluiceRuntime(memoryBudget: configuration.memoryBudget) : nil
   let used = runtime ?? own
+  let run = Observation(.run, of: configuration.pid, by: configuration.observer)
+  run?.begin()
   let rounds: PreDumpRounds
   do {
     // It opens the process and makes a directory, which may take its time.
     let sequence = try await Coordinator.run { () async throws(SluiceError) in
       try RoundSequence(
-        configuration, policy: policy, lastRound: lastRound, precedesDump: precedesDump, in: used)
+        configuration, policy: policy, lastRound: lastRound, precedesDump: precedesDump, into: sink,
+        in: used, within: run)
     }
     rounds = PreDumpRounds(sequence)
   } catch {
+    run?.end(error)
     await own?.shutdown()
     throw error
   }
   let result: Result<Success, any Error>
   do { result = .success(try await body(rounds)) } catch { result = .failure(error) }
   await rounds.end()
+  switch result {
+  case .success: run?.end()
+  case .failure(let error): run?.end(SluiceError(of: error))
+  }
   await own?.shutdown()
   return try result.get()
 }

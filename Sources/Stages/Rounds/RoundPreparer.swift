@@ -369,6 +369,10 @@ struct RoundRole: Sendable {
   var core: CoreRound?
   /// What earlier rounds have written to the same sink, on which the round builds; nil where it builds on images or nothing.
   var written: RoundParent?
+  /// What rounds into sinks share to know what they have; nil where they make images, or cores.
+  var covered: CoveredMemory?
+  /// What the rounds are a part of, as it is told to the observer; nil where there is none.
+  var run: Observation?
 }
 
 extension RoundPreparer {
@@ -405,8 +409,10 @@ extension RoundPreparer {
       }
       // Who clears the soft-dirty bits takes from somebody else, too, what these would have told.
       if believesSoftDirty, role.tracking?.othersTrack != true { return softDirty }
-      // Where no round follows or went before, it would be of no use.
-      if role.tracking != nil || configuration.parentDirectory != nil { return content }
+      // Where no round follows or went before, it would be of no use; nor where no directory has the hashes.
+      if role.covered == nil, role.tracking != nil || configuration.parentDirectory != nil {
+        return content
+      }
     }
     return Choice(tracker: NoTracker(), name: .nothing)
   }

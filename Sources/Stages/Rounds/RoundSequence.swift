@@ -13,6 +13,13 @@ struct RoundSequence: Sendable {
   private let lastRound: PreDumpRounds.LastRound?
   private let tracking: WriteTracking?
   private let runtime: SluiceRuntime
+  /// What the rounds are a part of, as it is told to the observer; nil where there is none.
+  private let run: Observation?
+  /// Where the pages of each round go, by its number; nil where they go into directories.
+  private let sinks: (@Sendable (Int) throws -> any PageSink)?
+  private let covered: CoveredMemory?
+  /// The pids of the processes of which the last round has nothing, since they failed.
+  private var failed: Set<Int32> = []
   let progress = ProgressFeed()
   private let claims = SoftDirtyClaims()
   private let began = ContinuousClock.now
@@ -36,13 +43,28 @@ struct RoundSequence: Sendable {
   ///   - lastRound: one more round (counted in `policy.rounds`), in which the processes are stopped, and whose images with
   ///     their parents have the memory as it is then. Nil for none.
   ///   - precedesDump: whether CRIU's final dump is made while this value is kept (`prepareForDump`).
+  ///   - sinks: where the pages of each round go, by its number; nil for directories.
   ///   - runtime: what the rounds work with; nil for one of their own, with the configuration's budget.
+  ///   - run: what the rounds are a part of, as it is told to the observer.
   /// - Throws: `SluiceError`: `cannotCreate`, or what is wrong with the process.
   init(
     _ configuration: PreDump.Configuration, policy: RoundPolicy, lastRound: PreDumpRounds.LastRound? = nil,
-    precedesDump: Bool = false, in runtime: SluiceRuntime? = nil
+    precedesDump: Bool = false, into sinks: (@Sendable (Int) throws -> any PageSink)? = nil,
+    in runtime: SluiceRuntime? = nil, within run: Observation? = nil
   ) throws(SluiceError) {
-    try configuration.check()
+    self.run = run
+    self.sinks = sinks
+    covered = sinks == nil ? nil : CoveredMemory()
+    var configuration = configuration
+    if sinks != nil {
+      guard configuration.tracker != .content else {
+        throw SluiceError(
+          .invalidArgument, "rounds into sinks have no hashes of the pages to compare (tracker: content)")
+      }
+      configuration.imagesDirectory = Self.sinkName
+      (configuration.parentDirectory, configuration.pageServer) = (nil, nil)
+    }
+    try configuration.check(hasSink: sinks != nil)
     try policy.check()
     self.configuration = configuration
     self.runtime = runtime ?? SluiceRuntime(memoryBudget: configuration.memoryBudget)
@@ -55,13 +77,17 @@ struct RoundSequence: Sendable {
     let isUsed = policy.rounds > 1 || policy.rounds > 0 && lastRound != nil || precedesDump
     let isAskedFor = configuration.tracker == .writeProtect || configuration.tracker == .both
     tracking = isUsed || isAskedFor ? WriteTracking() : nil
-    let first = try onTarget { () throws(TargetError) in
-      try TargetProcess(pid: configuration.pid).namespaceRoot()
-    }
+    let pid = configuration.pid
+    let first = try onTarget { () throws(TargetError) in try TargetProcess(pid: pid).namespaceRoot() }
+    guard sinks == nil else { return }
+    let directory = configuration.imagesDirectory
     try onImages { () throws(ImagesError) in
-      try UnfinishedImages.makeDirectory(at: configuration.imagesDirectory, owner: first.map(FileOwner.init))
+      try UnfinishedImages.makeDirectory(at: directory, owner: first.map(FileOwner.init))
     }
   }
+
+  /// What messages call the sinks.
+  private static let sinkName = "the rounds' sink"
 
   /// Why there is no further round, but for a last one that was asked for; nil while there may be one.
   var end: RoundPolicy.End? {
@@ -94,12 +120,20 @@ struct RoundSequence: Sendable {
     role.isFirst = number == 1 && tries.count == 1
     role.forecastsStop = lastRound != nil || policy.maxStop != nil
     role.writeRate = writeRate
+    role.run = run
     if isLastBegun {
       role.isLast = true
       role.leavesStopped = lastRound == .leavesStopped
       if number == 1, policy.ifNotConverging == .fail { role.stopLimit = policy.maxStop }
     }
     var round = configuration
+    if let sinks {
+      role.covered = covered
+      if number > 1, let covered { role.written = covered.written(as: Self.sinkName, except: failed) }
+      let sink: any PageSink
+      do { sink = try sinks(number) } catch { throw SluiceError(of: error) }
+      return PreDump(round, as: role, into: sink, in: runtime, progress: progress)
+    }
     if number > 1 {
       round.parentDirectory = directory(number - 1)
       role.parent = last
@@ -154,6 +188,7 @@ struct RoundSequence: Sendable {
   /// Takes note of how the round went that `next` has given.
   mutating func ended(_ report: PreDumpReport) {
     last = report.place?.identity
+    failed = Set(report.processes.filter { $0.error != nil }.map(\.pid))
     writeRate = report.writeRate ?? writeRate
     guard !isLastBegun else { return }
     known = Set(report.processes.filter { $0.error == nil }.map(\.identity))
@@ -180,7 +215,8 @@ struct RoundSequence: Sendable {
 
   /// Has CRIU take every page anew, where it would not see what was written since the last round.
   private func distrustLastRound() throws(SluiceError) {
-    guard number > 0, try onTarget({ () throws(TargetError) in try SoftDirty.isSupported() }) else { return }
+    guard number > 0, sinks == nil, try onTarget({ () throws(TargetError) in try SoftDirty.isSupported() })
+    else { return }
     let tree: ProcessTree
     let first: NamespaceRoot?
     do throws(TargetError) {

@@ -1,3 +1,5 @@
+internal import SluiceImages
+
 /// Where pages go: images, a page server, a core file, object storage, or wherever a program wants them.
 ///
 /// A run calls `begin` for each process, `write` for its chunks in address order, `end` for the process, then the same
@@ -106,4 +108,11 @@ public struct RunManifest: Sendable {
   public let pageSize: Int
   /// What makes images valid; nil where no images are made.
   let images: ImagesManifest?
+
+  /// Since when it is tracked what the processes write, in microseconds since the machine started: `MakeImages` needs it for
+  /// images that CRIU's final dump can build on. Nil where that cannot be.
+  public var trackedSince: UInt64? {
+    guard case .dump(let inventory, _, let tracked, _) = images, tracked != nil else { return nil }
+    return inventory.dumpUptime
+  }
 }
