@@ -47,7 +47,7 @@ packages_package := $(packages_install) binutils dpkg-dev
 packages_soak := $(packages_build) default-jdk-headless python3 redis-server
 # openssl makes the certificates of the rows with TLS; iproute2 the network between two namespaces.
 packages_bench := $(packages_build) fio iproute2 openssl python3 util-linux
-packages_lint := $(packages_build) diffutils gcc-aarch64-linux-gnu libc6-dev-arm64-cross protobuf-c-compiler protobuf-compiler python3 shellcheck
+packages_lint := $(packages_build) diffutils gcc-aarch64-linux-gnu libc6-dev-arm64-cross mandoc protobuf-c-compiler protobuf-compiler python3 shellcheck
 
 # The rows that show how cost grows.
 bench_plots := $(addprefix scale-,size memory mappings processes threads)
