@@ -1,7 +1,7 @@
 # What a person or CI does with this repository; `make help` lists it. Every target installs what it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test fuzz sanitize lint interop interop-once interop-full soak soak-short bench bench-plots install deb dist \
+.PHONY: help build demo test fuzz sanitize lint interop interop-once interop-full soak soak-short bench bench-plots install deb deb-check dist \
   clean \
   build-packages test-packages soak-packages bench-packages lint-packages install-needs package-needs swift-found
 
@@ -43,6 +43,7 @@ packages_test := $(packages_build) bsdutils criu elfutils gdb groff-base openssl
 # The manual is made from what the program says of itself.
 packages_install := python3
 packages_package := $(packages_install) binutils dpkg-dev
+packages_deb_check := $(packages_package) lintian
 # Two big programs that everybody runs; a compiler for the Java that the second one runs.
 packages_soak := $(packages_build) default-jdk-headless python3 redis-server
 # openssl makes the certificates of the rows with TLS; iproute2 the network between two namespaces.
@@ -132,6 +133,10 @@ install: install-needs $(program) ## Install the program, its manual, completion
 
 deb: build package-needs ## Make a Debian package of the program, in .build/packages
 	@scripts/make-deb $(program) .build/checkouts $(packages)
+
+deb-check: deb ## Make the Debian package, and have Debian's checker look at it
+	@scripts/install-packages $(packages_deb_check)
+	@scripts/check-deb $(packages)
 
 dist: build-packages package-needs swift-found ## Make a tarball of the program that runs on any Linux, in .build/packages
 	$(SWIFT) build $(static_flags) --scratch-path $(static_build) --product sluice
