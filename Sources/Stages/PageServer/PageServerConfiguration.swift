@@ -52,7 +52,7 @@ extension PageServer {
       }
       guard idleTimeLimit >= .milliseconds(1) else {
         throw SluiceError(
-          .invalidArgument, "clients must be allowed to be silent for some time (idleTimeLimit)")
+          .invalidArgument, "the time that clients may be silent (idleTimeLimit) must be above 0")
       }
     }
   }

@@ -52,7 +52,7 @@ struct SoftDirtyTracker: DirtyTracker {
       return true
     }
     configuration.logger.warning(
-      "copying everything, since the images in \(parent.path) are no base for --tracker soft-dirty: \(reason)"
+      "copying everything: --tracker soft-dirty cannot use the images in \(parent.path) as a base: \(reason)"
     )
     return false
   }
@@ -110,7 +110,7 @@ struct SoftDirtyTracker: DirtyTracker {
     }
     if taken.ranMeanwhile {
       configuration.logger.warning(
-        "somebody else thawed the cgroup \(configuration.freezeCgroup ?? "") while it was found out what was written: this round copies everything"
+        "somebody else thawed the cgroup \(configuration.freezeCgroup ?? "") while Sluice read the soft-dirty bits: this round copies everything"
       )
     }
     var start = PreparedRound(of: tree, tracker: .softDirty, uptime: taken.uptime)
