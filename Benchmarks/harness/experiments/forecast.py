@@ -40,11 +40,15 @@ def _measure(setup, pid):
     """Pairs of forecasts and what came, in milliseconds: of the whole, and of the stop."""
     images = setup.disk / "images"
     # The forecast is for a copying rate, which is the user's to know: as it is onto this disk.
-    first = children.run(
-        str(setup.sluice), "pre-dump", "-t", str(pid), "-D", str(images), "--json", "--progress", "none"
-    ).json
-    rate = first["bytes_written"] * 10**6 // first["duration_us"]
-    remove_images(images)
+    rates = []
+    for _ in range(_RUNS):
+        settle()
+        figures = children.run(
+            str(setup.sluice), "pre-dump", "-t", str(pid), "-D", str(images), "--json", "--progress", "none"
+        ).json
+        rates.append(figures["bytes_written"] * 10**6 // figures["duration_us"])
+        remove_images(images)
+    rate = statistics.median_low(rates)
     wholes, stops = [], []
     for _ in range(_RUNS):
         settle()
@@ -61,19 +65,19 @@ def _measure(setup, pid):
         wholes.append((forecast["total_seconds"] * 1000, run.wall_seconds * 1000))
         stops.append(((low, high), stopped))
         remove_images(images)
-    return wholes, stops
+    return rate, wholes, stops
 
 
 def measure(setup):
     whole_figures, stop_figures, lines = {}, {}, []
     for title, start in _targets(setup):
         with start() as pid:
-            whole_figures[title], stop_figures[title] = _measure(setup, pid)
+            rate, whole_figures[title], stop_figures[title] = _measure(setup, pid)
         setup.progress(f"forecast: {title}")
         for (whole, real), ((low, high), stop) in zip(whole_figures[title], stop_figures[title]):
-            lines.append([title, f"{whole:.0f}", f"{real:.0f}", f"{low:.1f} to {high:.1f}", f"{stop:.1f}"])
+            lines.append([title, f"{rate >> 20}", f"{whole:.0f}", f"{real:.0f}", f"{low:.1f} to {high:.1f}", f"{stop:.1f}"])
     details = "Forecasts and what came, in ms\n" + matrix(
-        "process", ["in all", "really", "stopped for", "really"], lines
+        "process", ["MiB/s", "in all", "really", "stopped for", "really"], lines
     )
     # A process whose runs differ is not what a forecast can be blamed for: the median of each counts.
     worst_whole = max(
