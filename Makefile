@@ -1,7 +1,7 @@
 # What a person or CI does with this repository; `make help` lists it. Every target installs what it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test docs fuzz sanitize lint interop interop-once interop-full soak soak-short bench bench-plots install deb dist \
+.PHONY: help build demo test docs fuzz sanitize lint interop interop-once interop-full soak soak-short bench bench-plots install deb deb-check dist dist-check \
   clean \
   build-packages test-packages soak-packages bench-packages lint-packages install-needs package-needs swift-found
 
@@ -43,11 +43,15 @@ packages_test := $(packages_build) bsdutils criu elfutils gdb groff-base openssl
 # The manual is made from what the program says of itself.
 packages_install := python3
 packages_package := $(packages_install) binutils dpkg-dev
+packages_deb_check := $(packages_package) lintian
+# Other libraries and shells than those that the program is made beside.
+packages_dist_check := $(packages_package) busybox-static musl-tools
 # Two big programs that everybody runs; a compiler for the Java that the second one runs.
 packages_soak := $(packages_build) default-jdk-headless python3 redis-server
-# openssl makes the certificates of the rows with TLS; iproute2 the network between two namespaces.
-packages_bench := $(packages_build) fio iproute2 openssl python3 util-linux
-packages_lint := $(packages_build) diffutils gcc-aarch64-linux-gnu libc6-dev-arm64-cross protobuf-c-compiler protobuf-compiler python3 shellcheck
+# openssl makes the certificates of the rows with TLS; iproute2 the network between two namespaces. Forecasts are tried on
+# redis and a Java virtual machine.
+packages_bench := $(packages_build) default-jdk-headless fio iproute2 openssl python3 redis-server redis-tools util-linux
+packages_lint := $(packages_build) diffutils gcc-aarch64-linux-gnu libc6-dev-arm64-cross mandoc protobuf-c-compiler protobuf-compiler python3 shellcheck
 
 # The rows that show how cost grows.
 bench_plots := $(addprefix scale-,size memory mappings processes threads)
@@ -137,6 +141,14 @@ install: install-needs $(program) ## Install the program, its manual, completion
 
 deb: build package-needs ## Make a Debian package of the program, in .build/packages
 	@scripts/make-deb $(program) .build/checkouts $(packages)
+
+deb-check: deb ## Make the Debian package, and have Debian's checker look at it
+	@scripts/install-packages $(packages_deb_check)
+	@scripts/check-deb $(packages)
+
+dist-check: dist ## Make the tarball, and try it where nothing else is, as root
+	@scripts/install-packages $(packages_dist_check)
+	@scripts/check-dist $(packages)
 
 dist: build-packages package-needs swift-found ## Make a tarball of the program that runs on any Linux, in .build/packages
 	$(SWIFT) build $(static_flags) --scratch-path $(static_build) --product sluice

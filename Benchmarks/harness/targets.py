@@ -53,5 +53,54 @@ def process_tree(program, count, pages):
         child.stdout.close()
 
 
+# For programs of others to get ready.
+_LONGEST_START = 30
+_REDIS_KEYS = 50_000
+
+
+@contextlib.contextmanager
+def redis(directory):
+    """Starts a redis-server with some memory, and a client that keeps writing to it; gives the server's pid."""
+    socket = Path(directory) / "redis.sock"
+    with contextlib.ExitStack() as stack:
+
+        def start(*arguments):
+            child = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", "--", *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            stack.callback(children.end, child)
+            return child
+
+        server = start("redis-server", "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(directory))
+        ready = time.monotonic() + _LONGEST_START
+        while not socket.exists():
+            if server.poll() is not None or time.monotonic() > ready:
+                raise BenchmarkError("redis-server does not start: is it installed, with redis-benchmark?")
+            time.sleep(0.01)
+        load = ["redis-benchmark", "-s", str(socket), "-q", "-t", "set", "-r", str(_REDIS_KEYS), "-d", "2000"]
+        children.run(*load, "-n", str(4 * _REDIS_KEYS), "-P", "16")
+        start(*load, "-c", "1", "-l")
+        yield server.pid
+
+
+@contextlib.contextmanager
+def java(source):
+    """Starts a Java virtual machine whose program fills and drops memory all the while; gives its pid."""
+    child = subprocess.Popen(
+        ["setpriv", "--pdeathsig", "KILL", "--", "java", "-Xmx192m", "-Xms64m", str(source)], stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        line = child.stdout.readline().decode().strip()
+        if line != "ready":
+            raise BenchmarkError(f"java does not get ready: {line or 'it ended'}")
+        yield child.pid
+    finally:
+        children.end(child)
+        child.stdin.close()
+        child.stdout.close()
+
+
 def _state(pid):
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

@@ -35,7 +35,8 @@ public struct UnnamedFile: ~Copyable, Sendable {
     guard let name else { throw SystemError("making the file \(path), which has no name", returned: -EISDIR) }
     let directory = try DirectoryHandle(path: outer)
     if !replaces, try directory.status(of: name) != nil {
-      throw SystemError("making the file \(path)", returned: -EEXIST)
+      throw SystemError(
+        "making the file \(path): choose another name, or have it replaced (--force)", returned: -EEXIST)
     }
     return try directory.createUnnamed(for: name, direct: direct)
   }

@@ -1,8 +1,8 @@
 """The experiments, in the order of the table. Each gives one or more of its rows."""
 
 from . import (
-    alternate, budget, cached, core, disk, final, mappings, memory, page_server, read, rounds, scale, stalls, startup, stops,
-    throttle, tmpfs, write_cost,
+    alternate, budget, cached, core, disk, final, forecast, mappings, memory, page_server, read, rounds, scale, stalls, startup,
+    stops, throttle, tmpfs, write_cost,
 )
 from .variants import HUGE, MANY_THREADS, PLAIN, each
 
@@ -24,6 +24,7 @@ ALL = (
     (("final-stop-dense",), stops.measure_dense),
     (("final-stop-disk",), stops.measure_disk),
     (("predicted",), stops.measure_predicted),
+    (("forecast-total", "forecast-stop"), forecast.measure),
     (("fixed-round",), stops.measure_fixed),
     (("core-stop", "core-memory", "core-disk"), core.measure),
     (("vmas",), mappings.measure_many),

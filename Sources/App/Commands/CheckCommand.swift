@@ -66,12 +66,14 @@ private struct CheckOutput: Encodable {
 
   var text: String {
     let width = width
-    return findings.map { finding in
+    let lines = findings.map { finding in
       let name = finding.subject.rawValue
       let subject = name + String(repeating: " ", count: width - name.count)
       let word = finding.word + String(repeating: " ", count: 3 - finding.word.count)
       return "\(subject)  \(word)  \(finding.text)"
-    }.joined(separator: "\n")
+    }
+    // Where one would not, a message says why.
+    return (lines + (failure == nil ? ["OK: a pre-dump works here"] : [])).joined(separator: "\n")
   }
 }
 

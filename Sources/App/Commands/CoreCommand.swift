@@ -6,7 +6,7 @@ import Sluice
 struct CoreCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "core",
-    abstract: "Write a core dump of a running process, which goes on running.",
+    abstract: "Write a core dump of a process, which keeps running.",
     discussion: """
       The memory is copied while the process runs. At the end it is stopped for some milliseconds: for the registers of \
       its threads, and for what it has written meanwhile. gdb, lldb and eu-stack read the file:
@@ -21,84 +21,84 @@ struct CoreCommand: AsyncParsableCommand {
   @Option(
     name: [.customShort("t"), .customLong("pid")], parsing: .unconditional,
     help: ArgumentHelp(
-      "The process. With --from, which of those that the images are of, by its pid in its own pid namespace.",
+      "The process. With --from: which process of the images, by its pid in its own pid namespace.",
       valueName: "pid"))
   var pid: Int32?
 
   @Option(
     help: ArgumentHelp(
-      "Make the core of these images, of CRIU's final dump, instead of a running process.", valueName: "dir"),
+      "Make the core from these images of CRIU's final dump, not from a running process.", valueName: "dir"),
     completion: .directory)
   var from: String?
 
   @Option(
     help: ArgumentHelp(
-      "Expand this core, which --compress has made, instead of making one: debuggers do not read it as it is.",
+      "Expand this compressed core, instead of making one.",
       valueName: "file"), completion: .file())
   var expand: String?
 
   @Option(
     name: [.customShort("o"), .long],
     help: ArgumentHelp(
-      "The core file. {pid} and {name} in it stand for those of the process. It must not be there yet.",
+      "The core file. {pid} and {name} are replaced by those of the process. The file must not exist yet.",
       discussion: """
-        With -, the core goes to standard output when it is finished, as into zstd or ssh; until then it takes its room in \
-        an unnamed file in TMPDIR (or /var/tmp).
+        -o - writes the core to standard output when it is finished, such as into ssh. Until then it is an unnamed file in \
+        TMPDIR (or /var/tmp), which needs that much space.
         """,
       valueName: "file"), completion: .file())
   var output: String
 
   @Flag(
-    help: "Write a core of each descendant as well, all of the same moment; the file's name has {pid} in it.")
+    help: "Also write a core of each descendant, all of the same moment. The file's name must contain {pid}.")
   var tree = false
 
-  @Flag(help: "Replace a file that is there, when the new one is finished.")
+  @Flag(help: "Replace an existing file, when the new one is finished.")
   var force = false
 
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "Copy the memory up to N times while the process runs, each time what was written since. 0: one stop for everything.",
+      "Copy in up to N rounds while the process runs, each round only the pages written since the one before.",
       discussion:
-        "It ends earlier when another round would not help. The stop is as long as it takes to read what is left.",
+        "Fewer rounds are made when another one would not help. Then the process is stopped while the rest is read. 0: one stop for everything.",
       valueName: "n"))
   var rounds = CoreDump.Configuration.usualRounds
 
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "Go on with rounds until the stop is predicted to take no longer than this, as long as each makes it shorter.",
+      "Make rounds until the stop is predicted to take no longer than this, as long as each makes it shorter.",
       valueName: "ms"))
   var maxStop: Double?
 
   @Option(
     help: ArgumentHelp(
-      "With --max-stop, where rounds do not make the stop short enough: stop all the same, or fail and leave the process running.",
+      "With --max-stop, if rounds do not make the stop short enough: stop all the same, or fail and leave the process running.",
       valueName: "what"))
   var ifNotConverging = NotConvergingOption.stop
 
   @Option(
     help: ArgumentHelp(
       "Which memory is in the core: the bits of /proc/PID/coredump_filter (core(5)), in hexadecimal.",
-      discussion: "Without it, as the process has asked the kernel for; the usual is 33.", valueName: "bits"))
+      discussion: "The default is the filter of the process itself, usually 33.", valueName: "bits"))
   var filter: CoreFilterOption?
 
   @Flag(
     help:
-      "Leave out what only files have, also where the process has changed other pages of the same mapping.")
+      "Leave out pages that are the same in a file.")
   var dirtyOnly = false
 
   @Flag(
     help:
-      "Take only what it takes to show the calls of all threads: stacks, and the data of programs and libraries; a few MiB, in one stop."
+      "Take only what a debugger needs to show the calls of all threads: stacks, and the data of programs and libraries. A few MiB, in one stop."
   )
   var stacksOnly = false
 
   @Option(
     help: ArgumentHelp(
-      "Name processes and threads as they are called inside their pid namespace (a container), or outside.",
+      "Use the pids inside the process's pid namespace (a container), or outside.",
       discussion:
-        "Inside is what the kernel's own cores have, and what gdb wants; outside is what ps and gcore show on the host.",
+        "The kernel's own cores have those inside, and gdb expects them; ps and gcore on the host show those outside.",
       valueName: "side"))
   var pids = PidsOption.inside
 
@@ -107,7 +107,7 @@ struct CoreCommand: AsyncParsableCommand {
       "Compress the core when it is complete: zstd or none.",
       discussion: """
         gdb, lldb and elfutils read cores that are not compressed. 'sluice core --expand' and 'zstd -d' expand them; until \
-        the core is complete it takes its full room beside the compressed one.
+        the core is complete, it also needs its full size on the disk.
         """,
       valueName: "how"))
   var compress = CompressOption.none
@@ -117,9 +117,11 @@ struct CoreCommand: AsyncParsableCommand {
 
   @Option(
     parsing: .unconditional,
-    help: ArgumentHelp("The memory that may be used for the copying, such as 16M or 1GiB.", valueName: "size")
+    help: ArgumentHelp("The memory that copying may use, such as 16M or 1.5Gi.", valueName: "size")
   )
-  var memoryBudget = ByteCount(bytes: 64 << 20)
+  var memoryBudget = Self.usualBudget
+
+  private static let usualBudget = ByteCount(bytes: 64 << 20)
 
   @Option(
     parsing: .unconditional,
@@ -129,7 +131,7 @@ struct CoreCommand: AsyncParsableCommand {
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "How many threads read while it is stopped: auto (as many as there are processors) or a number.",
+      "How many threads read during the stop: auto (one for each processor) or a number.",
       valueName: "n"))
   var stopReaders = StopReadersOption.auto
 
@@ -138,7 +140,7 @@ struct CoreCommand: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "The way to the disk: auto, direct (past the page cache), buffered or cached (nobody waits for the disk).",
+      "How to write: auto, direct (past the page cache), buffered or cached (without waiting for the disk).",
       valueName: "way"))
   var io = IOOption.auto
 
@@ -149,7 +151,7 @@ struct CoreCommand: AsyncParsableCommand {
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
-      "End the run when it takes longer, as a signal would end it, with exit code 124.", valueName: "seconds")
+      "End the run after this time, as a signal would end it, with exit code 124.", valueName: "seconds")
   )
   var timeout: Double?
 
@@ -162,43 +164,58 @@ struct CoreCommand: AsyncParsableCommand {
   @Flag(help: "Print the figures as one JSON object on standard output.")
   var json = false
 
-  @Flag(name: [.short, .long], help: "Tell what is being done; given twice, tell more.")
+  @Flag(name: [.short, .long], help: "Say what is being done; given twice, say more.")
   var verbose: Int
 
   func validate() throws {
     guard from == nil || expand == nil else {
       throw ValidationError(
-        "--from and --expand exclude each other: a core is made, or one that is there is expanded")
+        "--from and --expand exclude each other: use one of them")
     }
-    if expand != nil, pid != nil { throw ValidationError("--expand takes a core, and no process (-t)") }
+    if expand != nil, pid != nil { throw ValidationError("--expand needs no process: leave out -t") }
     if expand == nil, from == nil, pid == nil {
       throw ValidationError("name a process (-t), images (--from) or a compressed core (--expand)")
     }
-    if from != nil || expand != nil, tree || stacksOnly || dirtyOnly || compress != .none || output == "-" {
+    if from != nil || expand != nil, let option = optionsOfProcesses.first(where: \.isGiven)?.name {
       throw ValidationError(
-        "--from and --expand write one file as it is: they take none of --tree, --stacks-only, --dirty-only, --compress and --output -"
+        "\(option) has no effect with \(from != nil ? "--from" : "--expand"): it is for cores of running processes (-t)"
       )
     }
-    guard !output.isEmpty else { throw ValidationError("--output takes a file, and not an empty name") }
-    guard rounds >= 0 else { throw ValidationError("--rounds takes a number from 0 up") }
+    guard !output.isEmpty else { throw ValidationError("--output must name a file: the name is empty") }
+    guard rounds >= 0 else { throw ValidationError("--rounds must be at least 0") }
     if let maxStop, !(maxStop > 0 && maxStop <= 1e9) {
-      throw ValidationError("--max-stop takes a number of milliseconds above 0")
+      throw ValidationError("--max-stop must be above 0 (milliseconds)")
     }
     if maxStop == nil, ifNotConverging == .fail {
-      throw ValidationError("--if-not-converging takes --max-stop")
+      throw ValidationError("--if-not-converging needs --max-stop")
     }
     if output == "-", tree || json || force {
       throw ValidationError(
-        "--output - takes none of --tree, --json and --force: there is one core, and it is all that is written there"
+        "--output - writes one core to standard output: leave out --tree, --json and --force"
       )
     }
     if stacksOnly, dirtyOnly { throw ValidationError("--stacks-only and --dirty-only exclude each other") }
     if tree, !output.contains("{pid}") {
-      throw ValidationError("--tree takes an --output with {pid} in it, since each process has a file")
+      throw ValidationError("--tree needs an --output with {pid}, since each process has a file")
     }
     if let timeout, !(timeout > 0 && timeout <= 1e9) {
-      throw ValidationError("--timeout takes a number of seconds above 0")
+      throw ValidationError("--timeout must be above 0 (seconds)")
     }
+  }
+
+  /// The options that mean nothing where no process is copied, and whether they say something else than by default.
+  private var optionsOfProcesses: [(name: String, isGiven: Bool)] {
+    [
+      ("--tree", tree), ("--rounds", rounds != CoreDump.Configuration.usualRounds),
+      ("--max-stop", maxStop != nil), ("--if-not-converging", ifNotConverging != .stop),
+      ("--filter", filter != nil), ("--dirty-only", dirtyOnly), ("--stacks-only", stacksOnly),
+      ("--pids", pids != .inside), ("--compress", compress != .none), ("--output -", isStream),
+      ("--stop-timeout", stopOptions.stopTimeout != StopOptions.usual),
+      ("--memory-budget", expand == nil && memoryBudget != Self.usualBudget),
+      ("--readers", readers != .each(1)), ("--stop-readers", stopReaders != .auto),
+      ("--max-rate", rate.maxRate != nil), ("--max-rate-file", rate.maxRateFile != nil),
+      ("--io", io != .auto), ("--progress", progress != .auto),
+    ]
   }
 
   func run() async throws {
@@ -228,13 +245,13 @@ struct CoreCommand: AsyncParsableCommand {
     let report: CoreReport
     switch result {
     case .success(let value): report = value
-    case .failure(let error): throw CommandFailure.report(error, after: cause)
+    case .failure(let error):
+      // Whoever reads the core, such as head(1), has seen enough.
+      if isStream, error.code == .io, error.errno?.code == EPIPE { throw ExitCode(128 + SIGPIPE) }
+      throw CommandFailure.report(error, after: cause)
     }
     for line in lines(report) { Terminal.message(line) }
-    guard !json || Terminal.json(report) else {
-      Terminal.message("sluice: writing to standard output failed")
-      throw ExitCode(74)
-    }
+    guard !json || Terminal.json(report) else { throw CommandFailure.outputFailed }
   }
 
   /// Runs work that makes the output in one go.
@@ -246,10 +263,7 @@ struct CoreCommand: AsyncParsableCommand {
     switch result {
     case .success(let report):
       Terminal.message(line(report))
-      guard !json || Terminal.json(report) else {
-        Terminal.message("sluice: writing to standard output failed")
-        throw ExitCode(74)
-      }
+      guard !json || Terminal.json(report) else { throw CommandFailure.outputFailed }
     case .failure(let error): throw CommandFailure.report(error, after: cause)
     }
   }

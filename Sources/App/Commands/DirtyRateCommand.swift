@@ -25,7 +25,10 @@ struct DirtyRateCommand: AsyncParsableCommand {
     help: ArgumentHelp("The process to measure, with its descendants.", valueName: "pid"))
   var pid: Int32
 
-  @Option(parsing: .unconditional, help: ArgumentHelp("How long to measure, in seconds.", valueName: "n"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "How long to measure, in seconds. The longest window is about half of that.", valueName: "n"))
   var seconds = 10.0
 
   @Flag(help: "Measure with soft-dirty bits. Only safe while no chain of images of this process exists.")

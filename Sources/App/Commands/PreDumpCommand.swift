@@ -378,7 +378,7 @@ extension PreDumpCommand {
         }
         if let newest = await summary.value, newest.isSetAside {
           Terminal.message(
-            "sluice: \(imagesDir)/\(completed) is set aside, since the round upon it was interrupted: no further round can build on it, but 'sluice flatten' works"
+            "sluice: \(imagesDir)/\(completed) is set aside, since the round on top of it was interrupted: no further round can build on it, but 'sluice flatten' works"
           )
         }
       }

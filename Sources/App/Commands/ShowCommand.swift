@@ -115,7 +115,9 @@ struct ShowCommand: AsyncParsableCommand {
         from: entry.address, to: entry.address + entry.pageCount * entries.pageSize,
         isInParent: entry.place == .parent)
     }
-    return Terminal.data((["  pid \(pid):"] + map.lines.map { "  \($0)" }).joined(separator: "\n"))
+    return Terminal.data(
+      (["  pid \(pid) (# in these images, + in the parent, . in neither):"] + map.lines.map { "  \($0)" })
+        .joined(separator: "\n"))
   }
 }
 
@@ -151,7 +153,7 @@ extension ImagesSummary {
     ]
     if isSetAside {
       lines.append(
-        "  set aside: no further round can build on these images, since a round upon them is running or was interrupted. They are complete: 'sluice flatten' works"
+        "  set aside: no further round can build on these images, since a later round is running or was interrupted. They are complete: 'sluice flatten' works"
       )
     }
     if let deduplicated { lines.append("  NOT WHOLE: \(deduplicated)") }

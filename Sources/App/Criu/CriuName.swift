@@ -46,7 +46,7 @@ enum CriuName {
     } catch {
       failure = error
     }
-    Terminal.message("sluice: \(failure.message) (it is not done by Sluice: \(reason))")
+    Terminal.message("sluice: \(failure.message) (Sluice does not do this: \(reason))")
     exit(failure.errno == ENOENT ? 66 : 71)
   }
 }

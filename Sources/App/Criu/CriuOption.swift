@@ -44,12 +44,12 @@ struct CriuOption: Sendable {
   /// Why it is left out.
   enum Reason: String, Sendable {
     case always = "a pre-dump by Sluice does that anyway"
-    case never = "CRIU's own pre-dump does not heed it either"
+    case never = "CRIU's own pre-dump ignores it, too"
     case dump = "it concerns the final dump"
     case restore = "it concerns the restore"
     case check = "it concerns CRIU's check"
     case server = "it concerns page servers and services"
-    case memoryAlone = "it concerns what a pre-dump of memory does not touch"
+    case memoryAlone = "it concerns things that a pre-dump of memory does not touch"
   }
 
   /// Without dashes.

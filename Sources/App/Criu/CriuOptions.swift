@@ -69,7 +69,7 @@ struct CriuOptions {
   /// What is asked for, if it is something that Sluice does, and nothing else.
   private static func verb(_ others: [String]) throws(Problem) -> Verb {
     if let option = others.first(where: { $0.hasPrefix("-") }) {
-      throw Problem(message: "\(option) is none of CRIU's options that Sluice knows")
+      throw Problem(message: "\(option) is not an option of CRIU that Sluice knows")
     }
     guard others.count == 1, let verb = Verb(rawValue: others[0]) else {
       throw Problem(
@@ -157,7 +157,7 @@ extension CriuOptions {
     // What a file holds beside may be meant for other versions. A flag may have a value there, which CRIU passes over.
     if isForCriu, let other = parsed.others.first(where: { $0.hasPrefix("-") }) {
       throw Problem(
-        message: "\(other) in the configuration file \(file) is none of CRIU's options that Sluice knows")
+        message: "\(other) in the configuration file \(file) is not an option of CRIU that Sluice knows")
     }
     return parsed.given.map { Choice($0, isFromFile: true) }
   }
@@ -204,7 +204,7 @@ extension CriuOptions {
     case "auto-dedup", "daemon", "tls", "tls-no-cn-verify":
       if !choice.isTakenBack { arguments.append("--\(option.name)") }
     case "lazy-pages":
-      throw Problem(message: "a page server of Sluice's gives no pages to a restore")
+      throw Problem(message: "Sluice's page server gives no pages to a restore")
     case "verbosity", "config", "no-default-config": break
     case "help", "version": throw Problem(message: "--\(option.name) asks about CRIU")
     default: leave(option, because: "a page server has no use for it")
@@ -223,13 +223,15 @@ extension CriuOptions {
     case .dedup: if !choice.isTakenBack { arguments.append("--auto-dedup") }
     case .frozenCgroup:
       guard !isForCriu || surroundings.freezes(value) else {
-        return leave(choice.option, because: "\(value) is no cgroup of version 2 that can be frozen")
+        return leave(choice.option, because: "\(value) is not a cgroup of version 2 that can be frozen")
       }
       arguments.append("--freeze-cgroup=\(value)")
     case .stopTimeout:
       guard isForCriu || choice.isFromFile else { return arguments.append("--timeout=\(value)") }
       // To CRIU it is the time for stopping the processes, not for the whole run, and 0 is no limit.
-      guard let seconds = UInt32(value) else { throw Problem(message: "--timeout takes a number of seconds") }
+      guard let seconds = UInt32(value) else {
+        throw Problem(message: "--timeout must be a number of seconds")
+      }
       let limit = seconds == 0 ? StopOptions.longest : min(seconds, StopOptions.longest)
       arguments.append("--stop-timeout=\(limit)")
     case .leftStopped:
@@ -241,7 +243,7 @@ extension CriuOptions {
     case .preDumpMode:
       // Both mean to read the memory; Sluice knows but one way.
       guard ["read", "splice"].contains(value) else {
-        throw Problem(message: "--pre-dump-mode takes read or splice")
+        throw Problem(message: "--pre-dump-mode must be read or splice")
       }
       leave(choice.option, because: "Sluice reads the memory in its own way")
     case .pageServer: if hasPageServer { arguments.append("--page-server") }
@@ -267,7 +269,7 @@ extension CriuOptions {
   }
 
   private mutating func leave(_ option: CriuOption, because reason: String) {
-    leftOut.append("CRIU's option --\(option.name) is left out: \(reason)")
+    leftOut.append("CRIU's option --\(option.name) is ignored: \(reason)")
   }
 
   /// Warnings are shown, which is what Sluice does without -v.
@@ -281,7 +283,9 @@ extension CriuOptions {
   private static func level(after level: Int, _ value: String?) throws(Problem) -> Int {
     guard let value else { return min(level + 1, mostLevel) }
     if value.allSatisfy({ $0 == "v" }) { return min(level + 1 + value.count, mostLevel) }
-    guard let number = Int(value) else { throw Problem(message: "-v takes a number, or further letters v") }
+    guard let number = Int(value) else {
+      throw Problem(message: "-v must be followed by a number, or by further letters v")
+    }
     return max(0, min(number, mostLevel))
   }
 }

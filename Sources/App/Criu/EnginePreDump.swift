@@ -53,7 +53,7 @@ struct EnginePreDump {
       arguments, for: .engine(configuration: configuration), in: .ours)
     do {
       let command = try PreDumpCommand.parse(options.arguments + ["--progress=none"])
-      return (command, unused.map { "the engine's option \($0) is left out" } + options.leftOut)
+      return (command, unused.map { "the engine's option \($0) is ignored" } + options.leftOut)
     } catch {
       throw Self.invalid(PreDumpCommand.message(for: error))
     }

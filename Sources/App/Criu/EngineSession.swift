@@ -49,7 +49,7 @@ extension EngineSession {
     let packet = try socket.peek()
     guard let request = EngineRequest(packet: packet) else {
       try socket.drop()
-      return try refuse(.empty, EngineAnswer.Failure(errno: EBADMSG, message: "the packet is no request"))
+      return try refuse(.empty, EngineAnswer.Failure(errno: EBADMSG, message: "the packet is not a request"))
     }
     let result = await answer(to: request, packet)
     try socket.drop()
@@ -152,7 +152,7 @@ extension EngineSession {
       command.tell(leftOut)
       return command
     } catch let problem as CriuOptions.Problem {
-      Terminal.message("sluice: the request is handed on to CRIU: \(problem.message)")
+      Terminal.message("sluice: the request is passed on to CRIU: \(problem.message)")
       throw try handOn()
     } catch let failure as EngineAnswer.Failure {
       throw failure
@@ -180,7 +180,7 @@ extension EngineSession {
     case .success(false):
       throw EngineAnswer.Failure(errno: EIO, message: "the images are valid, but stats-dump cannot be copied")
     case .failure(let error) where error.code == .hiddenMemory:
-      Terminal.message("sluice: the request is handed on to CRIU: \(error.message)")
+      Terminal.message("sluice: the request is passed on to CRIU: \(error.message)")
       DescriptorLimit.set(limit)
       throw try handOn()
     case .failure(let error):

@@ -22,7 +22,8 @@ struct EngineSocket {
     let peer = PacketSocket.peer(of: descriptor)
     guard peer > 0 else {
       throw Broken(
-        message: "descriptor \(descriptor), by which an engine should speak to us, is no socket of packets"
+        message:
+          "descriptor \(descriptor), which should be the socket of an engine, is not a socket of packets"
           + " (AF_UNIX, SOCK_SEQPACKET): \(CommandFailure.text(-peer))")
     }
     self.descriptor = descriptor

@@ -23,7 +23,7 @@ struct RealCriu {
       throw EngineAnswer.Failure(
         errno: ENOENT,
         message:
-          "there is no CRIU to hand this on to (looked for \(wanted)): install it, or say where it is in"
+          "there is no CRIU to pass this on to (looked for \(wanted)): install it, or say where it is in"
           + " \(Self.variable)")
     }
     path = found

@@ -26,7 +26,7 @@ struct RequestOrder {
     case .dump where isAfterPreDump: return .handOn
     case _ where isAfterPreDump:
       return .refuse(
-        "after a pre-dump only another one or a dump may be asked for, not \(request.kind.rawValue)")
+        "after a pre-dump, only another pre-dump or a dump may follow, not \(request.kind.rawValue)")
     case .singlePreDump: return isForCriu ? .handOn : .preDump
     case .pageServer, .pageServerChild: return isForCriu ? .handOn : .startPageServer
     // Those that CRIU has started it has handed on to itself.

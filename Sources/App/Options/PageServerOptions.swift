@@ -65,7 +65,7 @@ struct PageServerOptions: ParsableArguments {
     }
     guard !tlsOptions.tls || pageServerLayout != .auto else {
       throw ValidationError(
-        "with --tls, --page-server-layout must be 24 (servers up to CRIU 4.1.1) or 32 (from 4.2 on; sluice accepts both): it cannot be found out then"
+        "with --tls, --page-server-layout must be 24 (servers up to CRIU 4.1.1) or 32 (from 4.2 on; sluice accepts both): Sluice cannot find it out over TLS"
       )
     }
     if let psSocket {

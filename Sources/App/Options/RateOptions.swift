@@ -5,6 +5,7 @@ import Sluice
 /// The options that say how fast pages are written or sent.
 struct RateOptions: ParsableArguments {
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "Write or send no more bytes a second than this, such as 100M.",
       discussion: "A round that stops the processes (--final) is not slowed down.", valueName: "size"))

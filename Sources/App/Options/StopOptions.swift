@@ -8,7 +8,9 @@ struct StopOptions: ParsableArguments {
     help: ArgumentHelp(
       "The longest time that the processes may be stopped, from the first stop until all of them run again.",
       discussion: "What would take longer fails, and the processes run on.", valueName: "seconds"))
-  var stopTimeout = 30.0
+  var stopTimeout = Self.usual
+
+  static let usual = 30.0
 
   /// Nothing is stopped in less.
   static let shortest = 0.001

@@ -10,6 +10,7 @@ enum UsageMessage {
       if message.contains("<size>'") {
         return message + ": a size is a number with a unit of 1024, such as 16M, 16Mi or 1.5G"
       }
+      if message.contains("<pid>'") { return message + ": a pid is a number, such as 4711" }
       return choices(message)
     }
     // A message has one line.

@@ -136,7 +136,7 @@ struct PreDumpOutput: Encodable {
         "\(name), which compares pages: later rounds with --tracker content can build on these images, 'criu dump' cannot"
     case .nothing:
       return
-        "\(name): neither 'criu dump' nor a later round can build on these images. If one is to, begin with --tracker content"
+        "\(name): neither 'criu dump' nor a later round can build on these images. For later rounds, begin with --tracker content"
     }
   }
 

@@ -51,7 +51,7 @@ struct TopView {
       // What is above nothing can be seen.
       return Self.levels[max(1, Int((rate / most * Double(Self.levels.count - 1)).rounded()))]
     }
-    return "[\(String(columns))] at most \(ByteCount.text(Int(most)))/s"
+    return "[\(String(columns))] over time, at most \(ByteCount.text(Int(most)))/s"
   }
 
   private func estimate(_ report: DirtyRate.Report) -> String {

@@ -44,7 +44,7 @@ public final class ChainPagemap {
   public init(name: String, in chain: ImageChain) throws(ImagesError) {
     self.name = name
     guard let own = try LevelPagemap(name: name, in: chain.levels[0]) else {
-      throw ImagesError(.malformed, "\(chain.path)/\(name) has gone")
+      throw ImagesError(.malformed, "\(chain.path)/\(name) has disappeared")
     }
     self.own = own
     pagesID = own.pagesID
@@ -193,7 +193,7 @@ public final class ChainPagemap {
   private func missing(_ address: UInt64) -> ImagesError {
     ImagesError(
       .malformed,
-      "no directory of the chain has the page at 0x\(String(address, radix: 16)) of \(name), which a newer one leaves to it"
+      "the page at 0x\(String(address, radix: 16)) of \(name) is missing: a newer directory leaves it to the older ones, and none has it"
     )
   }
 }
@@ -278,7 +278,7 @@ private final class LevelPagemap {
     if file == nil, try level.directory.sentMark() != nil { return }
     let size = file?.byteCount ?? 0
     guard size == nextOffset else {
-      throw ImagesError(.malformed, "\(path) has \(size) bytes, and its pagemap is of \(nextOffset)")
+      throw ImagesError(.malformed, "\(path) has \(size) bytes, but its pagemap lists \(nextOffset)")
     }
   }
 

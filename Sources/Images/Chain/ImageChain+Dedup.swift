@@ -19,7 +19,7 @@ extension ImageChain {
   public func dedup() throws(ImagesError) -> Deduplicated {
     // What is not known to be complete replaces nothing, and what is not understood is not touched.
     if let problem = try verify().problems.first {
-      throw ImagesError(.malformed, "\(problem); so no pages are given back")
+      throw ImagesError(.malformed, "\(problem); so no pages are removed")
     }
     // Also where the chain needs nothing of it.
     for name in try pagemapNames() { try ChainPagemap(name: name, in: self).checkForms() }
@@ -87,6 +87,6 @@ extension ImageChain {
 extension DedupMark {
   /// What is wrong with a directory that is read without the one that has its pages.
   public func problem(of path: String) -> String {
-    "\(path) lacks pages that 'sluice dedup' has given back, since \(path)/\(child) replaces them: it is only complete as the parent of that one"
+    "\(path) lacks pages that 'sluice dedup' has removed, since \(path)/\(child) replaces them: it is only complete as the parent of that one"
   }
 }

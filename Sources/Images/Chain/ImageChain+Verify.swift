@@ -39,7 +39,7 @@ extension ImageChain {
     do throws(ImagesError) {
       if let sent = try level.directory.sentMark() {
         verified.notes.append(
-          "the pages of \(level.directory.path) were sent to the page server \(sent.server): what is here can be built upon, not restored"
+          "the pages of \(level.directory.path) were sent to the page server \(sent.server): later rounds can build on this directory, but nobody can restore from it"
         )
       }
       // A parent's may be aside while, or since, a round was made upon it; restoring asks for none of theirs.
@@ -47,13 +47,13 @@ extension ImageChain {
       case .complete: break
       case .received where isOwn:
         verified.notes.append(
-          "\(level.directory.path) has what a page server received, and no inventory.img: copy that and what else is in the client's own images directory beside it, to restore it"
+          "\(level.directory.path) has the pages that a page server received, but no inventory.img: to restore, copy it and the other files of the client's own images directory here"
         )
       case .unfinished where isOwn:
         verified.problems.append("\(level.directory.path) has no inventory.img: its run was interrupted")
       case .setAside where isOwn:
         verified.notes.append(
-          "\(level.directory.path) is complete and set aside: no further round can build on it, since one that was to is under way or was interrupted"
+          "\(level.directory.path) is complete and set aside: no further round can build on it, since a later one is running or was interrupted"
         )
       case .unfinished, .received, .setAside: break
       }

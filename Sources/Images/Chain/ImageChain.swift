@@ -46,11 +46,11 @@ public struct ImageChain: Sendable {
       guard levels.count <= Self.mostLevels else {
         throw ImagesError(
           .malformed,
-          "\(levels[0].directory.path) builds on more than \(Self.mostLevels - 1) directories: make one of them ('sluice flatten') before there are so many"
+          "\(levels[0].directory.path) builds on more than \(Self.mostLevels - 1) directories: make one of them earlier ('sluice flatten')"
         )
       }
       guard seen.insert(try last.directory.identity()).inserted else {
-        throw ImagesError(.malformed, "the parents of \(levels[0].directory.path) go round in a circle")
+        throw ImagesError(.malformed, "the parents of \(levels[0].directory.path) form a circle")
       }
       guard let parent = try last.directory.parent(trust: trust) else { break }
       levels.append(Level(parent, trust: trust))

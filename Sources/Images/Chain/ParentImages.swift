@@ -166,7 +166,7 @@ public final class ParentImages: Sendable {
       if renamed == 0 { try putBack() }
       throw ImagesError(
         .cannotCreate,
-        "setting \(path)/\(ImageFormat.inventoryName) aside, which must be done before the dirty pages of its processes are taken",
+        "setting \(path)/\(ImageFormat.inventoryName) aside, before the dirty pages of its processes are read",
         errno: errno)
     }
   }

@@ -41,7 +41,7 @@ public struct CheckpointImages: Sendable {
     else {
       throw ImagesError(
         .malformed,
-        "\(chain.path) has no \(ImageFormat.processesName): these are no images of a final dump ('criu dump'), which has the registers"
+        "\(chain.path) has no \(ImageFormat.processesName): only images of a final dump ('criu dump') have the registers for a core"
       )
     }
     try reader.expect(magics: [ImageFormat.commonMagic, ImageFormat.processesMagic])
@@ -51,9 +51,11 @@ public struct CheckpointImages: Sendable {
       like: Sluice__ProcessEntry.blank, besides: Self.everyField, longest: Self.longestProcess,
       body: { unsafe Entry($0) })
     {
-      guard let entry else { throw reader.malformed("a process has no pid, or one that there is not") }
+      guard let entry else { throw reader.malformed("a process has no pid, or an impossible one") }
       threads += 1 + entry.threads.count
-      guard threads <= Self.mostThreads else { throw reader.malformed("it has more threads than a machine") }
+      guard threads <= Self.mostThreads else {
+        throw reader.malformed("it has more threads than a machine can have")
+      }
       entries.append(entry)
     }
     self.entries = entries
@@ -147,9 +149,9 @@ public struct CheckpointImages: Sendable {
     case .success(let success)?: return success
     case .failure(.noRegisters)?, nil: throw reader.malformed("it has no registers")
     case .failure(.narrow)?:
-      throw reader.malformed("it is of a program of 32 bits, of which no cores are made")
+      throw reader.malformed("it is of a 32-bit program, and Sluice makes no cores of those")
     case .failure(.processor(let number))?:
-      throw reader.malformed("it is of a processor of which no cores are made (\(number))")
+      throw reader.malformed("it is of a processor (\(number)) that Sluice makes no cores for")
     }
   }
 

@@ -38,7 +38,7 @@ public struct Inventory: Hashable, Sendable {
 
   private static func distrustingTime(of uptime: UInt64) -> UInt64 { 1 + uptime % (tickMicroseconds - 1) }
 
-  /// Whether the soft-dirty bits do not tell all that was written since.
+  /// Whether the soft-dirty bits do not show all writes since then.
   public var distrustsSoftDirty: Bool { dumpUptime.map { $0 > 0 && $0 < Self.tickMicroseconds } ?? false }
 
   /// Whether it is the one of images that were made then, in microseconds since boot.
@@ -69,7 +69,7 @@ public struct Inventory: Hashable, Sendable {
     ) { unsafe Inventory($0) }
     guard let inventory else { throw reader.malformed("it has no record") }
     guard ImageFormat.knownVersions.contains(inventory.imageVersion) else {
-      throw reader.newer("its images are of version \(inventory.imageVersion), which is not known")
+      throw reader.newer("its images are of the unknown version \(inventory.imageVersion)")
     }
     self = inventory
   }

@@ -40,7 +40,7 @@ public struct PageHashReader: ~Copyable {
     let count = try Self.readBlock(number: 0, of: file, path, at: 0, into: &words)
     guard let head = PageHashHead(words: words[PageHashBlock.headWords..<PageHashBlock.headWords + count]),
       head.pageSize > 0
-    else { throw Self.malformed(path, "it does not say what its hashes are of") }
+    else { throw Self.malformed(path, "it does not say which pages its hashes are of") }
     self.head = head
     self.file = file
     self.path = path
@@ -79,12 +79,12 @@ public struct PageHashReader: ~Copyable {
     let address = UInt64(littleEndian: words[rest.lowerBound])
     let count = UInt64(littleEndian: words[rest.lowerBound + 1])
     guard count > 0, count <= UInt64(rest.count - 2) / 2 else {
-      throw Self.malformed(path, "a run has \(count) pages, and not as many hashes")
+      throw Self.malformed(path, "a run of \(count) pages has another number of hashes")
     }
     let (length, isTooLong) = count.multipliedReportingOverflow(by: head.pageSize)
     let (end, isTooHigh) = address.addingReportingOverflow(length)
     guard !isTooLong, !isTooHigh, address >= run.pages.upperBound else {
-      throw Self.malformed(path, "the run at 0x\(String(address, radix: 16)) is not where it belongs")
+      throw Self.malformed(path, "the run at 0x\(String(address, radix: 16)) is in the wrong place")
     }
     run = Run(pages: address..<end, firstHash: rest.lowerBound + 2)
     rest = rest.lowerBound + 2 + 2 * Int(count)..<rest.upperBound
@@ -97,14 +97,14 @@ public struct PageHashReader: ~Copyable {
     into words: inout [UInt64]
   ) throws(ImagesError) -> Int {
     let got = try file.read(at: offset, into: &words) / 8
-    guard got >= PageHashBlock.headWords else { throw malformed(path, "it ends before its end") }
+    guard got >= PageHashBlock.headWords else { throw malformed(path, "it ends too early") }
     guard UInt64(littleEndian: words[0]) >> 32 != UInt64(ImageFormat.seedlessHashesMagic) else {
       throw ImagesError(
         .malformed,
-        "\(path) was made by an earlier Sluice: its hashes have no seed, so that they prove nothing")
+        "\(path) was made by an earlier Sluice: its hashes have no seed, so they prove nothing")
     }
     guard UInt64(littleEndian: words[0]) == PageHashBlock.mark(number: number) else {
-      throw malformed(path, "block \(number) does not begin as one")
+      throw malformed(path, "block \(number) has a wrong beginning")
     }
     guard let count = Int(exactly: UInt64(littleEndian: words[1])), count >= 0,
       count <= got - PageHashBlock.headWords
@@ -112,7 +112,7 @@ public struct PageHashReader: ~Copyable {
     let checksum = PageHashBlock.checksum(words, count: count, number: number)
     guard checksum.low == UInt64(littleEndian: words[2]), checksum.high == UInt64(littleEndian: words[3])
     else {
-      throw malformed(path, "block \(number) is not as it was written")
+      throw malformed(path, "block \(number) is damaged")
     }
     return count
   }

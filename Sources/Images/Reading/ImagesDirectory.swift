@@ -126,7 +126,8 @@ public struct ImagesDirectory: ~Copyable, Sendable {
       throw ImagesError(.io, "listing the images directory \(path)", errno: SystemErrno(returned: result))
     }
     guard names.count <= mostNames else {
-      throw ImagesError(.malformed, "\(path) has more than \(mostNames) files: it is no directory of images")
+      throw ImagesError(
+        .malformed, "\(path) has more than \(mostNames) files, so it is not a directory of images")
     }
     return names.sorted()
   }

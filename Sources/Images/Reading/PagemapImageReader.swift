@@ -44,12 +44,14 @@ public struct PagemapImageReader: ~Copyable {
       var at: String { "the entry at 0x\(String(run.address, radix: 16))" }
       guard run.flags.isSubset(of: .known) else {
         let unknown = run.flags.subtracting(.known).rawValue
-        throw reader.newer("\(at) has the flag 0x\(String(unknown, radix: 16)), which is not known")
+        throw reader.newer("\(at) has the unknown flag 0x\(String(unknown, radix: 16))")
       }
       guard run.pageCount > 0 else { continue }
-      guard run.address % pageSize == 0 else { throw reader.malformed("\(at) does not begin with a page") }
+      guard run.address % pageSize == 0 else {
+        throw reader.malformed("\(at) does not start at the beginning of a page")
+      }
       guard run.address < Self.highestEnd, run.pageCount <= (Self.highestEnd - run.address) / pageSize else {
-        throw reader.malformed("\(at) leaves the address space")
+        throw reader.malformed("\(at) is outside the address space")
       }
       guard run.address >= lowest else {
         throw reader.malformed("\(at) overlaps another, or is not in order")

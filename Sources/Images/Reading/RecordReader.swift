@@ -69,7 +69,7 @@ struct RecordReader: ~Copyable {
       }
     }
     guard let (result, unknown) = result else { throw malformed("a record lacks a required field") }
-    if let unknown { throw newer("a record has the field \(unknown), which is not known") }
+    if let unknown { throw newer("a record has the unknown field \(unknown)") }
     position += Int(size)
     return result
   }

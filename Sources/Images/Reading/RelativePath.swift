@@ -22,7 +22,7 @@ enum DirectoryPath {
     do throws(SystemError) {
       return try SymbolicLink.text(of: "/proc/self/fd/\(descriptor)", called: name)
     } catch {
-      throw ImagesError(.io, "asking where the directory \(name) is", errno: error.errno)
+      throw ImagesError(.io, "finding the directory \(name)", errno: error.errno)
     }
   }
 }

@@ -151,8 +151,9 @@ public final class OutputFile: Sendable {
     let errno = SystemErrno(returned: result)
     let advice =
       switch errno.name {
-      case "ENOSPC", "EDQUOT": "; free some space there or choose another directory"
-      case "EFBIG": "; raise the limit on file sizes (ulimit -f)"
+      case "ENOSPC": ": the disk is full; free some space there or choose another directory"
+      case "EDQUOT": ": the quota is used up; free some space there or choose another directory"
+      case "EFBIG": ": the file is too big; raise the limit on file sizes (ulimit -f)"
       default: ""
       }
     return ImagesError(.io, "writing \(path)\(advice)", errno: errno)

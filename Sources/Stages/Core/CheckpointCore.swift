@@ -92,7 +92,7 @@ public struct CheckpointCore: Sendable {
         let pids = images.entries.prefix(20).map { "\($0.pid)" }.joined(separator: ", ")
         throw SluiceError(
           .invalidArgument,
-          "\(directory) has images of \(images.entries.count) processes: name one of them (\(pids))")
+          "\(directory) has images of \(images.entries.count) processes: name one by -t (\(pids))")
       }
       return only
     }
@@ -105,7 +105,7 @@ public struct CheckpointCore: Sendable {
 
   private func write(pid: Int32?, to output: borrowing PlainFile) throws(SluiceError) -> Report {
     guard output.isRegular, output.status.byteCount == 0 else {
-      throw SluiceError(.invalidArgument, "\(output.name) is no empty file")
+      throw SluiceError(.invalidArgument, "\(output.name) is not empty: choose another file")
     }
     let images = try open()
     let entry = try entry(pid, of: images)

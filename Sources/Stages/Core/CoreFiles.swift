@@ -70,7 +70,7 @@ final class CoreFiles: Sendable {
     guard isNew else {
       throw SluiceError(
         .invalidArgument,
-        "process \(process.pid) would have the same core file as another one, \(path): put {pid} into its name"
+        "process \(process.pid) and another one would have the same core file, \(path): put {pid} into its name"
       )
     }
     let file = try CoreFile(

@@ -164,7 +164,7 @@ final class CoreRound: Sendable {
       }
       if isFirst {
         logger.warning(
-          "of shared memory that process \(process.pid) has mapped, only what it has come to itself is in the core: as root, or with CAP_CHECKPOINT_RESTORE, all is"
+          "the core has only those pages of large shared memory that process \(process.pid) has touched itself: run sluice as root, or with CAP_CHECKPOINT_RESTORE, to get all"
         )
       }
     }

@@ -48,7 +48,7 @@ struct CoreRun: Sendable {
     }
     guard !report.cores.isEmpty else {
       throw SluiceError(
-        .targetGone, "process \(root.pid) ended before its threads could be looked at: there is no core")
+        .targetGone, "process \(root.pid) ended before its threads were read: there is no core")
     }
     report.duration = .nanoseconds(counted: sluice_monotonic_nanoseconds() - began)
     return report
@@ -59,13 +59,14 @@ struct CoreRun: Sendable {
     let name = CoreName(template: configuration.path)
     guard !configuration.includesDescendants || name.tellsProcessesApart else {
       throw SluiceError(
-        .invalidArgument, "a core of each process takes a name of its own: put {pid} into the file's name")
+        .invalidArgument, "each process needs a core file of its own: put {pid} into the file's name")
     }
     guard configuration.stream == nil || !configuration.includesDescendants else {
-      throw SluiceError(.invalidArgument, "several cores cannot be written one behind the other: name files")
+      throw SluiceError(.invalidArgument, "several cores cannot go into one stream: name files")
     }
     guard configuration.policy.rounds >= 0 else {
-      throw SluiceError(.invalidArgument, "\(configuration.policy.rounds) rounds cannot be made: 0 can")
+      throw SluiceError(
+        .invalidArgument, "the number of rounds must be at least 0, not \(configuration.policy.rounds)")
     }
     var policy = configuration.policy
     policy.rounds = max(policy.rounds, 1)
@@ -75,7 +76,7 @@ struct CoreRun: Sendable {
     guard try onTarget({ () throws(TargetError) in try root.isOf64Bits() }) else {
       throw SluiceError(
         .invalidArgument,
-        "process \(root.pid) is a 32-bit program, of which Sluice makes no cores: gcore does")
+        "process \(root.pid) is a 32-bit program, and Sluice makes no cores of those: use gcore")
     }
     let files = try CoreFiles(
       name, first: root, replacing: configuration.replacesFiles,
@@ -116,7 +117,7 @@ struct CoreRun: Sendable {
   }
 
   private func tellSingleStop(_ reason: String) {
-    logger.warning("the core is made in one stop, without rounds before it, since \(reason)")
+    logger.warning("the core is made in one stop, without rounds before it: \(reason)")
   }
 
   private func rounds(

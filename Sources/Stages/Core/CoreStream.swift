@@ -21,7 +21,9 @@ enum CoreStream {
       }
       let wanted = Int(min(byteCount - position, pieceBytes))
       let got = try file.read(at: position, into: &piece, count: wanted)
-      guard got == wanted else { throw SluiceError(.io, "reading \(file.name): it has become shorter") }
+      guard got == wanted else {
+        throw SluiceError(.io, "reading \(file.name): the file became shorter in the meantime")
+      }
       try stream.write(piece, 0..<got)
       position += UInt64(got)
     }

@@ -23,7 +23,8 @@ extension Capabilities {
     }
     return Finding(
       .merging, false, SoftDirtyDoubts(merged: doubts.merged).reason, fallback: consequence,
-      advice: "have none merged: prctl(PR_SET_MEMORY_MERGE), MADV_UNMERGEABLE, or 2 in /sys/kernel/mm/ksm/run"
+      advice:
+        "switch merging off: prctl(PR_SET_MEMORY_MERGE), MADV_UNMERGEABLE, or 2 in /sys/kernel/mm/ksm/run"
     )
   }
 
@@ -45,17 +46,17 @@ extension Capabilities {
         guard walk.haveProbes else { continue }
         add(
           Finding(
-            .probes, false, "there are probes on the program of process \(process.pid), or were",
+            .probes, false, "the program of process \(process.pid) has probes (uprobes), or had some",
             fallback:
               "'criu dump' may take old code for current when one is set or removed after the last round",
-            advice: "boot Linux 6.16 or later, or set and remove none until the dump is made"))
+            advice: "boot Linux 6.16 or later, or change no probe until the dump is made"))
         return
       }
       add(
         Finding(
           .probes, true,
           KernelSupport.probesHideWrites
-            ? "there are no probes on it" : "the kernel tells of code that probes replace"))
+            ? "it has no probes" : "the kernel reports code that probes replace"))
     } catch {
       add(Finding(.probes, nil, error.description))
     }

@@ -14,12 +14,12 @@ extension Capabilities {
       return Finding(.numa, true, "\(topology.nodes.count) nodes (\(list(topology))): \(placement)\(limits)")
     }
     guard topology.nodes.count > 1 else {
-      return Finding(.numa, true, "there is one node, so nothing is placed\(limits)")
+      return Finding(.numa, true, "the machine has one node, so nothing is placed\(limits)")
     }
     return Finding(
       .numa, false, "of \(topology.nodes.count) nodes (\(list(topology))) one may be used\(limits)",
       fallback: "the kernel chooses where readers and buffers are",
-      advice: "let Sluice have processors and memory of the others (cpuset, taskset)")
+      advice: "allow Sluice processors and memory of the others (cpuset, taskset)")
   }
 
   /// Each node with its memory and how many processors we may run on there.

@@ -16,7 +16,7 @@ extension Capabilities {
         found += "; not copied: \(tree.skipped.count), such as process \(skipped.pid): \(skipped.reason)"
       }
       for process in tree.processes where try process.isDumpingCore() {
-        found += "; process \(process.pid) is dumping core and will end: it is not stopped"
+        found += "; process \(process.pid) is dumping core and will end: Sluice does not stop it"
       }
       try HiddenMemory.check(tree.processes)
       // Later rounds are known by it to be of the same start of the machine.
@@ -46,14 +46,14 @@ extension Capabilities {
           fallback: outsider.isCertain
             ? "rounds copy what it writes, --final and verify -t refuse"
             : "it is treated as a process with memory of its own",
-          advice: "name a process that has both below it (-t)"))
+          advice: "give -t a common ancestor of both"))
     } else if let (pid, other) = tree.unclear.min(by: { $0.key < $1.key }) {
       add(
         Finding(
           .sharedMemory, nil,
-          "the kernel does not tell whether process \(pid) shares the memory of process \(other)",
-          fallback: "both are copied, and the one is not watched (userfaultfd)",
-          advice: "boot a kernel with CONFIG_KCMP, and have no seccomp filter forbid kcmp"))
+          "the kernel does not say whether process \(pid) shares the memory of process \(other)",
+          fallback: "both are copied, and process \(pid) is not watched (userfaultfd)",
+          advice: "boot a kernel with CONFIG_KCMP, and allow kcmp in the seccomp filter"))
     } else {
       add(Finding(.sharedMemory, true, "no process outside of the tree shares its memory"))
     }
@@ -91,7 +91,7 @@ extension Capabilities {
     }
     return Finding(
       .imagesDirectory, nil,
-      "\(found); only \(free >> 20) MiB are free there, and up to \(memoryBytes >> 20) MiB are to be copied",
+      "\(found), but only \(free >> 20) MiB are free there, and the process has up to \(memoryBytes >> 20) MiB to copy",
       fallback: "the pre-dump fails if they do not fit, and leaves nothing there",
       advice: "choose a directory with more space")
   }
@@ -126,12 +126,12 @@ extension Capabilities {
         let count = try MappingRoom.count(of: process)
         if count > most.count { most = (process.pid, count) }
       }
-      let found = "process \(most.pid) has \(most.count) mappings of the \(room.limit) that it may have"
+      let found = "process \(most.pid) has \(most.count) mappings; it may have \(room.limit)"
       add(
         Finding(
           .mappings, room.allowsBeginning(with: most.count),
-          "\(found); while --rounds watches it, new ones merge with none of these, and several cannot be moved at once (mremap, Linux 6.17), nor ever what grew meanwhile: --tracker content does without",
-          fallback: "what it writes is not watched: its rounds go by soft-dirty bits, or compare pages",
+          "\(found); while --rounds watches it, new mappings stay separate, and mremap cannot move several at once; --tracker content avoids that",
+          fallback: "the process is not watched: its rounds use soft-dirty bits, or compare pages",
           advice: "raise vm.max_map_count"))
     } catch {
       add(Finding(.mappings, nil, error.description))
@@ -151,7 +151,7 @@ extension Capabilities {
       Finding(
         .hiddenMemory, KernelSupport.hiddenMemory(),
         yes: "memory that a process itself may not read can be read",
-        no: "the kernel shows memory that a process itself may not read to none but its tracer",
+        no: "the kernel shows memory that a process itself may not read only to its tracer",
         fallback: "a process that has pages in such memory cannot be copied",
         advice: "boot with proc_mem.force_override=always"))
     add(
@@ -159,13 +159,13 @@ extension Capabilities {
         .writeProtect, KernelSupport.asynchronousWriteProtect(),
         yes: "rounds of one run (--rounds) need not stop the processes",
         fallback: "later rounds stop the processes for a moment, or read all pages and compare them",
-        advice: "boot Linux 6.7 or later, and have no seccomp filter forbid userfaultfd"))
+        advice: "boot Linux 6.7 or later, and allow userfaultfd in the seccomp filter"))
     let reason = RingExecutor.reasonUnavailable()
     add(
       Finding(
         .ioUring, reason.map { .refused($0) } ?? .yes, yes: "available",
         fallback: "threads write with pwrite, which takes more CPU",
-        advice: "set kernel.io_uring_disabled to 0, and have no seccomp filter forbid it"))
+        advice: "set kernel.io_uring_disabled to 0, and allow io_uring in the seccomp filter"))
   }
 
   mutating func tryPrivileges() {
@@ -218,8 +218,8 @@ extension Capabilities {
     case .noYama: return Finding(.ptraceScope, true, "the kernel has no Yama")
     case .unknown:
       return Finding(
-        .ptraceScope, nil, "it cannot be read, since /proc is mounted without settings (subset=pid)",
-        fallback: "where it is above 0, processes of the same user cannot be read",
+        .ptraceScope, nil, "unknown: /proc is mounted without settings (subset=pid)",
+        fallback: "if it is above 0, processes of the same user cannot be read",
         advice: "mount /proc without subset=pid")
     case .value(0): return Finding(.ptraceScope, true, "it is 0: processes of the same user can be read")
     case .value(3):

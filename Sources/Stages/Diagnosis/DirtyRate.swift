@@ -102,7 +102,7 @@ public struct DirtyRate: Sendable {
   ///   cannot be found out of one of the processes.
   public func run() async throws(SluiceError) -> Report {
     guard seconds > 0, seconds <= 86_400 else {
-      throw SluiceError(.invalidArgument, "measuring takes some time, and no more than a day")
+      throw SluiceError(.invalidArgument, "the time to measure must be above 0 and at most a day")
     }
     let thread = try StageThreads.make("sluice-rate")
     defer { thread.shutdown() }
@@ -123,7 +123,7 @@ extension DirtyRate {
     every interval: Double, _ body: @escaping @Sendable (Report) async -> Bool
   ) async throws(SluiceError) {
     guard interval > 0, interval <= 86_400 else {
-      throw SluiceError(.invalidArgument, "measuring takes some time, and no more than a day")
+      throw SluiceError(.invalidArgument, "the time to measure must be above 0 and at most a day")
     }
     let thread = try StageThreads.make("sluice-rate")
     defer { thread.shutdown() }

@@ -103,11 +103,11 @@ public struct DirtyRateModel: Hashable, Sendable {
   /// - Throws: `SluiceError` with `invalidArgument`.
   public func forecast(copyRate: Double, policy: RoundPolicy) throws(SluiceError) -> Forecast {
     guard copyRate > 0, copyRate.isFinite else {
-      throw SluiceError(.invalidArgument, "\(copyRate) pages a second cannot be copied: more than none can")
+      throw SluiceError(.invalidArgument, "the copy rate must be above 0 pages a second, not \(copyRate)")
     }
     try policy.check()
     guard policy.rounds <= Self.mostRounds else {
-      throw SluiceError(.invalidArgument, "\(Self.mostRounds) rounds are the most that are reckoned with")
+      throw SluiceError(.invalidArgument, "the number of rounds must be from 1 to \(Self.mostRounds)")
     }
     var rounds: [Forecast.Round] = []
     var previous: RoundPolicy.Figures?

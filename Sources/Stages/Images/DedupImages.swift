@@ -35,7 +35,7 @@ public struct DedupImages: Sendable {
   /// - Throws: `SluiceError`: `malformedImages` for a chain that is unfinished or broken, `io` when the filesystem
   ///   has no holes, `cancelled`.
   public func run() async throws(SluiceError) -> Report {
-    try await BlockingWork.run("giving back the space of older images") { () throws(SluiceError) in
+    try await BlockingWork.run("freeing the space of older images") { () throws(SluiceError) in
       try runHere()
     }
   }

@@ -78,7 +78,7 @@ public struct FlattenImages: Sendable {
       try chain.checkLevels()
       guard try chain.completion() != .unfinished else {
         throw ImagesError(
-          .malformed, "\(directory) has no inventory.img: the run that makes these images was interrupted")
+          .malformed, "\(directory) has no inventory.img: its run was interrupted")
       }
       let names = try chain.pagemapNames()
       var pagesIDs: [PageOwner: UInt32] = [:]

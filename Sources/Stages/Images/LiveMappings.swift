@@ -132,7 +132,7 @@ public final class LiveMappings {
     guard process.namespacePid == namespacePid else {
       throw SluiceError(
         .invalidArgument,
-        "process \(pid) calls itself \(process.namespacePid) in its pid namespace, and not \(namespacePid), by which the images are named"
+        "process \(pid) has the pid \(process.namespacePid) in its pid namespace, but the images are of pid \(namespacePid)"
       )
     }
   }

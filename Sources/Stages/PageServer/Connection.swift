@@ -83,7 +83,7 @@ final class Connection: Sendable {
         return (count, isCut: count == 0 && !session.endedCleanly)
       }
       guard let (count, isCut) = received else { return 0 }
-      guard !isCut else { throw SocketError(.ended, "the connection with \(peer) was cut off") }
+      guard !isCut else { throw SocketError(.ended, "the connection with \(peer) was interrupted") }
       return count
     }
   }
@@ -131,14 +131,14 @@ final class Connection: Sendable {
       let left = min(patience, deadline - .now)
       guard left > .zero else {
         throw SocketError(
-          .timedOut, "\(peer) has sent \(done) of \(count) bytes in \(limit)",
+          .timedOut, "\(peer) sent only \(done) of \(count) bytes in \(limit)",
           errno: SystemErrno(code: ETIMEDOUT))
       }
       var rest = room._mutatingExtracting(done..<count)
       let got = try receiveSome(into: &rest, within: left)
       if got == 0 {
         guard done > 0 else { return false }
-        throw SocketError(.ended, "\(peer) has ended the connection after \(done) of \(count) bytes")
+        throw SocketError(.ended, "\(peer) ended the connection after \(done) of \(count) bytes")
       }
       done += got
     }

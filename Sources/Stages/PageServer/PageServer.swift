@@ -187,7 +187,7 @@ public final class PageServer: Sendable {
     if case .failure(let error) = result, error.code != .cancelled, listeningDescriptor != nil,
       !configuration.endsWithFirstClient, !hasBegun.withLock({ $0 })
     {
-      configuration.logger.warning("a client is passed over: \(error)")
+      configuration.logger.warning("ignored a client: \(error)")
       return nil
     }
     if isOwnRuntime { await runtime.shutdown() }
@@ -210,7 +210,7 @@ public final class PageServer: Sendable {
     _ sessions: Sessions, ended: @escaping @Sendable (SessionReport) -> Void
   ) async throws(SluiceError) {
     guard sessions.most >= 1 else {
-      throw SluiceError(.invalidArgument, "there must be one session at least (most)")
+      throw SluiceError(.invalidArgument, "the number of sessions (most) must be at least 1")
     }
     let directories = try SessionDirectories(configuration, name: sessions.name)
     let failure = await withTaskGroup(of: Void.self) { group -> SluiceError in
@@ -229,7 +229,7 @@ public final class PageServer: Sendable {
             group.cancelAll()
             return error
           }
-          configuration.logger.warning("a client could not be taken: \(error)")
+          configuration.logger.warning("a client could not be accepted: \(error)")
           try? await Task.sleep(for: Self.pauseAfterFailure)
           continue
         }
@@ -316,7 +316,7 @@ public final class PageServer: Sendable {
       do throws(SluiceError) { return try connection(descriptor) } catch {
         // Clients that have gone since are no reason to have the next one wait, and may be many.
         let isGone = ["ENOTCONN", "ECONNRESET", "EINVAL"].contains(error.errno?.name)
-        configuration.logger.log(level: isGone ? .info : .warning, "a client could not be taken: \(error)")
+        configuration.logger.log(level: isGone ? .info : .warning, "a client could not be accepted: \(error)")
         return nil
       }
     case .ended: throw Self.stopped
@@ -397,7 +397,7 @@ public final class PageServer: Sendable {
     dedup.trustsParents = configuration.trustsParents
     do throws(SluiceError) { _ = try await dedup.run() } catch {
       configuration.logger.warning(
-        "the pages in \(directory) are complete, but no space of older images is given back (dedups; --auto-dedup): \(error)"
+        "the pages in \(directory) are complete, but the space of older images was not freed (dedups; --auto-dedup): \(error)"
       )
     }
   }

@@ -55,7 +55,7 @@ extension PageServer {
       guard idleTimeLimit >= .milliseconds(1), idleTimeLimit <= PreDump.Configuration.longestTime else {
         throw SluiceError(
           .invalidArgument,
-          "clients must be allowed to be silent for some time, 30 years at most (idleTimeLimit)")
+          "the time that clients may be silent (idleTimeLimit) must be above 0, and 30 years at most")
       }
     }
   }

@@ -44,7 +44,8 @@ actor PageServerSink: PageSink {
     switch owner {
     case .process(let identity): return .process(pid: UInt32(identity.namespacePid))
     case .image(let pagemap):
-      throw SluiceError(.invalidArgument, "\(pagemap) is of images, which are not sent to page servers")
+      throw SluiceError(
+        .invalidArgument, "\(pagemap) belongs to images, and images are not sent to page servers")
     }
   }
 
@@ -76,7 +77,7 @@ actor PageServerSink: PageSink {
     guard hasParent else {
       throw SluiceError(
         .io,
-        "the server \(connection.peer) has no earlier images of \(object), which this round builds on: start it with --prev-images-dir, or make a round that builds on none"
+        "the server \(connection.peer) has no earlier images of \(object), which this round builds on: start the server with --prev-images-dir, or make a round that builds on none"
       )
     }
     var (address, left) = (run.address, run.byteCount / pageSize)
@@ -95,7 +96,7 @@ actor PageServerSink: PageSink {
     if let failure, failure.code != .targetGone {
       throw SluiceError(
         failure.code,
-        "\(owner) cannot be copied, and a part of it was sent to \(connection.peer) already: \(failure)")
+        "\(owner) cannot be copied, and \(connection.peer) already has a part of it: \(failure)")
     }
     current = nil
     try await copy.end(owner, failure: failure)
@@ -108,7 +109,7 @@ actor PageServerSink: PageSink {
     guard PageServerClient.number(answer) == 0 else {
       throw SluiceError(
         .io,
-        "the server \(connection.peer) says that it could not keep the pages (status \(PageServerClient.number(answer) ?? -1))"
+        "the server \(connection.peer) could not keep the pages (status \(PageServerClient.number(answer) ?? -1)): its own log has the reason"
       )
     }
     if !keepsConnection { try on { () throws(SocketError) in try connection.finish() } }
@@ -133,7 +134,7 @@ actor PageServerSink: PageSink {
       guard !connection.wasInterrupted else { throw .cancelled }
       throw SluiceError(
         .io,
-        "the server \(connection.peer) has ended the connection instead of saying \(waitedFor): its own log has the reason"
+        "the server \(connection.peer) ended the connection before it said \(waitedFor): its own log has the reason"
       )
     }
     return answer

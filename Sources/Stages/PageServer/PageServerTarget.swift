@@ -47,24 +47,25 @@ public struct PageServerTarget: Sendable {
     switch way {
     case .address(let host, let port):
       guard !host.isEmpty, port > 0 else {
-        throw SluiceError(.invalidArgument, "a page server has an address and a port from 1 up")
+        throw SluiceError(.invalidArgument, "the page server needs an address, and a port from 1 up")
       }
     case .connection(let descriptor):
       guard descriptor >= 0 else {
-        throw SluiceError(.invalidArgument, "a page server's connection is a descriptor from 0 up")
+        throw SluiceError(
+          .invalidArgument, "the descriptor of the page server's connection must be at least 0")
       }
     }
     guard tls == nil || layout != .automatic else {
       throw SluiceError(
         .invalidArgument,
-        "over TLS it cannot be found out how the page server wants its headers: say so (layout; --page-server-layout 24 up to CRIU 4.1.1, 32 from 4.2 on, any for sluice)"
+        "over TLS Sluice cannot find out the size of headers that the page server expects: give --page-server-layout (layout): 24 up to CRIU 4.1.1, 32 from 4.2 on, either for sluice"
       )
     }
     for limit in [idleTimeLimit, connectTimeLimit] {
       guard limit >= .milliseconds(1), limit <= PreDump.Configuration.longestTime else {
         throw SluiceError(
           .invalidArgument,
-          "a page server must be allowed to take some time, 30 years at most (idleTimeLimit, connectTimeLimit)"
+          "the time limits of the page server (idleTimeLimit, connectTimeLimit) must be above 0, and 30 years at most"
         )
       }
     }

@@ -40,8 +40,8 @@ final class ReceivingSession: Sendable {
         throw SluiceError(
           .io,
           hasBegun || isInside
-            ? "\(connection.peer) has ended the connection before it had sent everything"
-            : "\(connection.peer) has ended the connection without a word")
+            ? "\(connection.peer) ended the connection before it had sent everything"
+            : "\(connection.peer) ended the connection without a request")
       }
       let request: PageServerSession.Request?
       do throws(PageServerSession.Violation) {
@@ -66,8 +66,7 @@ final class ReceivingSession: Sendable {
     guard let mostBytes, total > mostBytes else { return }
     throw SluiceError(
       .io,
-      "\(connection.peer) sends more than the \(mostBytes) bytes that a session may have (mostBytes; --max-bytes)"
-    )
+      "\(connection.peer) sends more than \(mostBytes) bytes, the limit of a session (mostBytes; --max-bytes)")
   }
 
   /// Receives bytes of pages that the client has announced.
@@ -77,7 +76,7 @@ final class ReceivingSession: Sendable {
     let isThere: Bool
     do throws(SocketError) { isThere = try connection.receive(&room) } catch { throw SluiceError(error) }
     guard isThere else {
-      throw SluiceError(.io, "\(connection.peer) has ended the connection in the middle of pages")
+      throw SluiceError(.io, "\(connection.peer) ended the connection in the middle of pages")
     }
   }
 

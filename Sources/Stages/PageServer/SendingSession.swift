@@ -60,7 +60,7 @@ struct SendingSession: Sendable {
     guard let tls = target.tls else {
       if !connection.isLoopback {
         logger.warning(
-          "what is sent to the page server \(connection.peer) is memory, and whoever is on the way can read and change it: encrypt it (tls; --tls)"
+          "memory goes to the page server \(connection.peer) unencrypted, and others on the network can read and change it: use TLS (tls; --tls)"
         )
       }
       return connection
@@ -84,7 +84,7 @@ struct SendingSession: Sendable {
       case .bytes32: (layout, isFirstThere) = (.bytes32, try Self.ask(first, .bytes32, connection))
       case .automatic:
         (layout, isFirstThere) = try Self.probe(connection, first)
-        logger.info("the page server \(connection.peer) wants headers of \(layout.headerBytes) bytes")
+        logger.info("the page server \(connection.peer) expects headers of \(layout.headerBytes) bytes")
         target.known.withLock { [layout] in $0 = layout == .bytes24 ? .bytes24 : .bytes32 }
       }
       self.layout = layout
@@ -97,7 +97,7 @@ struct SendingSession: Sendable {
       self.missing = missing
     } catch {
       throw SluiceError(
-        .io, "the page server does not answer as one does: \(error)", errno: error.errno)
+        .io, "the page server gives a wrong answer: \(error)", errno: error.errno)
     }
   }
 
@@ -116,7 +116,7 @@ struct SendingSession: Sendable {
     do throws(SocketError) { _ = try ask(object, .bytes32, connection) } catch {
       throw SocketError(
         error.code,
-        "\(error); if it was slow to answer, name its layout (layout; --page-server-layout 24), or start it earlier"
+        "\(error); if the server was slow to answer, give its layout (layout; --page-server-layout 24), or start it earlier"
       )
     }
     return (.bytes32, isThere)
@@ -131,12 +131,12 @@ struct SendingSession: Sendable {
 
   private static func answer(_ connection: Connection) throws(SocketError) -> Bool {
     guard let answer = try connection.receive(count: PageServerClient.parentAnswerBytes) else {
-      throw SocketError(.ended, "\(connection.peer) has ended the connection: its own log has the reason")
+      throw SocketError(.ended, "\(connection.peer) ended the connection: its own log has the reason")
     }
     switch PageServerClient.number(answer) {
     case 1: return true
     case 0: return false
-    default: throw SocketError(.failed, "\(connection.peer) gives an answer that is none")
+    default: throw SocketError(.failed, "\(connection.peer) gives an invalid answer")
     }
   }
 }

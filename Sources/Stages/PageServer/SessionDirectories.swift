@@ -29,12 +29,12 @@ final class SessionDirectories: Sendable {
     guard name.contains("{number}") else {
       throw SluiceError(
         .invalidArgument,
-        "the name of sessions '\(name)' lacks {number}, without which two would have the same")
+        "the name of sessions '\(name)' must contain {number}, or two sessions would have the same")
     }
     guard !name.hasPrefix("."), !name.contains("/") else {
       throw SluiceError(
         .invalidArgument,
-        "the name of sessions '\(name)' is to be one of a directory, without '/', not hidden")
+        "the name of sessions '\(name)' must be the name of a directory, without '/' and not hidden")
     }
     self.configuration = configuration
     self.name = name

@@ -146,6 +146,6 @@ struct SessionRun: Sendable {
       throw SluiceError(error)
     }
     throw SluiceError(
-      .malformedImages, "\(session.connection.peer) goes on to send after it has ended the session")
+      .malformedImages, "\(session.connection.peer) sends more after it has ended the session")
   }
 }

@@ -107,7 +107,7 @@ final class SessionSource: FillingSource {
     guard let images = parent.images else {
       throw SluiceError(
         .malformedImages,
-        "\(session.connection.peer) leaves \(place), and there are none: name the earlier images to the server (parentDirectory; --prev-images-dir)"
+        "\(session.connection.peer) leaves \(place), but the server has none: start it with earlier images (parentDirectory; --prev-images-dir)"
       )
     }
     var address = run.address
@@ -116,7 +116,7 @@ final class SessionSource: FillingSource {
       guard let found, found.isCovered else {
         throw SluiceError(
           .malformedImages,
-          "\(session.connection.peer) leaves \(place), and \(images.path) lacks the one at 0x\(String(address, radix: 16)): is that the directory of the session before?"
+          "\(session.connection.peer) leaves \(place), but \(images.path) lacks the page at 0x\(String(address, radix: 16)): is that the directory of the session before?"
         )
       }
       address = found.end

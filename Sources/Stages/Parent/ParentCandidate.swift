@@ -31,7 +31,8 @@ struct ParentCandidate: Sendable {
     {
     case .usable: return ParentCandidate(images: parent, logger: configuration.logger)
     case .ignored(let reason):
-      configuration.logger.warning("copying everything, since the images in \(path) are no base: \(reason)")
+      configuration.logger.warning(
+        "copying everything: the images in \(path) cannot be used as a base: \(reason)")
       return nil
     }
   }
@@ -40,7 +41,7 @@ struct ParentCandidate: Sendable {
   func isWhole(for tree: ProcessTree) -> Bool {
     guard let reason = brokenness(for: tree) else { return true }
     // A link to them would have the new images depend on what they do not need.
-    logger.warning("copying everything, since the images in \(images.path) are no base: \(reason)")
+    logger.warning("copying everything: the images in \(images.path) cannot be used as a base: \(reason)")
     return false
   }
 

@@ -26,7 +26,7 @@ struct ParentProcesses {
       head = parent.tracked == nil ? try parent.hashHead(pid: process.namespacePid) : nil
     } catch {
       logger.warning(
-        "copying all of process \(process.pid), since the hashes of its earlier pages cannot be read: \(error)"
+        "copying all of process \(process.pid): the hashes of its earlier pages cannot be read: \(error)"
       )
       return false
     }
@@ -42,7 +42,7 @@ struct ParentProcesses {
     case .ignored(let reason):
       logger.log(
         level: isRoot ? .warning : .notice,
-        "copying all of process \(process.pid), since the images in \(parent.path) are no base for it: \(reason)"
+        "copying all of process \(process.pid): the images in \(parent.path) cannot be used as a base: \(reason)"
       )
       return false
     }
@@ -55,7 +55,7 @@ struct ParentProcesses {
       return true
     } catch {
       logger.warning(
-        "copying all of process \(process.pid), since its earlier images are no base for it: \(error)")
+        "copying all of process \(process.pid): its earlier images cannot be used as a base: \(error)")
       return false
     }
   }

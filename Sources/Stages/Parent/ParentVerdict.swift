@@ -26,7 +26,7 @@ enum ParentVerdict: Hashable, Sendable {
     deduplicatedFor newer: String? = nil, machine: Machine
   ) -> ParentVerdict {
     if let newer {
-      return .ignored("'sluice dedup' has given back pages of them that another round (\(newer)) replaces")
+      return .ignored("'sluice dedup' has removed pages that another round (\(newer)) replaces")
     }
     if isSetAside {
       return .ignored("a later round was interrupted, so it is not known which pages changed since")
@@ -61,7 +61,7 @@ enum ParentVerdict: Hashable, Sendable {
   ) -> ParentVerdict {
     if let tracked {
       guard let known = tracked.processes.first(where: { $0.pid == pid }) else {
-        return .ignored("they have nothing of it")
+        return .ignored("they have no pages of this process")
       }
       return known.startTime == machineStartTime
         ? .usable : .ignored("they are of another process with that pid")
@@ -77,7 +77,7 @@ enum ParentVerdict: Hashable, Sendable {
   /// Looks whether the soft-dirty bits tell what was written since.
   static func judge(softDirtyBitsSince inventory: Inventory?) -> ParentVerdict {
     guard inventory?.distrustsSoftDirty == true else { return .usable }
-    return .ignored("the soft-dirty bits do not tell all that was written since")
+    return .ignored("the soft-dirty bits do not show all writes since then")
   }
 
   /// Looks at one process whose images say by themselves when it started, in clock ticks since the machine did.

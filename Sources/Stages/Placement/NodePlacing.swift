@@ -61,7 +61,7 @@ final class NodePlacing: Sendable {
     }
     guard let refusal else { return nodes }
     // Of a process that has ended, its reader tells.
-    if refusal.name != "ESRCH" { giveUp("the kernel does not tell where pages are (\(refusal.name))") }
+    if refusal.name != "ESRCH" { giveUp("the kernel does not say where pages are (\(refusal.name))") }
     return Array(repeating: -1, count: addresses.count)
   }
 
@@ -71,7 +71,7 @@ final class NodePlacing: Sendable {
   func settle(_ buffer: borrowing PageBuffer) -> Bool {
     guard buffer.settle() == false else { return true }
     let node = placement.places[buffer.part].node
-    giveUp("node \(node) gives no more memory: a buffer that is to be there is elsewhere")
+    giveUp("node \(node) has no more memory: one of its buffers is on another node")
     return false
   }
 }

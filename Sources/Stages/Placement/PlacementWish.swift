@@ -24,7 +24,7 @@ struct PlacementWish: Sendable {
     } catch {
       throw SluiceError(
         .invalidArgument,
-        "there can be no readers on node \(error.number): there can on \(error.usable.map(String.init).joined(separator: ", "))"
+        "node \(error.number) cannot have readers; these can: \(error.usable.map(String.init).joined(separator: ", "))"
       )
     }
   }

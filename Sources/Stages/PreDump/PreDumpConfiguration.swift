@@ -201,7 +201,7 @@ extension PreDump {
       guard limit > .zero, limit <= longestTime else {
         throw SluiceError(
           .invalidArgument,
-          "processes must be allowed to be stopped for some time, 30 years at most (stopTimeLimit)")
+          "the time that processes may be stopped (stopTimeLimit) must be above 0, and 30 years at most")
       }
     }
 
@@ -216,12 +216,13 @@ extension PreDump {
       if !readersOnNodes.isEmpty {
         guard numa == .automatic else {
           throw SluiceError(
-            .invalidArgument, "readers on nodes (readersOnNodes) take placement on nodes, which is off (numa)"
+            .invalidArgument, "readers on nodes (readersOnNodes) need placement on nodes, which is off (numa)"
           )
         }
         guard readersOnNodes.keys.allSatisfy({ $0 >= 0 }), readersOnNodes.values.allSatisfy({ $0 >= 0 })
         else {
-          throw SluiceError(.invalidArgument, "numbers of nodes and readers (readersOnNodes) are from 0 up")
+          throw SluiceError(
+            .invalidArgument, "numbers of nodes and readers (readersOnNodes) must be at least 0")
         }
         let most = readersOnNodes.values.reduce(0) { min($0, 1 << 20) + min($1, 1 << 20) }
         try Self.check(most, "readers", Self.possibleReaders)
@@ -230,7 +231,8 @@ extension PreDump {
       try Self.check(stopTimeLimit: stopTimeLimit)
       guard readTimeLimit >= .seconds(1), readTimeLimit <= Self.longestTime else {
         throw SluiceError(
-          .invalidArgument, "the time for one read (readTimeLimit) is a second at least, not \(readTimeLimit)"
+          .invalidArgument,
+          "the time for one read (readTimeLimit) must be at least a second, not \(readTimeLimit)"
         )
       }
       // It would be taken for the wish to build on nothing, and a full copy made without a word.
@@ -241,7 +243,7 @@ extension PreDump {
       try pageServer?.check()
       guard pageServer == nil || io != .discard && !hasSink else {
         throw SluiceError(
-          .invalidArgument, "pages cannot go to a page server (pageServer) and elsewhere, or nowhere, as well"
+          .invalidArgument, "pages go either to a page server (pageServer) or elsewhere, not to both"
         )
       }
       // Rounds would go to the root directory.
@@ -258,7 +260,8 @@ extension PreDump {
       guard possible.contains(number) else {
         throw SluiceError(
           .invalidArgument,
-          "\(number) \(what) cannot be: from \(possible.lowerBound) to \(possible.upperBound) can")
+          "the number of \(what) must be from \(possible.lowerBound) to \(possible.upperBound), not \(number)"
+        )
       }
     }
   }

@@ -115,7 +115,9 @@ struct PreDumpRun: Sendable {
     var configuration = configuration
     if configuration.findsFreezeCgroup, configuration.freezeCgroup == nil, !role.leavesStopped {
       configuration.freezeCgroup = TreeCgroup.find(for: subject.tree)
-      let found = configuration.freezeCgroup.map { "the cgroup \($0), which holds nobody else, is frozen" }
+      let found = configuration.freezeCgroup.map {
+        "the cgroup \($0), which holds no other process, is frozen"
+      }
       configuration.logger.info("where a stop is needed, \(found ?? "threads are stopped one by one")")
     }
     let journal = RunJournal(logger: configuration.logger)
@@ -221,7 +223,7 @@ struct PreDumpRun: Sendable {
       } catch {
         // The round is complete, whatever comes after it.
         configuration.logger.warning(
-          "the round is complete, but how long a stop for the rest would be cannot be told: \(error)")
+          "the round is complete, but Sluice cannot predict how long a stop for the rest would be: \(error)")
       }
     }
     observation?.tell(report, round, counts, sends: subject.session != nil)
@@ -341,7 +343,7 @@ extension PreDumpRun {
       target, first: object(tree.processes[0]), based: based, logger: configuration.logger)
     if let missing = session.missing {
       configuration.logger.warning(
-        "copying everything, since the page server \(target) has no earlier images of \(missing): start it with --prev-images-dir, and the directory of the round before"
+        "copying everything: the page server \(target) has no earlier images of \(missing): start it with --prev-images-dir and the directory of the round before"
       )
       parent = nil
     }
@@ -357,7 +359,7 @@ extension PreDumpRun {
     let guests = try tree.lookAround(in: cgroup)
     if !guests.isEmpty, role.isFirst {
       configuration.logger.warning(
-        "the cgroup \(cgroup) also holds processes that are no descendants of process \(configuration.pid): where it is frozen they stand still, too, and they are not copied: \(guests.description)"
+        "the cgroup \(cgroup) also holds processes that are no descendants of process \(configuration.pid): they are frozen with it, but not copied: \(guests.description)"
       )
     }
     return tree

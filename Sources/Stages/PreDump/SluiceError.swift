@@ -97,7 +97,7 @@ public struct SluiceError: Error, CustomStringConvertible {
     let reason = code == .cancelled ? "the run was cancelled" : message
     return SluiceError(
       code,
-      "\(reason); the disk does not answer: what was begun there is left, unfinished, and so is a thread that waits for it",
+      "\(reason); the disk does not answer: unfinished files stay there, and a thread still waits for the disk",
       errno: errno?.kernel, isOfOneLeftBehind: true)
   }
 
@@ -124,7 +124,7 @@ public struct SluiceError: Error, CustomStringConvertible {
   init(_ outsider: Outsider) {
     self.init(
       .invalidArgument,
-      "\(outsider), and would go on writing to it: name a process that has both below it (-t), or wait for the end of process \(outsider.pid)"
+      "\(outsider), and would go on writing to it: give -t a common ancestor of both, or wait for the end of process \(outsider.pid)"
     )
   }
 
@@ -156,7 +156,7 @@ public struct SluiceError: Error, CustomStringConvertible {
   init(_ error: MemoryBudget.TooSmall) {
     self.init(
       .invalidArgument,
-      "a memory budget of \(error.asked) bytes is too small: the smallest possible is \((error.smallest + 1023) / 1024)K"
+      "a memory budget of \(error.asked) bytes is too small: use at least \((error.smallest + 1023) / 1024)K"
     )
   }
 

@@ -178,7 +178,7 @@ public final class PreDumpRounds: AsyncSequence, Sendable {
         throw SluiceError(.invalidArgument, "the rounds have ended with the scope of withPreDumpRounds")
       }
       guard !state.isRunning else {
-        throw SluiceError(.invalidArgument, "a round of these is being made by another task")
+        throw SluiceError(.invalidArgument, "another task is making a round of these already")
       }
       state.isRunning = true
       return state.sequence

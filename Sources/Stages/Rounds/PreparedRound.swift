@@ -73,7 +73,7 @@ struct PreparedRound: Sendable {
       return
     }
     logger.warning(
-      "there are probes on the program of process \(dumped.process.pid) (uprobes), or were: before Linux 6.16 no soft-dirty bit tells 'criu dump' that one was set or removed; let there be no change until it has been made"
+      "there are probes on the program of process \(dumped.process.pid) (uprobes), or were: before Linux 6.16 no soft-dirty bit shows 'criu dump' that one was set or removed; change no probe until the dump is made"
     )
   }
 

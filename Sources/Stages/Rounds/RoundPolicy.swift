@@ -39,19 +39,20 @@ public struct RoundPolicy: Hashable, Sendable {
   /// - Throws: `SluiceError` with `invalidArgument`.
   func check() throws(SluiceError) {
     guard rounds >= 1 else {
-      throw SluiceError(.invalidArgument, "\(rounds) rounds cannot be made: one at least can")
+      throw SluiceError(.invalidArgument, "the number of rounds must be at least 1, not \(rounds)")
     }
     guard untilSkippedPercent >= 0 else {
       throw SluiceError(
         .invalidArgument,
-        "\(untilSkippedPercent) percent of the pages (untilSkippedPercent) are fewer than none")
+        "the percentage of pages (untilSkippedPercent) must be at least 0, not \(untilSkippedPercent)")
     }
     if let maxStop, maxStop <= .zero || maxStop > PreDump.Configuration.longestTime {
       throw SluiceError(
-        .invalidArgument, "the longest stop (maxStop) is more than 0, and 30 years at most, not \(maxStop)")
+        .invalidArgument, "the longest stop (maxStop) must be above 0, and 30 years at most, not \(maxStop)")
     }
     if let maxTime, maxTime < .zero {
-      throw SluiceError(.invalidArgument, "the time for all rounds (maxTime) is 0 at least, not \(maxTime)")
+      throw SluiceError(
+        .invalidArgument, "the time for all rounds (maxTime) must be at least 0, not \(maxTime)")
     }
   }
 

@@ -67,7 +67,7 @@ actor RoundPreparer {
     try onTarget { () throws(TargetError) in try tree.lookOutside() }
     for outsider in tree.outsiders {
       configuration.logger.warning(
-        "\(outsider): what it writes is copied, but not as it is at one moment, for it goes on when the tree is stopped, by 'criu dump' too"
+        "\(outsider): it runs on when the tree is stopped (also by 'criu dump'), so its writes are copied, but not of one moment"
       )
     }
     let hasSoftDirty = try onTarget { () throws(TargetError) in try SoftDirty.isSupported() }
@@ -157,7 +157,7 @@ actor RoundPreparer {
     if !role.leavesStopped { resume() }
     for pid in written.sorted() {
       configuration.logger.warning(
-        "requests of an io_uring of process \(pid) went on while it was copied: the memory that they read into may be of another moment than the rest"
+        "requests of an io_uring of process \(pid) went on during the stop: the memory that they write to may be of another moment than the rest"
       )
     }
   }
@@ -267,7 +267,7 @@ actor RoundPreparer {
     guard var stopped = held.take() else { throw overdue ?? .cancelled }
     for pid in stopped.withWaitingWorkers.sorted() {
       configuration.logger.warning(
-        "process \(pid) has requests that wait in workers of its io_uring: to be left stopped ends them early"
+        "process \(pid) has requests that wait in workers of its io_uring: --leave-stopped would end them early"
       )
     }
     do throws(TargetError) { try stopped.leaveStopped() } catch { throw SluiceError(error) }
@@ -445,7 +445,7 @@ extension RoundPreparer {
         return SluiceError(
           TargetError(
             .systemCall,
-            "trying whether this kernel write-protects memory asynchronously (or use another tracker, such as auto)",
+            "trying whether this kernel write-protects memory asynchronously (another tracker, such as auto, needs no such trial)",
             errno: errno))
       }
     }

@@ -108,7 +108,7 @@ struct RoundSequence: Sendable {
     do {
       try await Task.sleep(for: pause)
     } catch {
-      throw SluiceError(.cancelled, "the rounds were cancelled before round \(number + 1) was begun")
+      throw SluiceError(.cancelled, "the rounds were cancelled before round \(number + 1) began")
     }
     if !tries.isAgain {
       isLastBegun = end != nil
@@ -169,14 +169,14 @@ struct RoundSequence: Sendable {
     if error.code == .cancelled, number > 1, !error.isOfOneLeftBehind {
       throw SluiceError(
         .cancelled,
-        "round \(number) was cancelled: what it had made is removed, and the rounds before it stay")
+        "round \(number) was cancelled: its unfinished images are removed, and the rounds before it stay")
     }
     guard error.isCausedByExec else { throw error }
     guard tries.failed() else {
       throw SluiceError(
         error.code,
-        "round \(number) was begun \(ExecRetryPolicy.most) times, and each time the process executed another program in the"
-          + " middle of it; copy it when it has come to rest. The last time: \(error)",
+        "round \(number) was tried \(ExecRetryPolicy.most) times, and each time the process executed another program in the"
+          + " middle of it: try again later. The last time: \(error)",
         isCausedByExec: true)
     }
     configuration.logger.warning(
@@ -200,7 +200,7 @@ struct RoundSequence: Sendable {
     self.figures = figures
     if number == 1, report.tracker == .nothing, end == nil {
       configuration.logger.warning(
-        "every round copies everything, since nothing tells what was written (tracker: none)")
+        "every round copies everything, since nothing tracks what was written (tracker: none)")
     }
   }
 

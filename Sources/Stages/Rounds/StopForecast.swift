@@ -88,14 +88,14 @@ extension SluiceError {
   ///   - stop: how long it would be; nil where that cannot be told.
   ///   - isOutOfRounds: whether more rounds might help, and none may be made.
   init(notConvergingAfter rounds: Int, stop: Duration?, limit: Duration, isOutOfRounds: Bool) {
-    let predicted = stop.map { "\($0.inMilliseconds) ms" } ?? "a time that cannot be told"
+    let predicted = stop.map { "\($0.inMilliseconds) ms" } ?? "an unknown time"
     let reason =
       isOutOfRounds
-      ? "no more rounds may be made: allow more"
-      : "another round would not make it less: have them write less"
+      ? "no more rounds are allowed: allow more"
+      : "another round would not shorten that: have them write less"
     self.init(
       .notConverging,
-      "after \(rounds) rounds the processes would be stopped for \(predicted), and may be for \(limit.inMilliseconds) ms (maxStop; --max-stop);"
+      "after \(rounds) rounds the processes would be stopped for \(predicted), but may be for \(limit.inMilliseconds) ms only (maxStop; --max-stop);"
         + " \(reason), or allow a longer stop; they run on")
   }
 }

@@ -387,7 +387,7 @@ private actor RuntimeCore {
     let least = Self.leastForBuffers(Self.fewestBuffers(placement), pageSize)
     if ledger.total - fixed < least {
       placing.giveUp(
-        "the memory budget is too small for buffers on \(placement.places.count) nodes: \(fixed + least) bytes would do"
+        "the memory budget is too small for buffers on \(placement.places.count) nodes: use at least \(fixed + least) bytes"
       )
     }
     return placing

@@ -150,7 +150,7 @@ actor ImagesDirectorySink: PageSink {
 
   private func warn(_ path: String, _ pid: Int32, keptBecause kept: SystemErrno) {
     options.logger.warning(
-      "the images in \(path) cannot be given to the first user of process \(pid)'s user namespace, as whom criu reads them when it restores the process: \(kept); give them to that user before (chown -R)"
+      "the images in \(path) cannot be given to the first user of process \(pid)'s user namespace, who must be able to read them for a restore: \(kept); give them to that user (chown -R)"
     )
   }
 

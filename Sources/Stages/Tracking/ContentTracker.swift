@@ -99,18 +99,18 @@ struct ContentRound: Sendable {
       case .usable:
         let coverage = try parent.coverage(pid: known.head.pid)
         if let hashes, let coverage { return LastPages(hashes: hashes, coverage: coverage) }
-        reason = "they have nothing of it"
+        reason = "they have no pages of this process"
       case .ignored(let why): reason = why
       }
     } catch {
       logger.warning(
-        "copying all of process \(known.pid), since the hashes of its earlier pages cannot be used: \(error)")
+        "copying all of process \(known.pid): the hashes of its earlier pages cannot be used: \(error)")
       return nil
     }
     // That a descendant is new is nothing unusual.
     logger.log(
       level: known.isRoot ? .warning : .notice,
-      "copying all of process \(known.pid), since the images in \(parent.path) are no base for it: \(reason)")
+      "copying all of process \(known.pid): the images in \(parent.path) cannot be used as a base: \(reason)")
     return nil
   }
 }

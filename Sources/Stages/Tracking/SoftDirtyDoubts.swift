@@ -69,7 +69,7 @@ struct SoftDirtyDoubts: Hashable, Sendable {
     if let pid = claimed.min() {
       let others = claimed.count > 1 ? " and \(claimed.count - 1) more" : ""
       reasons.append(
-        "another run of Sluice copies process \(pid)\(others), and clears the soft-dirty bits or goes by them"
+        "another run of Sluice copies process \(pid)\(others), and uses or clears the soft-dirty bits"
       )
     }
     return reasons.joined(separator: "; ")
@@ -78,7 +78,7 @@ struct SoftDirtyDoubts: Hashable, Sendable {
   /// Says what follows for CRIU.
   func warn(_ logger: Logger) {
     let harm = users.isEmpty ? "" : ", and clears the bits"
-    logger.warning("'criu dump' upon these images takes all pages anew\(harm): \(reason)")
+    logger.warning("'criu dump' on top of these images copies all pages again\(harm): \(reason)")
   }
 
   /// Makes sure that the bits may be cleared: those who go by them would not see what was written before.
@@ -88,13 +88,13 @@ struct SoftDirtyDoubts: Hashable, Sendable {
     if let pid = claimed.min() {
       throw SluiceError(
         .notTrackable,
-        "another run of Sluice copies process \(pid), and may go by the soft-dirty bits: clearing them would hide writes"
-          + " from it; wait for its end, use another tracker (auto, write-protect or content)")
+        "another run of Sluice copies process \(pid), and may use the soft-dirty bits: clearing them would hide writes"
+          + " from it; wait for its end, or use another tracker (auto, write-protect or content)")
     }
     guard let user = users.min(by: { $0.pid < $1.pid }) else { return }
     throw SluiceError(
       .notTrackable,
-      "process \(user.holder) has /proc/\(user.pid)/\(user.file) open and may go by the soft-dirty bits itself:"
+      "process \(user.holder) has /proc/\(user.pid)/\(user.file) open and may use the soft-dirty bits itself:"
         + " clearing them would hide writes from it; use another tracker (auto, write-protect or content)"
     )
   }

@@ -54,7 +54,7 @@ struct SoftDirtyTracker: DirtyTracker {
       return true
     }
     configuration.logger.warning(
-      "copying everything, since the images in \(parent.path) are no base for soft-dirty bits: \(reason)"
+      "copying everything: the soft-dirty tracker cannot use the images in \(parent.path) as a base: \(reason)"
     )
     return false
   }
@@ -113,7 +113,7 @@ struct SoftDirtyTracker: DirtyTracker {
     }
     if taken.ranMeanwhile {
       configuration.logger.warning(
-        "somebody else thawed the cgroup \(configuration.freezeCgroup ?? "") while it was found out what was written: this round copies everything"
+        "somebody else thawed the cgroup \(configuration.freezeCgroup ?? "") while Sluice read the soft-dirty bits: this round copies everything"
       )
     }
     var start = PreparedRound(of: tree, tracker: .softDirty, uptime: taken.uptime)

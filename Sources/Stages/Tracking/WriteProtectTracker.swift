@@ -139,7 +139,7 @@ struct WriteProtectTracker: DirtyTracker {
           // Two that watch one memory each take from the other what it is to find.
           throw TargetError(
             .notTrackable,
-            "the kernel does not tell whether it shares the memory of process \(other) (kcmp, CONFIG_KCMP)")
+            "the kernel does not say whether it shares the memory of process \(other) (kcmp, CONFIG_KCMP)")
         }
         if let stopped = try tracking.protect(process) { stops.append((process.pid, stopped)) }
         tellMappings(of: process)
@@ -152,7 +152,7 @@ struct WriteProtectTracker: DirtyTracker {
         }
         if endsRound(process) { throw SluiceError(error) }
         configuration.logger.warning(
-          "every round copies all of process \(process.pid), since what it writes cannot be tracked: \(error)"
+          "every round copies all of process \(process.pid), since its writes cannot be tracked: \(error)"
         )
       }
     }
@@ -164,7 +164,7 @@ struct WriteProtectTracker: DirtyTracker {
     guard let protection = tracking.protection(of: process) else { return }
     let (count, first) = (protection.mappingCount, protection.firstMappingCount)
     configuration.logger.info(
-      "process \(process.pid) is watched and has \(count) mappings, \(first) when that began, of the \(protection.mappingLimit) that it may have"
+      "process \(process.pid) is watched and has \(count) mappings (\(first) at the start); it may have \(protection.mappingLimit)"
     )
   }
 

@@ -69,6 +69,9 @@ public struct StreamSocket: ~Copyable, Sendable {
       let reason = unsafe reason.withUnsafeBufferPointer { unsafe String(cString: $0.baseAddress!) }
       throw SocketError(.unresolved, "\(doing): \(reason)")
     }
+    if made < 0, SystemErrno(returned: made).name == "ECONNREFUSED" {
+      throw SocketError("\(doing): no server listens there, so start it first", returned: made)
+    }
     guard made >= 0 else { throw SocketError(doing, returned: made) }
     return try StreamSocket(owning: Descriptor(owning: made), patience: patience)
   }

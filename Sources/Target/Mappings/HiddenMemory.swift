@@ -40,8 +40,8 @@ public enum HiddenMemory {
 
   /// What is wrong with such a page.
   static func message(for address: UInt64, of process: TargetProcess) -> String {
-    "the page at 0x\(String(address, radix: 16)) of process \(process.pid) is there but cannot be read: the process itself"
-      + " may not read it, and this kernel lets nobody override that unless it is booted with"
+    "the page at 0x\(String(address, radix: 16)) of process \(process.pid) exists but cannot be read: the process itself"
+      + " may not read it, and this kernel allows nobody else to unless it is booted with"
       + " proc_mem.force_override=always"
   }
 }

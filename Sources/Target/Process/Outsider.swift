@@ -15,8 +15,8 @@ public struct Outsider: Hashable, Sendable, CustomStringConvertible {
   /// What it is, in a few words.
   public var description: String {
     isCertain
-      ? "process \(pid), which is not held still with the tree, shares the memory of process \(owner)"
-      : "process \(pid) may share the memory of process \(owner), which the kernel does not tell (kcmp)"
+      ? "process \(pid), which is not stopped with the tree, shares the memory of process \(owner)"
+      : "process \(pid) may share the memory of process \(owner): the kernel does not say (kcmp)"
   }
 
   /// Looks through all processes that we see for such.

@@ -10,13 +10,13 @@ enum OwnAncestors {
     guard !members.processes.contains(getpid()) else {
       throw TargetError(
         .invalidCgroup,
-        "the cgroup \(path) holds this very process (\(getpid())), which could not thaw it: move that to another cgroup first, or name one that holds only the processes to be copied"
+        "the cgroup \(path) holds this process (\(getpid())), which could not thaw it: move it to another cgroup first, or name one that holds only the processes to be copied"
       )
     }
     for pid in pids() where members.processes.contains(pid) {
       throw TargetError(
         .invalidCgroup,
-        "the cgroup \(path) holds process \(pid), which this one was started by and depends on: start it from outside, or name a cgroup that holds only the processes to be copied"
+        "the cgroup \(path) holds process \(pid), which started this one: start it from outside, or name a cgroup that holds only the processes to be copied"
       )
     }
   }

@@ -28,7 +28,7 @@ public struct Privileges: Sendable {
       throw TargetError(.systemCall, "reading /proc/self/status", errno: error.errno)
     }
     guard let effective = status.bits("CapEff") else {
-      throw TargetError(.systemCall, "/proc/self/status does not tell the capabilities")
+      throw TargetError(.systemCall, "/proc/self/status has no line of the capabilities")
     }
     self.effective = effective
     lockedMemoryLimit = sluice_locked_memory_limit()

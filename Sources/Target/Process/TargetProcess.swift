@@ -38,7 +38,7 @@ public final class TargetProcess: Sendable {
   /// - Throws: `TargetError` with `invalidPid`, `noSuchProcess` (nothing there, a thread, a kernel thread
   ///   or a zombie) or `notPermitted`.
   public init(pid: Int32) throws(TargetError) {
-    guard pid > 0 else { throw TargetError(.invalidPid, "\(pid) is no pid: pids begin at 1") }
+    guard pid > 0 else { throw TargetError(.invalidPid, "\(pid) is not a pid: pids begin at 1") }
     guard pid != getpid() else {
       throw TargetError(
         .invalidPid, "process \(pid) is this program itself, which cannot copy its own memory")
@@ -117,7 +117,7 @@ public final class TargetProcess: Sendable {
     // Who shares its memory with others (CLONE_VM without CLONE_THREAD) leaves it behind when it executes a program.
     guard hasMemory, now.stackStart == stackStart else {
       throw TargetError(
-        .gone, "process \(pid) executed another program (\(now.command)) while it was copied: start anew",
+        .gone, "process \(pid) executed another program (\(now.command)) while it was copied: start again",
         isCausedByExec: true)
     }
   }
@@ -144,7 +144,7 @@ public final class TargetProcess: Sendable {
   static func dumpsCore(_ pid: Int32) -> TargetError {
     TargetError(
       .dumpingCore,
-      "process \(pid) is dumping core, which a stop would cut short: it ends with that, so there is nothing to copy any more"
+      "process \(pid) is dumping core and will end: a stop would damage its core, so it is not copied"
     )
   }
 
@@ -274,7 +274,7 @@ public final class TargetProcess: Sendable {
       throw TargetError(.systemCall, "reading /proc/\(pid)/stat", errno: error.errno)
     }
     guard let status = ProcessStatus(stat: stat, status: text) else {
-      throw TargetError(.systemCall, "/proc/\(pid)/stat is not in the form that this kernel should give it")
+      throw TargetError(.systemCall, "/proc/\(pid)/stat has an unexpected form")
     }
     return status
   }
@@ -318,9 +318,22 @@ public final class TargetProcess: Sendable {
 
   /// What is missing, and how to get it: ptrace(2), "Ptrace access mode checking".
   static func permissionAdvice() -> String {
-    let base = "it takes CAP_SYS_PTRACE (root has it), or the same user"
-    // Kernels without the Yama module have no such file, and then only the first half matters.
-    guard case .value(let scope) = Privileges.ptraceScope, scope > 0 else { return base }
-    return base + " and kernel.yama.ptrace_scope 0 (it is \(scope))"
+    // Kernels without the Yama module have no such file.
+    var scope = 0
+    if case .value(let value) = Privileges.ptraceScope { scope = value }
+    let canTrace = (try? Privileges())?.has(.sysPtrace) ?? false
+    return permissionAdvice(canTrace: canTrace, ptraceScope: scope)
+  }
+
+  static func permissionAdvice(canTrace: Bool, ptraceScope: Int) -> String {
+    // 3 holds until the machine is restarted, and for everybody.
+    if ptraceScope >= 3 { return "kernel.yama.ptrace_scope is \(ptraceScope): reboot with a lower one" }
+    if canTrace {
+      return
+        "the process is in an outer user namespace, or a security module (AppArmor, SELinux) forbids it: run sluice"
+        + " outside of the container, or without that profile"
+    }
+    let user = ptraceScope > 0 ? " and with kernel.yama.ptrace_scope 0 (it is \(ptraceScope))" : ""
+    return "run sluice as root (sudo) or with CAP_SYS_PTRACE, or as the same user\(user)"
   }
 }

@@ -18,7 +18,7 @@ public enum Uptime {
     } catch {
       throw TargetError(
         .systemCall,
-        "reading /proc/sys/kernel/random/boot_id, which tells this start of the machine from others: mount /proc"
+        "reading /proc/sys/kernel/random/boot_id, which identifies this start of the machine: mount /proc"
           + " without subset=pid",
         errno: error.errno)
     }

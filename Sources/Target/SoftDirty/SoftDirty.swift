@@ -51,7 +51,7 @@ public enum SoftDirty {
       case EACCES, EPERM:
         throw TargetError(
           .notPermitted,
-          "clearing the dirty bits of process \(process.pid) is not permitted: it takes the same user or root",
+          "clearing the soft-dirty bits of process \(process.pid) is not permitted: run sluice as root or as the same user",
           errno: error.errno)
       default: throw TargetError(.systemCall, "writing \(path)", errno: error.errno)
       }

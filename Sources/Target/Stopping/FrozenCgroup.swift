@@ -74,7 +74,7 @@ public struct FrozenCgroup: ~Copyable {
   ) throws(TargetError) -> ProcFile {
     try owned(
       unsafe sluice_open_at(directory.descriptor, "cgroup.freeze", SLUICE_OPEN_READ_WRITE),
-      "opening \(path)/cgroup.freeze, which every cgroup of version 2 but the first has")
+      "opening \(path)/cgroup.freeze, which every cgroup of version 2 has except the first")
   }
 
   private static func owned(_ descriptor: Int32, _ doing: String) throws(TargetError) -> ProcFile {
@@ -134,7 +134,7 @@ public struct FrozenCgroup: ~Copyable {
         guard milliseconds > 0 else {
           throw TargetError(
             .systemCall,
-            "the cgroup \(path) does not freeze, or somebody else thaws it all the while: try again later")
+            "the cgroup \(path) does not freeze, or another program keeps thawing it: try again later")
         }
         // The kernel tells of each change of cgroup.events, of our task's cancellation nothing does: hence the steps.
         sluice_wait_for_cgroup_events(
@@ -206,8 +206,8 @@ public struct FrozenCgroup: ~Copyable {
   private static func wasThawed(_ path: String) -> TargetError {
     TargetError(
       .systemCall,
-      "somebody else thawed the cgroup \(path), or moved processes out of it, while they had to stand still:"
-        + " try again when nothing else freezes and thaws it")
+      "another program thawed the cgroup \(path), or moved processes out of it, during the stop:"
+        + " try again when no other program freezes and thaws it")
   }
 
   private static func thaw(_ path: String, _ control: Int32, _ guardian: Int32, _ report: Report) {
@@ -224,8 +224,8 @@ public struct FrozenCgroup: ~Copyable {
     report(
       TargetError(
         .systemCall,
-        "thawing the cgroup \(path) failed \(thawTries) times, and its processes stand still: unless another process of"
-          + " ours, which tries next, can thaw it, write 0 to \(path)/cgroup.freeze",
+        "thawing the cgroup \(path) failed \(thawTries) times, and its processes are still frozen. Another process of"
+          + " Sluice tries next; if they stay frozen, write 0 to \(path)/cgroup.freeze",
         errno: SystemErrno(returned: written)))
   }
 

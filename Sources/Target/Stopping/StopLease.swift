@@ -47,7 +47,7 @@ public struct StopLease: Sendable {
   var isStuck: TargetError {
     TargetError(
       .stoppedTooLong,
-      "the processes were to be stopped for \(seconds) s (stopTimeLimit; --stop-timeout), and the thread that stopped them does not come back from the kernel: they run on when it does, or when this program ends"
+      "the processes are stopped for longer than \(seconds) s (stopTimeLimit; --stop-timeout): the thread that stopped them waits in the kernel; they run again when it returns, or when this program ends"
     )
   }
 
@@ -57,7 +57,7 @@ public struct StopLease: Sendable {
   public func isOver(_ before: String) -> TargetError {
     TargetError(
       .stoppedTooLong,
-      "the processes were stopped for \(seconds) s (stopTimeLimit; --stop-timeout) before \(before); they run on: try again when the machine has less to do, or allow more"
+      "the processes were stopped for \(seconds) s (stopTimeLimit; --stop-timeout) before \(before), and run again: try again when the machine is less busy, or allow more time"
     )
   }
 }

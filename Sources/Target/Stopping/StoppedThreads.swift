@@ -298,7 +298,7 @@ public struct StoppedThreads: ~Copyable {
     }
     return TargetError(
       .systemCall,
-      "thread \(thread) of process \(process?.process.pid ?? thread) does not stop\(state): it waits for a disk, or for a child (vfork), or is frozen by a cgroup of version 1: thaw it, or try again later"
+      "thread \(thread) of process \(process?.process.pid ?? thread) does not stop\(state): it waits for a disk or a child (vfork), or a cgroup of version 1 has frozen it: thaw it, or try again later"
     )
   }
 }

@@ -80,7 +80,7 @@ public struct StoppedTree: ~Copyable {
     for process in tree.members where try !members.holds(process) {
       throw TargetError(
         .invalidCgroup,
-        "process \(process.pid) is not in the cgroup that was frozen: name one that holds the whole tree")
+        "process \(process.pid) is not in the frozen cgroup: name a cgroup that holds the whole tree")
     }
     tree.note(CgroupGuests(of: members, beside: tree))
     times = ProcessTimes(of: tree.members)
@@ -94,7 +94,7 @@ public struct StoppedTree: ~Copyable {
     guard let busy = try workers.waitUntilIdle() else { return }
     throw TargetError(
       .systemCall,
-      "process \(busy) has requests of an io_uring under way, which end early when its cgroup is frozen: do not have it frozen (freezeCgroup; --freeze-cgroup)"
+      "process \(busy) has requests in an io_uring, and they would end early if its cgroup is frozen: do not have it frozen (freezeCgroup; --freeze-cgroup)"
     )
   }
 

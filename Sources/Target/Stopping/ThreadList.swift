@@ -136,7 +136,7 @@ final class ThreadList: Sendable {
     {
       return TargetError(
         .notPermitted,
-        "stopping process \(process.pid): thread \(tracer) traces it already (a debugger's?), and there can be but one; end that first",
+        "stopping process \(process.pid): thread \(tracer) traces it already (a debugger?), and only one tracer is possible: end that one first",
         errno: errno)
     }
     return TargetError(
@@ -154,7 +154,8 @@ final class ThreadList: Sendable {
   func catches(_ signal: Int32, _ thread: Int32) throws(TargetError) -> Bool {
     guard let status = try status(of: thread) else { return false }
     guard let caught = status.bits("SigCgt") else {
-      throw TargetError(.systemCall, "/proc/\(process.pid)/task/\(thread)/status tells no caught signals")
+      throw TargetError(
+        .systemCall, "/proc/\(process.pid)/task/\(thread)/status has no line of caught signals")
     }
     return caught >> UInt64(signal - 1) & 1 == 1
   }

@@ -13,7 +13,7 @@ internal import SluiceSystem
     var error: Int32 = 0
     guard let reaper = unsafe sluice_reaper_start(&error) else {
       throw TargetError(
-        .systemCall, "starting the thread that takes note of threads that end",
+        .systemCall, "starting the thread that notices when threads end",
         errno: SystemErrno(code: error))
     }
     unsafe self.reaper = unsafe reaper
@@ -30,7 +30,7 @@ internal import SluiceSystem
     let result = unsafe sluice_reaper_add(reaper, threads.descriptor, threads.process.pid)
     guard result == 0 else {
       throw TargetError(
-        .systemCall, "taking note of the threads of process \(threads.process.pid)",
+        .systemCall, "noticing when threads of process \(threads.process.pid) end",
         errno: SystemErrno(returned: result))
     }
   }

@@ -54,7 +54,7 @@ enum TracingTrial {
     return TargetError(
       .systemCall,
       "thread \(thread) of process \(process.process.pid) cannot be traced\(state): it was stopped by a signal and is frozen"
-        + " by a cgroup of version 1, or executes a program whose file does not come: thaw it, or try again later"
+        + " by a cgroup of version 1, or waits for the file of a program that it executes: thaw it, or try again later"
     )
   }
 }

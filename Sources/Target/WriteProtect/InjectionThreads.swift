@@ -40,7 +40,7 @@ enum InjectionThreads {
       guard ContinuousClock.now < deadline else {
         throw TargetError(
           .notTrackable,
-          "every thread of process \(process.pid) waits in a system call that would end early, with a part of its work done (such as a write to a pipe that is full)"
+          "every thread of process \(process.pid) waits in a system call that would end early (such as a write to a full pipe)"
         )
       }
       try TargetError.checkCancellation()

@@ -30,7 +30,7 @@ public struct Injector: ~Copyable {
   ///   `dumpingCore`, `cancelled`.
   mutating func makeUserfault(in process: TargetProcess) throws(TargetError) -> Made {
     guard sluice_can_inject() else {
-      throw TargetError(.notTrackable, "this processor's system calls are not known to Sluice")
+      throw TargetError(.notTrackable, "Sluice does not know the system calls of this processor")
     }
     try TracingTrial.run(of: try ThreadList(of: process), until: .now + Self.patience)
     let address = try SyscallInstruction.address(in: process)
@@ -71,7 +71,7 @@ public struct Injector: ~Copyable {
       self.helper = nil
       throw TargetError(
         result == -ETIMEDOUT ? .notTrackable : .systemCall,
-        "having thread \(thread) of process \(process.pid) make a userfaultfd (is it in a frozen cgroup?)",
+        "making a userfaultfd in thread \(thread) of process \(process.pid) (is it in a frozen cgroup?)",
         errno: SystemErrno(returned: result))
     }
     let step = InjectionStep(rawValue: injected.step) ?? .letGo
@@ -94,7 +94,7 @@ public struct Injector: ~Copyable {
     let started = sluice_injector_start()
     guard started >= 0 else {
       throw TargetError(
-        .systemCall, "starting the process that has others make a userfaultfd",
+        .systemCall, "starting the helper that makes a userfaultfd in other processes",
         errno: SystemErrno(returned: started))
     }
     helper = ProcFile(adopting: started)
@@ -109,22 +109,22 @@ public struct Injector: ~Copyable {
       switch step {
       case .seize: "\(subject) may not be traced (is it under a debugger?)"
       case .suspendFilter:
-        "\(subject) is under a seccomp filter, which takes CAP_SYS_ADMIN, and none over Sluice itself, to suspend"
-      case .stop: "\(subject) does not stand still"
+        "\(subject) is under a seccomp filter: to suspend it, Sluice needs CAP_SYS_ADMIN, and no filter of its own"
+      case .stop: "\(subject) does not stop"
       case .state:
         switch errno.code {
         case ENOEXEC: "\(subject) runs 32-bit code"
         case EBUSY: "\(subject) intercepts its own system calls (PR_SET_SYSCALL_USER_DISPATCH)"
-        default: "\(subject) cannot be interfered with where it stands"
+        default: "\(subject) cannot make system calls for Sluice at this point"
         }
       case .call:
         switch errno.code {
-        case EMFILE: "process \(process.pid) has no descriptor left for a moment (RLIMIT_NOFILE)"
-        case ETIMEDOUT: "\(subject) stands still and does not run (is it in a frozen cgroup?)"
+        case EMFILE: "process \(process.pid) has no free descriptor (RLIMIT_NOFILE)"
+        case ETIMEDOUT: "\(subject) does not run (is it in a frozen cgroup?)"
         default: "process \(process.pid) may not make a userfaultfd"
         }
       case .fetch: "taking over the userfaultfd of process \(process.pid)"
-      case .close: "process \(process.pid) did not close the userfaultfd that it was had to make"
+      case .close: "process \(process.pid) did not close the userfaultfd that was made in it"
       case .letGo: "letting go of \(subject)"
       }
     return TargetError(.notTrackable, reason, errno: errno)

@@ -15,7 +15,7 @@ enum SyscallInstruction {
       }
     }
     throw TargetError(
-      .notTrackable, "process \(process.pid) has no vdso, in which Sluice would look for a system call")
+      .notTrackable, "process \(process.pid) has no vdso, where Sluice looks for a system call instruction")
   }
 
   private static func bytes(of vma: VMA, _ process: TargetProcess) throws(TargetError) -> [UInt8] {

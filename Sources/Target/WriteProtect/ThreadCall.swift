@@ -65,7 +65,8 @@ extension StoppedTree {
       // A worker of the kernel's is not traced, and a zombie is none.
       guard result == 0 || result == -ESRCH else {
         throw TargetError(
-          .systemCall, "asking for what thread \(thread) told rseq(2)", errno: SystemErrno(returned: result))
+          .systemCall, "reading the rseq(2) settings of thread \(thread)",
+          errno: SystemErrno(returned: result))
       }
       if size > 0, address <= UInt64(Int64.max) { changed.append(address..<address + UInt64(size)) }
     }

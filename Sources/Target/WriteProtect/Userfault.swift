@@ -35,7 +35,7 @@ struct Userfault: ~Copyable, Sendable {
     guard enabled == 0 else {
       throw TargetError(
         .notTrackable,
-        "the userfaultfd of process \(process.pid) is not ours, or does not protect asynchronously",
+        "cannot use the userfaultfd made in process \(process.pid) (foreign, or without asynchronous write protection)",
         errno: SystemErrno(returned: enabled))
     }
     self.process = process

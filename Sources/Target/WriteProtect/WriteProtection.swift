@@ -90,15 +90,15 @@ public final class WriteProtection: Sendable {
     TargetError(
       .trackedByAnother,
       process.answersFaults
-        ? "the memory of process \(process.pid) is watched already, perhaps by itself: it has a userfaultfd"
-        : "the memory of process \(process.pid) is watched already by another userfaultfd (is another run of sluice busy with it?)"
+        ? "the memory of process \(process.pid) is watched already, perhaps by the process itself: it has a userfaultfd"
+        : "the memory of process \(process.pid) is watched already by another userfaultfd (is another run of sluice copying it?)"
     )
   }
 
   private static func lacksRoom(_ process: TargetProcess, _ count: Int, _ room: MappingRoom) -> TargetError {
     TargetError(
       .notTrackable,
-      "process \(process.pid) has \(count) mappings of the \(room.limit) that vm.max_map_count allows, and what it maps beside watched memory takes more of them: raise that"
+      "process \(process.pid) has \(count) mappings; vm.max_map_count allows \(room.limit), and a watched process needs more of them: raise it"
     )
   }
 

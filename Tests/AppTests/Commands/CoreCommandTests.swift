@@ -63,13 +63,14 @@ struct CoreCommandTests {
         let cases: [(arguments: [String], code: Int32, text: String)] = [
           (["-t", "999999999", "-o", path], 66, "999999999"),
           (["-t", pid, "-o", "\(directory)/missing/core"], 73, "missing"),
-          (["-t", pid, "-o", directory], 73, "EEXIST"),
-          (["-t", pid, "-o", ""], 64, "empty name"),
+          (["-t", pid, "-o", directory], 73, "replaced (--force): EEXIST"),
+          (["-t", pid, "-o", ""], 64, "name is empty"),
           (["-t", pid, "-o", path, "--tree"], 64, "{pid}"),
           (["-t", pid, "-o", path, "--rounds", "-1"], 64, "--rounds"),
           (["-t", pid, "-o", path, "--filter", "xyz"], 64, "--filter"),
           (["-t", pid, "-o", path, "--if-not-converging", "fail"], 64, "--max-stop"),
           (["-t", pid, "-o", path, "--memory-budget", "1K"], 64, "too small"),
+          (["-t", pid, "-o", path, "--max-rate", "-1"], 64, "a size is a number"),
           (
             ["-t", pid, "-o", path, "--rounds", "0", "--max-stop", "0.001", "--if-not-converging", "fail"],
             75, "--max-stop"
@@ -84,6 +85,48 @@ struct CoreCommandTests {
         #expect(names(in: directory) == [])
         try await target.check()
       }
+    }
+  }
+
+  /// What would be ignored there is refused, rather than a core made that is not as it was asked for.
+  @Test(arguments: [
+    ["--tree"], ["--rounds", "2"], ["--max-stop", "20"], ["--filter", "7f"], ["--dirty-only"],
+    ["--stacks-only"],
+    ["--pids", "outside"], ["--compress", "zstd"], ["--stop-timeout", "1"], ["--readers", "2"],
+    ["--stop-readers", "1"], ["--max-rate", "1M"], ["--max-rate-file", "rate"], ["--io", "cached"],
+    ["--progress", "json"],
+  ])
+  func `options of running processes are refused with images and with compressed cores`(
+    option: [String]
+  ) async throws {
+    try await withTemporaryDirectory { directory in
+      for source in ["--from", "--expand"] {
+        let result = try await SluiceCommandLine.run(
+          ["core", source, directory, "-o", "\(directory)/core"] + option)
+        expectFailure(result, code: 64, saying: "\(option[0]) has no effect with \(source)")
+      }
+      let budget = ["--memory-budget", "8M", "-o", "\(directory)/core"]
+      expectFailure(
+        try await SluiceCommandLine.run(["core", "--from", directory] + budget), code: 64,
+        saying: "--memory-budget has no effect with --from")
+      // It bounds what expanding takes.
+      expectFailure(
+        try await SluiceCommandLine.run(["core", "--expand", "\(directory)/none"] + budget), code: 66,
+        saying: "none")
+      #expect(names(in: directory) == [])
+    }
+  }
+
+  /// As with other output, and however the core is written.
+  @Test(arguments: ["", "--compress zstd"]) func `a reader that has gone is no failure to complain of`(
+    options: String
+  ) async throws {
+    // Of random memory, so that even the compressed core is longer than what a pipe holds.
+    try await MemoryTarget.run(["--size", "4M"]) { target in
+      let script = "{ \"$0\" core -t \(target.pid) -o - \(options); echo \"ended with $?\" >&2; } | true"
+      let result = try await Command("/bin/sh", ["-c", script, Command.builtPath("sluice")]).run()
+      #expect(result.errors == "ended with 141\n")
+      try await target.check()
     }
   }
 

@@ -31,15 +31,15 @@ struct DedupCommandTests {
         for number in 1...2 {
           let verified = try await SluiceCommandLine.run(["verify", "-D", "\(images)/\(number)"])
           #expect(verified.end == .exited(65), "\(verified.output)")
-          #expect(verified.output.contains("'sluice dedup' has given back"), "\(verified.output)")
+          #expect(verified.output.contains("'sluice dedup' has removed"), "\(verified.output)")
           let shown = try await SluiceCommandLine.run(["show", "\(images)/\(number)"])
           #expect(shown.output.contains("  NOT WHOLE: "), "\(shown.output)")
           let object = try jsonObject(
             try await SluiceCommandLine.run(["show", "\(images)/\(number)", "--json"]).output)
-          #expect((object["deduplicated"] as? String)?.contains("'sluice dedup' has given back") == true)
+          #expect((object["deduplicated"] as? String)?.contains("'sluice dedup' has removed") == true)
           expectFailure(
             try await SluiceCommandLine.run(["flatten", "-D", "\(images)/\(number)", "-o", "\(images)/flat"]),
-            code: 65, saying: "'sluice dedup' has given back")
+            code: 65, saying: "'sluice dedup' has removed")
         }
         #expect(
           try await SluiceCommandLine.run(["flatten", "-D", "\(images)/3", "-o", "\(images)/flat"]).end

@@ -18,9 +18,10 @@ struct NewerImagesTests {
 
   /// A field of the message that is not known; the flag 8, which has the last word; a version of compressed images.
   @Test(arguments: [
-    ("pagemap", 1, [0x32, 2, 8, 1], "the field 6"), ("pagemap", 1, [0x20, 12], "the flag 0x8"),
-    ("pagemap", 0, [0x48, 1], "the field 9"), ("inventory.img", 0, [0x08, 3], "version 3"),
-    ("inventory.img", 0, [0x78, 1], "the field 15"),
+    ("pagemap", 1, [0x32, 2, 8, 1], "the unknown field 6"),
+    ("pagemap", 1, [0x20, 12], "the unknown flag 0x8"),
+    ("pagemap", 0, [0x48, 1], "the unknown field 9"), ("inventory.img", 0, [0x08, 3], "version 3"),
+    ("inventory.img", 0, [0x78, 1], "the unknown field 15"),
   ])
   func areRefusedByEveryCommand(name: String, record: Int, bytes: [UInt8], reason: String) async throws {
     try await MemoryTarget.run(["--size", "1M", "--write-rate", "max"]) { target in

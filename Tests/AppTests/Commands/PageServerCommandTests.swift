@@ -141,7 +141,7 @@ struct PageServerCommandTests {
 
     var words: String {
       switch self {
-      case .goes: "without a word"
+      case .goes: "without a request"
       case .breaksOff: "before it had sent everything"
       case .garbage: "not CRIU's page-server protocol"
       case .lazy: "lazy"
@@ -180,9 +180,9 @@ struct PageServerCommandTests {
         case .breaksOff: raw.end()
         case .goes, .garbage:
           raw.end()
-          try await eventually("the client is passed over") {
+          try await eventually("the client is ignored a client") {
             let said = try server.program.errorsSoFar()
-            return said.contains("passed over") && said.contains(bad.words)
+            return said.contains("ignored a client") && said.contains(bad.words)
           }
           server.program.send(SIGTERM)
         case .signal: server.program.send(SIGTERM)

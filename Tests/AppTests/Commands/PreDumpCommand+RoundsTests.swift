@@ -18,7 +18,7 @@ struct RoundsCommandTests {
         let again = lines.filter { $0.contains("round 1 is made again (try ") }
         let notes = lines.filter { $0.hasPrefix("sluice: note: ") }
         #expect(again.count == 3 && lines.count == 4 + notes.count, "\(lines)")
-        #expect(lines.last?.hasPrefix("sluice: round 1 was begun 4 times") == true, "\(lines)")
+        #expect(lines.last?.hasPrefix("sluice: round 1 was tried 4 times") == true, "\(lines)")
         #expect(names(in: "\(directory)/images") == [])
         #expect(kill(program.pid, 0) == 0, "it goes on")
       }

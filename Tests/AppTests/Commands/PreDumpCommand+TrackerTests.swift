@@ -20,7 +20,7 @@ struct TrackerTests {
           return try #require(report?["tracker"] as? String)
         }
         let notice = result.errorLines.first { $0.contains("instead of") }
-        #expect(notice?.contains("does not stand still: ETIMEDOUT") == true, "\(result.errors)")
+        #expect(notice?.contains("does not stop: ETIMEDOUT") == true, "\(result.errors)")
         if trackers.first == "soft-dirty" {
           // Its later rounds stop the process, which this one cannot be.
           #expect(trackers == ["soft-dirty"])

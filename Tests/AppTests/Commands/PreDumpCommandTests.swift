@@ -145,7 +145,7 @@ struct PreDumpCommandTests {
         let images = "\(directory)/images"
         let result = try await SluiceCommandLine.preDump(
           pid: target.pid, images: images, ["--memory-budget", text])
-        expectFailure(result, code: 64, saying: "smallest possible")
+        expectFailure(result, code: 64, saying: "use at least")
         let smallest = try #require(result.errors.dropLast().split(separator: " ").last)
         #expect(names(in: images) == nil)
         let again = try await SluiceCommandLine.preDump(
@@ -318,7 +318,7 @@ struct PreDumpCommandTests {
         #expect(result.end == .exited(0))
         #expect(
           result.errors.contains(
-            "copying all of process \(target.pid), since the images in \(directory)/1 are no base for it"),
+            "copying all of process \(target.pid): the images in \(directory)/1 cannot be used as a base"),
           "\(result.errors)")
         _ = try await SluiceCommandLine.preDump(
           pid: target.pid, images: "\(directory)/3", ["--tracker", "none"])

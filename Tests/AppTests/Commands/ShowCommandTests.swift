@@ -75,6 +75,7 @@ struct ShowCommandTests {
     try await withImages { images, _ in
       let result = try await SluiceCommandLine.run(["show", images, "--map"])
       #expect(result.end == .exited(0))
+      #expect(result.output.contains("# in these images, + in the parent"))
       let drawn = result.output.split(separator: "\n").filter { $0.hasSuffix("#") }
       #expect(drawn.count > 1)
       #expect(drawn.allSatisfy { $0.count <= 82 })

@@ -66,6 +66,7 @@ struct SluiceCommandTests {
     ("--until-pages", "The value '-1' is invalid for '--until-pages <pages>'"),
     ("--max-growth", "The value '-1' is invalid for '--max-growth <pages>'"),
     ("--memory-budget", "The value '-1' is invalid for '--memory-budget <size>'"),
+    ("--max-rate", "The value '-1' is invalid for '--max-rate <size>'"),
   ])
   func refusesNumbersBelowZero(option: String, words: String) async throws {
     let result = try await SluiceCommandLine.run(["pre-dump", "-t", "1", "-D", "/nowhere", option, "-1"])
@@ -85,6 +86,7 @@ struct SluiceCommandTests {
     (["-t", "1"], "name the command first, such as 'sluice pre-dump -t'"),
     (["pre-dump", "4711", "-D", "x"], "the process is named by -t: write '-t 4711'"),
     (["pre-dump", "-D", "x"], "-t is missing"),
+    (["pre-dump", "-t", "redis", "-D", "x"], "a pid is a number, such as 4711"),
     (["pre-dump", "--pid", "4711", "-D", "x"], "no option --pid: name the process by -t"),
     (["pre-dump", "-t", "1"], "--images-dir <dir> is missing"),
     (["pre-dump", "-t", "1", "-D", "x", "--memory-buget", "1M"], "Did you mean '--memory-budget'?"),

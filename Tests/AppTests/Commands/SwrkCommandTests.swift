@@ -295,7 +295,7 @@ struct SwrkCommandTests {
               ]))
           #expect(answer.failure == nil)
           let result = try await engine.program.result()
-          for text in ["pages", "tcp_established is left out"] {
+          for text in ["pages", "tcp_established is ignored"] {
             #expect(result.errors.contains(text), "\(result.errors)")
           }
           #expect(names(in: images.path)?.contains("log") == false)
@@ -323,7 +323,7 @@ struct SwrkCommandTests {
         let result = try await command.run()
         #expect(result.end == .exited(0), "\(result.errors)")
         #expect(looksFinished(images))
-        #expect(result.errors.contains("--pidfile is left out"), "\(result.errors)")
+        #expect(result.errors.contains("--pidfile is ignored"), "\(result.errors)")
         #expect(try String(contentsOfFile: file, encoding: .utf8) == "\(target.pid)\n")
       }
     }
@@ -413,7 +413,7 @@ struct SwrkCommandTests {
           (try? String(contentsOfFile: log, encoding: .utf8))?.contains("\n") == true
         }
         let text = try String(contentsOfFile: log, encoding: .utf8)
-        #expect(text.contains(breaksOff ? "without a word" : "pages"), "\(text)")
+        #expect(text.contains(breaksOff ? "without a request" : "pages"), "\(text)")
         #expect(names(in: images.path)?.contains("session.img") == !breaksOff)
       }
     }

@@ -140,7 +140,7 @@ import Testing
     let leftOut = try options("pre-dump -t 1 --pidfile p --tcp-close -L x", for: .criu).leftOut
     #expect(leftOut.count == 3)
     for name in ["--pidfile", "--tcp-close", "--libdir"] {
-      #expect(leftOut.contains { $0.contains(name) && $0.contains("left out: ") }, "\(leftOut)")
+      #expect(leftOut.contains { $0.contains(name) && $0.contains("ignored: ") }, "\(leftOut)")
     }
   }
 

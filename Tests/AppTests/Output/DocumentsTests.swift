@@ -8,7 +8,7 @@ import Testing
 /// What README.md, docs and the manual tell people to type.
 @Suite("The documents", .timeLimit(.minutes(15)))
 struct DocumentsTests {
-  private static let root = URL(filePath: #filePath).deletingLastPathComponent()
+  static let root = URL(filePath: #filePath).deletingLastPathComponent()
     .appending(path: "../../..").standardized
 
   /// The texts, with their names.
@@ -74,9 +74,8 @@ struct DocumentsTests {
       for line in Self.commands(in: text) {
         for call in Self.calls(in: line) {
           let command = try #require(call.first)
-          // Others write about commands that are not here yet, in documents of their own.
           guard names.contains(command) else {
-            #expect(document == "docs/core-dumps.md", "\(document) has no such command: \(line)")
+            Issue.record("\(document): there is no such command: \(line)")
             continue
           }
           count += 1

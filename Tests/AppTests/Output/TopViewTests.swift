@@ -39,7 +39,7 @@ struct TopViewTests {
     let lines = view.lines(adding: try report(pages: 256, mappings: 3), width: 200, height: 24)
     #expect(lines[0].hasPrefix("process 12: 390.6 MiB of private memory"))
     #expect(lines[1] == "wrote to 256 different pages (1 MiB) in 1.00 s")
-    #expect(lines[2] == "[ @] at most 1 MiB/s")
+    #expect(lines[2] == "[ @] over time, at most 1 MiB/s")
     #expect(lines[3].hasPrefix("a pre-dump now: ") && lines[3].contains(" in all, stopped for "))
     // Those that are written most come first.
     #expect(lines[6].hasSuffix("/2") && lines[8].hasSuffix("/0"), "\(lines)")

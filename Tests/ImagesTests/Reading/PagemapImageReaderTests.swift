@@ -50,13 +50,15 @@ import Testing
   /// What a CRIU to come may say, such as that the bytes are compressed (field 6, a message) or stand elsewhere (flag 8).
   @Test(
     arguments: [
-      (WireFormat.message([(1, 1)]), [[(1, 0x1000), (2, 3), (4, 12)]], "the flag 0x8"),
-      (WireFormat.message([(1, 1)]), [[(1, 0x1000), (2, 3), (4, 4 | 1 << 31)]], "the flag 0x80000000"),
+      (WireFormat.message([(1, 1)]), [[(1, 0x1000), (2, 3), (4, 12)]], "the unknown flag 0x8"),
+      (
+        WireFormat.message([(1, 1)]), [[(1, 0x1000), (2, 3), (4, 4 | 1 << 31)]], "the unknown flag 0x80000000"
+      ),
       // Also of an entry that has no page, which is passed over.
-      (WireFormat.message([(1, 1)]), [[(1, 0x1000), (2, 0), (4, 12)]], "the flag 0x8"),
-      (WireFormat.message([(1, 1)]), [[(1, 0x1000), (2, 3), (4, 4), (6, 1)]], "the field 6"),
-      (WireFormat.message([(1, 1)]), [[(1, 0x1000), (2, 3), (4, 4), (15, 0)]], "the field 15"),
-      (WireFormat.message([(1, 1), (9, 1)]), [[(1, 0x1000), (2, 3), (4, 4)]], "the field 9"),
+      (WireFormat.message([(1, 1)]), [[(1, 0x1000), (2, 0), (4, 12)]], "the unknown flag 0x8"),
+      (WireFormat.message([(1, 1)]), [[(1, 0x1000), (2, 3), (4, 4), (6, 1)]], "the unknown field 6"),
+      (WireFormat.message([(1, 1)]), [[(1, 0x1000), (2, 3), (4, 4), (15, 0)]], "the unknown field 15"),
+      (WireFormat.message([(1, 1), (9, 1)]), [[(1, 0x1000), (2, 3), (4, 4)]], "the unknown field 9"),
     ] as [([UInt8], [[(UInt8, UInt64)]], String)])
   func `what is not known is not taken for plain`(
     head: [UInt8], entries: [[(UInt8, UInt64)]], reason: String
@@ -122,12 +124,12 @@ import Testing
   /// Entries as (address, pages), of which the last cannot be; half of the address space is the kernel's.
   @Test(
     arguments: [
-      ([(0x1001, 1)], "does not begin with a page"),
-      ([(0x1000, 1), (0x2fff, 1)], "does not begin with a page"),
-      ([(1 << 63, 1)], "leaves the address space"),
-      ([((1 << 63) - 0x1000, 2)], "leaves the address space"),
-      ([(0x1000, UInt64.max)], "leaves the address space"),
-      ([(0, 1 << 52)], "leaves the address space"),
+      ([(0x1001, 1)], "does not start at the beginning of a page"),
+      ([(0x1000, 1), (0x2fff, 1)], "does not start at the beginning of a page"),
+      ([(1 << 63, 1)], "is outside the address space"),
+      ([((1 << 63) - 0x1000, 2)], "is outside the address space"),
+      ([(0x1000, UInt64.max)], "is outside the address space"),
+      ([(0, 1 << 52)], "is outside the address space"),
       ([(0x1000, 2), (0x2000, 1)], "overlaps another, or is not in order"),
       ([(0x5000, 1), (0x1000, 1)], "overlaps another, or is not in order"),
     ] as [([(UInt64, UInt64)], String)])

@@ -18,7 +18,7 @@ import Testing
       let error = try #require(throws: ImagesError.self) { try file.write(chunk, at: 48 << 10) }
       #expect(error.code == .io)
       #expect(error.description.contains("ENOSPC"))
-      #expect(error.message.contains("\(path)/pages-1.img.partial; free some space"))
+      #expect(error.message.contains("\(path)/pages-1.img.partial: the disk is full; free some space"))
       #expect(try disk.names() == ["images"])
     }
     #expect(try disk.names() == [])

@@ -165,7 +165,7 @@ extension StagesTests {
           try await core(of: chain.newest, "\(directory)/core")
         }
         #expect(preDump?.code == .malformedImages)
-        #expect(preDump?.message.contains("no images of a final dump") == true)
+        #expect(preDump?.message.contains("only images of a final dump") == true)
         let other = await #expect(throws: SluiceError.self) {
           try await core(of: Self.images, "\(directory)/other", pid: 1)
         }

@@ -23,7 +23,7 @@ extension StagesTests {
         #expect(verified?.code == .cancelled)
         #expect(verified?.message == "the check of the images was cancelled")
         let dedup = await cancelled { _ = try await DedupImages(directory: newest).run() }
-        #expect(dedup?.message == "giving back the space of older images was cancelled")
+        #expect(dedup?.message == "freeing the space of older images was cancelled")
         let summary = await cancelled { _ = try await ImagesSummary(path: newest) }
         #expect(summary?.message == "reading the images was cancelled")
         let flattened = await cancelled {

@@ -23,7 +23,7 @@ extension StagesTests {
     ) async throws {
       let problems = try await VerifyImages(directory: path).run().problems
       #expect(
-        problems.contains { $0.contains("'sluice dedup' has given back") }, "\(problems)",
+        problems.contains { $0.contains("'sluice dedup' has removed") }, "\(problems)",
         sourceLocation: sourceLocation)
       let error = await #expect(throws: SluiceError.self, sourceLocation: sourceLocation) {
         try await flatten(path, to: "\(directory)/refused")
@@ -137,7 +137,7 @@ extension StagesTests {
           #expect(report.parentDirectory == nil)
           #expect(try await ImagesSummary(path: "\(directory)/3").parent == nil)
           #expect(
-            warnings.withLock { $0 }.contains { $0.contains("'sluice dedup' has given back") },
+            warnings.withLock { $0 }.contains { $0.contains("'sluice dedup' has removed") },
             "\(warnings.withLock { $0 })")
           try await target.check()
         }

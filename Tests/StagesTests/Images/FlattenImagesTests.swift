@@ -114,7 +114,9 @@ extension StagesTests {
         // The parent lacks pages that the newest directory leaves to it.
         let oldest = try Data(contentsOf: URL(filePath: "\(chain.directories[0])/pagemap-42.img"))
         try oldest.prefix(14).write(to: URL(filePath: "\(chain.directories[0])/pagemap-42.img"))
-        await expectRefused(chain.newest, "\(directory)/flat", because: "no directory of the chain has")
+        await expectRefused(
+          chain.newest, "\(directory)/flat",
+          because: "a newer directory leaves it to the older ones, and none has it")
         try oldest.write(to: URL(filePath: "\(chain.directories[0])/pagemap-42.img"))
         // Its pages file is too short.
         let pages = "\(chain.directories[1])/pages-2.img"

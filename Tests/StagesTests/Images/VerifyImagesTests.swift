@@ -34,9 +34,12 @@ extension StagesTests {
       try await withTemporaryDirectory { directory in
         let chain = try RandomChain(seed: 3, depth: 3, in: directory)
         let files = [
-          ("\(chain.directories[0])/pagemap-42.img", "no directory of the chain has"),
-          ("\(chain.directories[1])/pages-2.img", "its pagemap is of"),
-          ("\(chain.newest)/pages-3.img", "its pagemap is of"),
+          (
+            "\(chain.directories[0])/pagemap-42.img",
+            "a newer directory leaves it to the older ones, and none has it"
+          ),
+          ("\(chain.directories[1])/pages-2.img", "its pagemap lists"),
+          ("\(chain.newest)/pages-3.img", "its pagemap lists"),
         ]
         for (path, reason) in files {
           let whole = try Data(contentsOf: URL(filePath: path))
@@ -47,7 +50,7 @@ extension StagesTests {
         let pages = "\(chain.newest)/pages-3.img"
         let whole = try Data(contentsOf: URL(filePath: pages))
         try (whole + Data(repeating: 1, count: 4096)).write(to: URL(filePath: pages))
-        try await expectProblem(chain, "its pagemap is of")
+        try await expectProblem(chain, "its pagemap lists")
         try whole.write(to: URL(filePath: pages))
         try FileManager.default.removeItem(atPath: "\(chain.newest)/inventory.img")
         try await expectProblem(chain, "no inventory.img")

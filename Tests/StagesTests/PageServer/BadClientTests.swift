@@ -19,7 +19,7 @@ extension StagesTests {
 
       var reason: String {
         switch self {
-        case .nothing: "without a word"
+        case .nothing: "without a request"
         case .garbage: "is not CRIU's page-server protocol"
         case .halfHeader: "after 10 of 24 bytes"
         case .endInPages: "bytes"
@@ -159,7 +159,8 @@ extension StagesTests {
           }
           #expect(try await session.value.number == 2)
           #expect(
-            log.lines.contains { $0.contains(client.reason) && $0.contains("passed over") }, "\(log.lines)")
+            log.lines.contains { $0.contains(client.reason) && $0.contains("ignored a client") },
+            "\(log.lines)")
           return
         }
         let error = await #expect(throws: SluiceError.self) { try await session.value }
@@ -302,7 +303,7 @@ extension StagesTests {
           } else {
             let error = await #expect(throws: SluiceError.self) { try await session.value }
             #expect(
-              error?.message.contains("lacks the one at 0x6000") == true, "\(String(describing: error))")
+              error?.message.contains("lacks the page at 0x6000") == true, "\(String(describing: error))")
             #expect(names(in: "\(directory)/2") == nil)
           }
         }

@@ -63,7 +63,7 @@ import Testing
   @Test func `a task must be the same process`() {
     #expect(verdict(pid: 7, startTime: 100, tracked: Self.tracked) == .usable)
     expectIgnored(verdict(pid: 7, startTime: 101, tracked: Self.tracked), because: "another process")
-    expectIgnored(verdict(pid: 8, startTime: 100, tracked: Self.tracked), because: "nothing of it")
+    expectIgnored(verdict(pid: 8, startTime: 100, tracked: Self.tracked), because: "no pages of this process")
     #expect(verdict(pid: 8, startTime: 100, tracked: nil) == .usable)
     // In whatever time namespace, and whenever the images say that they were made there.
     #expect(verdict(pid: 7, startTime: 100, tracked: Self.tracked, ahead: 1_000_000) == .usable)
@@ -117,7 +117,7 @@ import Testing
     let inventory = Inventory.distrusting(uptime: uptime, preDumpMode: .read)
     // CRIU's reckoning: before the first tick, as no process is.
     #expect(inventory.dumpUptime.map { $0 / 10_000 } == 0)
-    expectIgnored(ParentVerdict.judge(softDirtyBitsSince: inventory), because: "not tell all")
+    expectIgnored(ParentVerdict.judge(softDirtyBitsSince: inventory), because: "not show all")
     #expect(ParentVerdict.judge(softDirtyBitsSince: Self.inventory) == .usable)
     #expect(verdict(inventory: inventory) == .usable)
     #expect(

@@ -169,7 +169,7 @@ struct PlacedStagesTests {
     let (reports, pages) = try await Self.copy(source, Self.placement(), times: 2)
     #expect(pages == 4000)
     #expect(
-      reports.map(\.givenUp) == Array(repeating: "the kernel does not tell where pages are (EPERM)", count: 2)
+      reports.map(\.givenUp) == Array(repeating: "the kernel does not say where pages are (EPERM)", count: 2)
     )
     // What was refused once is not asked for again.
     #expect(reports[1].askCalls == 0)

@@ -85,7 +85,7 @@ extension StagesTests {
       #expect(found.isAvailable == true && found.found.contains("2 nodes"), "\(found)")
       #expect(found.found.contains("node 1: 1 reader on processor 0"), "\(found)")
       let one = Capabilities.nodes(.single)
-      #expect(one.isAvailable == true && one.found == "there is one node, so nothing is placed")
+      #expect(one.isAvailable == true && one.found == "the machine has one node, so nothing is placed")
       let cut = Capabilities.nodes(
         Topology(
           nodes: [Self.node(0, processors: [0, 1]), Self.node(1, processors: [])],

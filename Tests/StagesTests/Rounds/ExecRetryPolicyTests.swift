@@ -49,7 +49,7 @@ import Testing
           let error = Self.failure(of: &rounds, executed)
           #expect(error?.code == .targetGone)
           #expect(
-            error?.message.contains("round 1 was begun 4 times") == true, "\(String(describing: error))")
+            error?.message.contains("round 1 was tried 4 times") == true, "\(String(describing: error))")
         }
       }
     }

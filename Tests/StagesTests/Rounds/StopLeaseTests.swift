@@ -78,7 +78,7 @@ extension StagesTests {
           }
           let text = OwnProcess.reported(at: "\(directory)/report")
           #expect(text.hasPrefix("stoppedTooLong"), "\(text)")
-          #expect(text.contains("does not come back from the kernel"), "\(text)")
+          #expect(text.contains("waits in the kernel"), "\(text)")
           try await eventually("it runs") { try StoppingRounds.leavesRunning(target.pid) }
           try await target.check()
         }

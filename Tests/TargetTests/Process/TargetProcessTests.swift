@@ -35,6 +35,17 @@ struct TargetProcessTests {
     #expect(error?.description.contains("itself") == true)
   }
 
+  /// Root, who has the capability, is told of something else than to be root.
+  @Test func advisesWhatIsMissing() {
+    func advice(_ canTrace: Bool, _ scope: Int) -> String {
+      TargetProcess.permissionAdvice(canTrace: canTrace, ptraceScope: scope)
+    }
+    #expect(advice(false, 0) == "run sluice as root (sudo) or with CAP_SYS_PTRACE, or as the same user")
+    #expect(advice(false, 1).hasSuffix("or as the same user and with kernel.yama.ptrace_scope 0 (it is 1)"))
+    #expect(!advice(true, 1).contains("root") && advice(true, 1).contains("user namespace"))
+    #expect(advice(true, 3) == "kernel.yama.ptrace_scope is 3: reboot with a lower one")
+  }
+
   @Test func refusesAPidThatNobodyHas() {
     // One more than the kernel ever gives.
     #expect(refusal(1 << 22)?.code == .noSuchProcess)

@@ -212,7 +212,7 @@ struct InjectorTests {
         Issue.record("nothing interrupts this wait")
       } catch {
         #expect(error.code == .notTrackable)
-        #expect(error.description.contains("does not stand still: ETIMEDOUT"), "\(error)")
+        #expect(error.description.contains("does not stop: ETIMEDOUT"), "\(error)")
       }
       try await eventually("it is traced no longer") {
         try target.threads().allSatisfy { thread in

@@ -52,7 +52,7 @@ struct CompressionMemory: Hashable {
       let smallest = (tableBytes + each(Self.leastFrameBytes) + 1023) / 1024
       throw SluiceError(
         .invalidArgument,
-        "a memory budget of \(budget) bytes is too small for zstd: it takes \(smallest)K at least")
+        "a memory budget of \(budget) bytes is too small for zstd: use at least \(smallest)K")
     }
     self.frameBytes = frameBytes
     threads = min(max(1, wanted), fitting, Self.mostThreads)

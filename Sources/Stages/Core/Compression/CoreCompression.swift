@@ -59,7 +59,7 @@ public struct CoreCompression: Sendable {
     guard ZstdCompressor.levels.contains(level) else {
       throw SluiceError(
         .invalidArgument,
-        "there is no compression level \(level) here: they are \(ZstdCompressor.levels.lowerBound) to \(ZstdCompressor.levels.upperBound)"
+        "compression level \(level) does not exist: use one from \(ZstdCompressor.levels.lowerBound) to \(ZstdCompressor.levels.upperBound)"
       )
     }
     let memory = try CompressionMemory(
@@ -106,7 +106,7 @@ private final class CompressionJob: Sendable {
   ) throws(SluiceError) {
     guard input.isRegular else {
       throw SluiceError(
-        .invalidArgument, "\(input.name) is no regular file, and only such a one is compressed")
+        .invalidArgument, "\(input.name) is not a regular file: only regular files can be compressed")
     }
     let byteCount = input.status.byteCount
     self.input = input
@@ -149,7 +149,7 @@ private final class CompressionJob: Sendable {
       case .data(let range):
         let count = part.byteCount
         guard try input.read(at: range.lowerBound, into: &bytes, count: count) == count else {
-          throw SluiceError(.io, "reading \(input.name): it has become shorter meanwhile")
+          throw SluiceError(.io, "reading \(input.name): the file became shorter in the meantime")
         }
         let length = try compressor.compress(bytes, count: count, into: &frame)
         guard try write(frame, count: length, of: part, number: number) else { return }

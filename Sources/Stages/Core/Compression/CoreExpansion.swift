@@ -84,7 +84,7 @@ private final class ExpansionJob: Sendable {
   ) throws(SluiceError) {
     guard !output.isRegular || output.status.byteCount == 0 else {
       throw SluiceError(
-        .invalidArgument, "\(output.name) is not empty: expanding would leave what is in it between")
+        .invalidArgument, "\(output.name) is not empty: choose another file")
     }
     self.input = input
     self.output = output
@@ -145,13 +145,13 @@ private final class ExpansionJob: Sendable {
   }
 
   private var becameShorter: SluiceError {
-    SluiceError(.io, "reading \(input.name): it has become shorter meanwhile")
+    SluiceError(.io, "reading \(input.name): the file became shorter in the meantime")
   }
 
   private var tooLong: SluiceError {
     SluiceError(
       .malformedImages,
-      "\(input.name) is longer than \(mostBytes) bytes when it is expanded, which is not wanted")
+      "\(input.name) would be longer than \(mostBytes) bytes when expanded, which is the limit")
   }
 
   /// - Returns: nil where one of them has to be expanded as a stream.
@@ -200,7 +200,8 @@ private final class ExpansionJob: Sendable {
       let made = try expander.expand(frame, count: length, into: &bytes, called: place)
       guard made == count else {
         throw SluiceError(
-          .malformedImages, "expanding \(place): it has \(made) bytes, and \(count) by the table of frames")
+          .malformedImages,
+          "expanding \(place): the frame has \(made) bytes, but \(count) in the table of frames")
       }
       let written = try output.writeData(bytes, count: count, at: next.content)
       frames.withLock { $0.holeBytes += UInt64(count - written) }
@@ -227,7 +228,7 @@ private final class ExpansionJob: Sendable {
       guard next.start + UInt64(next.entry.compressed) <= frames.reader.place.start,
         next.content + UInt64(next.entry.expanded) <= mostBytes, fits(next.entry) || isHole(next.entry)
       else {
-        throw SluiceError(.io, "reading \(input.name): its table of frames has changed meanwhile")
+        throw SluiceError(.io, "reading \(input.name): the table of frames changed in the meantime")
       }
       return next
     }

@@ -131,15 +131,17 @@ extension SluiceError {
     case SLUICE_ZSTD_NOT_INSTALLED:
       self.init(
         .system,
-        "there is no zstd of version 1.4 or later, which compresses and expands cores: install it (libzstd1)")
-    case SLUICE_ZSTD_NO_MEMORY: self.init(.system, "\(doing): zstd gets no memory")
+        "zstd is missing, which compresses and expands cores: install libzstd1, version 1.4 or later")
+    case SLUICE_ZSTD_NO_MEMORY: self.init(.system, "\(doing): zstd could not get memory")
     case SLUICE_ZSTD_WINDOW_TOO_LONG:
       self.init(
-        .invalidArgument, "\(doing): its frames need more memory than the budget has: try a larger one")
+        .invalidArgument,
+        "\(doing): the frames need more memory than the budget: use a larger --memory-budget")
     case SLUICE_ZSTD_DAMAGED:
-      self.init(.malformedImages, "\(doing): it is not in the format of zstd, is damaged, or ends too early")
+      self.init(
+        .malformedImages, "\(doing): the data is not in the format of zstd, is damaged, or ends too early")
     case SLUICE_ZSTD_NO_ROOM: self.init(.malformedImages, "\(doing): a frame is longer than it says")
-    default: self.init(.system, "\(doing): zstd refuses it")
+    default: self.init(.system, "\(doing): zstd failed")
     }
   }
 }
