@@ -101,11 +101,7 @@ struct PreDumpRun: Sendable {
     } onCancel: {
       session?.connection.interrupt()
     }
-    do throws(SluiceError) { return try result.get() } catch {
-      // What the interruption has made of the connection is no failure of the server's.
-      guard Task.isCancelled, session != nil, error.code == .io else { throw error }
-      throw .cancelled
-    }
+    return try result.get()
   }
 
   /// Copies everything, and makes valid what was written.
