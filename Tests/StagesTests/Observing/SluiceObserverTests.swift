@@ -166,9 +166,12 @@ extension StagesTests {
     @Test func `a run that fails says so of each of its parts`() async throws {
       try await MemoryTarget.run(["--size", "1M"]) { target in
         try await withTemporaryDirectory { directory in
+          var configuration = PreDump.Configuration(pid: target.pid, imagesDirectory: directory)
+          configuration.syncs = false
+          _ = try await PreDump(configuration).run()
           let recorder = Recorder()
-          var configuration = PreDump.Configuration(pid: target.pid, imagesDirectory: "\(directory)/no/such")
           configuration.observer = recorder
+          // There are images now.
           let error = await #expect(throws: SluiceError.self) { try await PreDump(configuration).run() }
           let told = recorder.told
           #expect(told.wrong == [] && told.open.isEmpty && told.held.isEmpty && told.completed.isEmpty)

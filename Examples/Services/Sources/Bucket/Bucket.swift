@@ -89,7 +89,7 @@ public struct Bucket: Sendable {
         if accepted.contains(answer.status) { return answer }
         last = "the server answers \(answer.status)\(Self.reason(answer))"
         guard answer.status >= 500 || [408, 429].contains(answer.status) else {
-          throw BucketError(status: answer.status, description: "\(method) \(name)/\(key): \(last)")
+          throw BucketError(status: answer.status, description: "\(method.rawValue) \(name)/\(key): \(last)")
         }
       } catch let error as BucketError {
         throw error
@@ -101,7 +101,7 @@ public struct Bucket: Sendable {
     }
     throw BucketError(
       status: nil,
-      description: "\(method) \(name)/\(key): given up after \(tries) tries, the last of which: \(last)")
+      description: "\(method.rawValue) \(name)/\(key): given up after \(tries) tries, the last of which: \(last)")
   }
 
   private static func reason(_ answer: Answer) -> String {
@@ -138,7 +138,7 @@ public struct Bucket: Sendable {
       guard received.readableBytes + part.readableBytes <= mostBytes else {
         throw BucketError(
           status: response.status.code,
-          description: "\(method) \(name)/\(key): the server sends more than \(mostBytes) bytes")
+          description: "\(method.rawValue) \(name)/\(key): the server sends more than \(mostBytes) bytes")
       }
       received.writeImmutableBuffer(part)
     }
