@@ -101,7 +101,7 @@ public struct Bucket: Sendable {
     }
     throw BucketError(
       status: nil,
-      description: "\(method.rawValue) \(name)/\(key): given up after \(tries) tries, the last of which: \(last)")
+      description: "\(method.rawValue) \(name)/\(key): given up after \(tries) tries: \(last)")
   }
 
   private static func reason(_ answer: Answer) -> String {
