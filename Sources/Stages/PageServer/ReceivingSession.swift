@@ -66,7 +66,8 @@ final class ReceivingSession: Sendable {
     guard let mostBytes, total > mostBytes else { return }
     throw SluiceError(
       .io,
-      "\(connection.peer) sends more than \(mostBytes) bytes, the limit of a session (mostBytes; --max-bytes)")
+      "\(connection.peer) sends more than \(mostBytes) bytes, the limit of a session (mostBytes; --max-bytes)"
+    )
   }
 
   /// Receives bytes of pages that the client has announced.

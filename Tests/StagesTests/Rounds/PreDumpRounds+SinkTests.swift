@@ -51,7 +51,7 @@ extension StagesTests {
       let reports = try await withPreDumpRounds(
         configuration,
         into: { number in
-          let sink = MemorySink(pageSize: 4096)
+          let sink = MemorySink()
           sinks.withLock { $0[number] = sink }
           return sink
         }, policy: policy(count), lastRound: .leavesStopped
