@@ -30,7 +30,9 @@ public struct MakeImages: Sendable {
 
   /// Images of all that a source has.
   ///
-  /// - Parameter source: walked once. Of a `PageOwner.process` the images are named by the pid in its own namespace.
+  /// - Parameters:
+  ///   - source: walked once. Of a `PageOwner.process` the images are named by the pid in its own namespace.
+  ///   - directory: where the images go; it is made where it is missing, and has no images yet.
   public init(from source: any PageSource, directory: String) {
     self.source = source
     self.directory = directory

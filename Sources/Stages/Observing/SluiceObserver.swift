@@ -8,12 +8,15 @@
 public protocol SluiceObserver: Sendable {
   /// Something has begun.
   ///
-  /// - Parameter moment: when it began. A stop is told when it has ended, and not at all where the processes are left stopped.
+  /// - Parameters:
+  ///   - span: what has begun.
+  ///   - moment: when it began. A stop is told when it has ended, and not at all where the processes are left stopped.
   func began(_ span: ObservedSpan, at moment: ObservedMoment)
 
   /// What `began` was called for has ended.
   ///
   /// - Parameters:
+  ///   - span: what has ended.
   ///   - moment: when it ended.
   ///   - failure: why it failed; nil where it did not.
   func ended(_ span: ObservedSpan, at moment: ObservedMoment, failure: SluiceError?)
