@@ -190,7 +190,7 @@ struct PreDumpCommandTests {
 
   @Test func refusesAPidThatNobodyHas() async throws {
     try await expectRefusal(pid: 1 << 22, code: 66, saying: "no process")
-    try await expectRefusal(pid: 0, code: 64, saying: "no pid")
+    try await expectRefusal(pid: 0, code: 64, saying: "pids begin at 1")
   }
 
   @Test func refusesAKernelThread() async throws {

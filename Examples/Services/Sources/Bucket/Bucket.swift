@@ -53,6 +53,9 @@ public struct Bucket: Sendable {
     return HTTPClient(configuration: configuration)
   }
 
+  /// Ends such a client, whose requests have ended.
+  public static func end(_ client: HTTPClient) async throws { try await client.shutdown() }
+
   /// What a server has answered.
   public struct Answer: Sendable {
     /// Such as 200.

@@ -119,10 +119,10 @@ do {
       try await get(arguments, bucket, prefix)
     }
   } catch {
-    try? await client.shutdown()
+    try? await Bucket.end(client)
     throw error
   }
-  try await client.shutdown()
+  try await Bucket.end(client)
 } catch {
   FileHandle.standardError.write(Data("ObjectStorage: \(error)\n".utf8))
   exit(1)
