@@ -1,9 +1,9 @@
 # What a person or CI does with this repository; `make help` lists it. Every target installs what it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test docs fuzz sanitize lint interop interop-once interop-full soak soak-short bench bench-plots install deb deb-check dist dist-check \
+.PHONY: help build demo test examples docs fuzz sanitize lint interop interop-once interop-full soak soak-short bench bench-plots install deb deb-check dist dist-check \
   clean \
-  build-packages test-packages soak-packages bench-packages lint-packages install-needs package-needs swift-found
+  build-packages test-packages examples-packages soak-packages bench-packages lint-packages install-needs package-needs swift-found
 
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -40,6 +40,8 @@ packages_build := $(packages_toolchain) libgnutls28-dev libprotobuf-c-dev liburi
 # groff-base lays out the manual pages; bsdutils has script, a terminal for the progress bar; openssl makes certificates,
 # and is at the other end of TLS; gdb, with its gcore, and elfutils read our cores, zstd expands them.
 packages_test := $(packages_build) bsdutils criu elfutils gdb groff-base openssl python3 strace zstd
+# Servers of storage come from PyPI.
+packages_examples := $(packages_build) python3 python3-venv
 # The manual is made from what the program says of itself.
 packages_install := python3
 packages_package := $(packages_install) binutils dpkg-dev
@@ -99,6 +101,9 @@ test: test-packages swift-found ## Run the tests
 
 docs: build-packages swift-found ## Make the library's documentation, a web site: .build/docs
 	@SWIFT=$(SWIFT) scripts/make-docs
+
+examples: examples-packages swift-found ## Build and run the examples that are services, too: object storage and a daemon
+	@SWIFT=$(SWIFT) Examples/run Traits ObjectStorage Agent
 
 fuzz: test-packages swift-found ## Fuzz the readers of images and the page server (FUZZ="--seconds 600"), and directories that are not what they seem
 	@Tests/Fuzz/run $(FUZZ)
@@ -183,6 +188,9 @@ $(programs)/%: build-packages
 
 build-packages:
 	@scripts/install-packages $(packages_build)
+
+examples-packages:
+	@scripts/install-packages $(packages_examples)
 
 test-packages:
 	@scripts/install-packages $(packages_test)

@@ -7,29 +7,40 @@
 //   GET  /metrics       for Prometheus
 //
 // It listens on this machine alone: whoever reaches it can have any process copied. SIGTERM ends it in order.
-import Glibc
+import Foundation
 import Hummingbird
 import Logging
 import NIOCore
 import ServiceLifecycle
 import Sluice
 
-var (port, budget, most, interval) = (0, 64, 8, 0.0)
+/// Ends the program with one line.
+func refuse(_ reason: String) -> Never {
+  FileHandle.standardError.write(Data("Agent: \(reason)\n".utf8))
+  exit(64)
+}
+
+var (port, budget, most, interval) = (0, 64, 8, 0)
 var pids: [Int32] = []
 var words = CommandLine.arguments.dropFirst()
-guard let directory = words.popFirst() else {
-  fatalError("usage: Agent DIRECTORY [--port N] [--budget MiB] ...")
+guard let directory = words.popFirst(), !directory.hasPrefix("-") else {
+  refuse("usage: Agent DIRECTORY [--port N] [--budget MiB] [--most N] [--every SECONDS PID...]")
 }
 while let word = words.popFirst() {
-  guard let value = words.popFirst().flatMap({ Double($0) }) else { fatalError("\(word) takes a number") }
+  guard let value = words.popFirst().flatMap({ Int($0) }), (0...1 << 20).contains(value) else {
+    refuse("\(word) takes a number from 0 to \(1 << 20)")
+  }
   switch word {
-  case "--port": port = Int(value)
-  case "--budget": budget = Int(value)
-  case "--most": most = Int(value)
+  case "--port": port = value
+  case "--budget": budget = value
+  case "--most": most = value
   case "--every":
     interval = value
-    while let pid = words.popFirst() { pids.append(Int32(pid) ?? 0) }
-  default: fatalError("\(word) is no option")
+    while let word = words.popFirst() {
+      guard let pid = Int32(word), pid > 0 else { refuse("\(word) is no pid") }
+      pids.append(pid)
+    }
+  default: refuse("there is no option \(word)")
   }
 }
 
@@ -39,8 +50,11 @@ let observer = PrometheusObserver(budget: budget << 20)
 let dumps = DumpService(runtime, directory: directory, most: most, observer: observer, logger: logger)
 
 let router = Router()
-router.post("dumps/:pid") { _, context in
-  guard let pid = context.parameters.get("pid", as: Int32.self), pid > 0 else { throw HTTPError(.badRequest) }
+// A router has one name for what stands in one place.
+router.post("dumps/:name") { _, context in
+  guard let pid = context.parameters.get("name", as: Int32.self), pid > 0 else {
+    throw HTTPError(.badRequest)
+  }
   return EditedResponse(status: .accepted, response: dumps.ask(pid) + "\n")
 }
 router.get("dumps/:name") { _, context in

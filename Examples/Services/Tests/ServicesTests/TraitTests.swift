@@ -19,7 +19,8 @@ import Tracing
     let directory = FileManager.default.temporaryDirectory.appending(path: UUID().uuidString).path
     try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
     defer {
-      process.terminate()
+      // A child of a pool's thread has that thread's signals blocked, SIGTERM among them.
+      kill(process.processIdentifier, SIGKILL)
       process.waitUntilExit()
       try? FileManager.default.removeItem(atPath: directory)
     }
