@@ -28,7 +28,7 @@ extension StagesTests {
           await ExecutingRounds.runInVain(reportingTo: report)
         }
         let text = OwnProcess.reported(at: report)
-        #expect(text.contains("round 2 was begun 4 times, and each time the process executed"), "\(text)")
+        #expect(text.contains("round 2 was tried 4 times, and each time the process executed"), "\(text)")
         #expect(text.contains("executed another program (exe)"), "\(text)")
       }
     }
